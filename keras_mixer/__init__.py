@@ -1,0 +1,31 @@
+"""MLP-Mixer (arXiv 2105.01601) for Keras 3, on TensorFlow, JAX and PyTorch."""
+
+from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
+from keras_mixer.model import MlpMixer
+from keras_mixer.variants import (
+    MixerB16,
+    MixerB32,
+    MixerH14,
+    MixerL16,
+    MixerL32,
+    MixerS8,
+    MixerS16,
+    MixerS32,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MixerB16",
+    "MixerB32",
+    "MixerBlock",
+    "MixerH14",
+    "MixerL16",
+    "MixerL32",
+    "MixerS16",
+    "MixerS32",
+    "MixerS8",
+    "MlpBlock",
+    "MlpMixer",
+    "StochasticDepth",
+]

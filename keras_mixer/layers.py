@@ -1,0 +1,266 @@
+"""The layers of MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601, section 2 and figure 1).
+
+The composite layers leave `training` out of their `call`: Keras hands it on to the layers inside
+by itself, and as an argument it would keep JAX and TensorFlow from rematerialising a block.
+"""
+
+import keras
+from keras import ops
+
+LAYER_NORM_EPSILON = 1e-6  # Flax's default, with which every published checkpoint was trained
+
+
+def check_rate(owner, argument, rate):
+    """Return `rate` as a float, or raise ValueError unless it is a probability below 1."""
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        raise ValueError(
+            f"{owner}: `{argument}` is the probability of dropping and must be at least 0 and "
+            f"below 1. Received: {argument}={rate!r}. Pass 0.0 to drop nothing."
+        )
+    return float(rate)
+
+
+def check_positive_int(owner, argument, value):
+    """Return `value`, or raise ValueError unless it is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"{owner}: `{argument}` must be a positive integer. "
+            f"Received: {argument}={value!r}. Pass an integer of at least 1."
+        )
+    return value
+
+
+def serialize_dtype(layer, dense_layers):
+    """Return the `dtype` entry of `layer.get_config()`, with what `quantize` did to its parts.
+
+    Keras saves the policy of a composite layer only. Where a dense layer inside has been
+    quantized, its policy is recorded under its path, so that a saved model loads again.
+    """
+    policy = layer.dtype_policy
+    if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+        policy = policy.default_policy
+    quantized = {
+        dense.path: dense.dtype_policy
+        for dense in dense_layers
+        if dense.quantization_mode is not None
+    }
+    if quantized:
+        policy = keras.dtype_policies.DTypePolicyMap(policy, policy_map=quantized)
+    return keras.dtype_policies.serialize(policy)
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class MlpBlock(keras.layers.Layer):
+    """Two dense layers with a GELU between them, along the last axis.
+
+    In the paper's equation 1, `W2 σ(W1 x)`; `W1` is `Dense_0`, `W2` is `Dense_1`, and the
+    output is as wide as the input.
+
+    Args:
+        mlp_dim: Width of the hidden layer: D_S when mixing tokens, D_C when mixing channels.
+        dropout_rate: Probability of dropping a unit, after the GELU and after `Dense_1`.
+        approximate_gelu: The tanh approximation of GELU (Flax's, so Google's checkpoints) if
+            True, the exact one by erf (PyTorch's) if False.
+
+    Input and output shape: `(..., width)`.
+
+    Raises:
+        ValueError: If `mlp_dim` is not a positive integer or `dropout_rate` not in [0, 1).
+    """
+
+    def __init__(self, mlp_dim, dropout_rate=0.0, approximate_gelu=True, **kwargs):
+        super().__init__(**kwargs)
+        self.mlp_dim = check_positive_int("MlpBlock", "mlp_dim", mlp_dim)
+        self.dropout_rate = check_rate("MlpBlock", "dropout_rate", dropout_rate)
+        self.approximate_gelu = approximate_gelu
+
+        # At rate 0 nothing that asks for `training`, so that JAX can rematerialise all.
+        self.dropout = (
+            keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+            if self.dropout_rate
+            else keras.layers.Identity(dtype=self.dtype_policy)
+        )
+
+    def build(self, input_shape):
+        self.dense_0 = self._dense(self.mlp_dim, "Dense_0")
+        self.dense_0.build(input_shape)
+        self.dense_1 = self._dense(input_shape[-1], "Dense_1")
+        self.dense_1.build((*input_shape[:-1], self.mlp_dim))
+
+    @property
+    def dense_layers(self):
+        """The two dense layers in order; none before the block is built."""
+        return [self.dense_0, self.dense_1] if self.built else []
+
+    def _dense(self, units, name):
+        policy = self.dtype_policy
+        if isinstance(policy, keras.dtype_policies.DTypePolicyMap):  # see `serialize_dtype`
+            policy = policy[f"{self.path}/{name}"]
+        return keras.layers.Dense(units, kernel_initializer="lecun_normal", name=name, dtype=policy)
+
+    def call(self, x):
+        x = self.dense_0(x)  # (..., mlp_dim)
+        x = keras.activations.gelu(x, approximate=self.approximate_gelu)
+        x = self.dropout(x)
+        x = self.dense_1(x)  # (..., width)
+        return self.dropout(x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dtype": serialize_dtype(self, self.dense_layers),
+            "mlp_dim": self.mlp_dim,
+            "dropout_rate": self.dropout_rate,
+            "approximate_gelu": self.approximate_gelu,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class StochasticDepth(keras.layers.Layer):
+    """Drop a whole residual branch, for each example independently (Huang et al. 2016).
+
+    The survivors keep their scale unless `rescale` is set, and inference is the identity: so
+    the authors trained the published checkpoints. (timm and others rescale.)
+
+    Args:
+        drop_path_rate: Probability of dropping an example's branch in training.
+        rescale: Divide the survivors by `1 - drop_path_rate`, which keeps the expectation.
+        seed: Integer seed of the masks, or None for a random one.
+
+    Input and output shape: `(batch, ...)`.
+
+    Raises:
+        ValueError: If `drop_path_rate` is not in [0, 1).
+    """
+
+    def __init__(self, drop_path_rate, rescale=False, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.drop_path_rate = check_rate("StochasticDepth", "drop_path_rate", drop_path_rate)
+        self.rescale = rescale
+        self.seed = seed
+        if self.drop_path_rate > 0:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, x, training=None):
+        if self.drop_path_rate == 0 or not training:
+            return x
+        mask_shape = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)  # one draw per example
+        # Drawn in float32: bfloat16 has too few values for a fair comparison with the rate.
+        draw = keras.random.uniform(mask_shape, dtype="float32", seed=self.seed_generator)
+        mask = ops.cast(draw >= self.drop_path_rate, x.dtype)
+        if self.rescale:
+            mask = mask / (1 - self.drop_path_rate)
+        return x * mask
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "drop_path_rate": self.drop_path_rate,
+            "rescale": self.rescale,
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class MixerBlock(keras.layers.Layer):
+    """Mix the tokens, then the channels (equation 1 of the paper).
+
+    For the input table X of S patches by C channels:
+
+        U = X + (W2 σ(W1 LayerNorm(X)ᵀ))ᵀ      token mixing, one MLP for all channels
+        Y = U + W4 σ(W3 LayerNorm(U))          channel mixing, one MLP for all patches
+
+    Args:
+        tokens_mlp_dim: D_S, hidden width of the token-mixing MLP.
+        channels_mlp_dim: D_C, hidden width of the channel-mixing MLP.
+        drop_path_rate: Probability with which an example skips each of the two MLPs in
+            training; they draw independently.
+        dropout_rate: Probability of dropping a unit inside the MLPs.
+        approximate_gelu: See `MlpBlock`.
+        rescale_drop_path: See `StochasticDepth.rescale`.
+
+    Input and output shape: `(batch, patches, hidden_dim)`.
+
+    Raises:
+        ValueError: If a width is not a positive integer or a rate not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        tokens_mlp_dim,
+        channels_mlp_dim,
+        drop_path_rate=0.0,
+        dropout_rate=0.0,
+        approximate_gelu=True,
+        rescale_drop_path=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.tokens_mlp_dim = check_positive_int("MixerBlock", "tokens_mlp_dim", tokens_mlp_dim)
+        self.channels_mlp_dim = check_positive_int(
+            "MixerBlock", "channels_mlp_dim", channels_mlp_dim
+        )
+        self.drop_path_rate = check_rate("MixerBlock", "drop_path_rate", drop_path_rate)
+        self.dropout_rate = check_rate("MixerBlock", "dropout_rate", dropout_rate)
+        self.approximate_gelu = approximate_gelu
+        self.rescale_drop_path = rescale_drop_path
+
+        self.layer_norm_0 = self._layer_norm("LayerNorm_0")
+        self.token_mixing = self._mlp(tokens_mlp_dim, "token_mixing")
+        self.layer_norm_1 = self._layer_norm("LayerNorm_1")
+        self.channel_mixing = self._mlp(channels_mlp_dim, "channel_mixing")
+        # One layer for both branches: each call draws masks of its own.
+        self.stochastic_depth = StochasticDepth(
+            drop_path_rate, rescale_drop_path, name="stochastic_depth", dtype=self.dtype_policy
+        )
+
+    def _layer_norm(self, name):
+        return keras.layers.LayerNormalization(
+            epsilon=LAYER_NORM_EPSILON, name=name, dtype=self.dtype_policy
+        )
+
+    def _mlp(self, mlp_dim, name):
+        return MlpBlock(
+            mlp_dim, self.dropout_rate, self.approximate_gelu, name=name, dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape):
+        batch, patches, hidden_dim = input_shape
+        self.layer_norm_0.build(input_shape)
+        self.token_mixing.build((batch, hidden_dim, patches))
+        self.layer_norm_1.build(input_shape)
+        self.channel_mixing.build(input_shape)
+
+    def call(self, x):
+        y = self.layer_norm_0(x)
+        y = ops.transpose(y, (0, 2, 1))  # (batch, hidden_dim, patches)
+        y = self.token_mixing(y)
+        y = ops.transpose(y, (0, 2, 1))  # (batch, patches, hidden_dim)
+        x = x + self.stochastic_depth(y)
+
+        y = self.layer_norm_1(x)
+        y = self.channel_mixing(y)
+        return x + self.stochastic_depth(y)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        dense_layers = self.token_mixing.dense_layers + self.channel_mixing.dense_layers
+        return {
+            **super().get_config(),
+            "dtype": serialize_dtype(self, dense_layers),
+            "tokens_mlp_dim": self.tokens_mlp_dim,
+            "channels_mlp_dim": self.channels_mlp_dim,
+            "drop_path_rate": self.drop_path_rate,
+            "dropout_rate": self.dropout_rate,
+            "approximate_gelu": self.approximate_gelu,
+            "rescale_drop_path": self.rescale_drop_path,
+        }

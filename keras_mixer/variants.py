@@ -1,0 +1,106 @@
+"""The sizes of table 1 of the paper, and S/8, which was published later."""
+
+import dataclasses
+
+from keras_mixer.model import MlpMixer, reject_unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One size of Mixer, with the symbols of table 1."""
+
+    size: str  # "B"
+    patch_size: int  # P, pixels
+    hidden_dim: int  # C
+    num_blocks: int
+    tokens_mlp_dim: int  # D_S = C / 2
+    channels_mlp_dim: int  # D_C = 4 C
+
+    @property
+    def constructor_name(self):
+        return f"Mixer{self.size}{self.patch_size}"
+
+
+VARIANTS = (
+    #        P     C  blocks D_S   D_C
+    Variant("S", 32, 512, 8, 256, 2048),
+    Variant("S", 16, 512, 8, 256, 2048),
+    Variant("S", 8, 512, 8, 256, 2048),
+    Variant("B", 32, 768, 12, 384, 3072),
+    Variant("B", 16, 768, 12, 384, 3072),
+    Variant("L", 32, 1024, 24, 512, 4096),
+    Variant("L", 16, 1024, 24, 512, 4096),
+    Variant("H", 14, 1280, 32, 640, 5120),
+)
+
+
+def _constructor(variant):
+    """Return the public function that builds `variant`."""
+    dimensions = {k: v for k, v in dataclasses.asdict(variant).items() if k != "size"}
+    model_name = f"mixer_{variant.size.lower()}{variant.patch_size}"
+
+    def constructor(
+        include_top=True,
+        include_preprocessing=True,
+        weights="imagenet1k",
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=None,
+        classifier_activation="softmax",
+        drop_path_rate=0.0,
+        dropout_rate=0.0,
+        name=model_name,
+        dtype=None,
+        rescale_drop_path=False,
+        **unknown,
+    ):
+        fixed = dimensions.keys() & unknown.keys()
+        if fixed:
+            argument = sorted(fixed)[0]
+            raise ValueError(
+                f"{constructor.__name__}: `{argument}` is fixed at {dimensions[argument]} by the "
+                f"variant. Received: {argument}={unknown[argument]!r}. Use keras_mixer.MlpMixer "
+                "for other sizes."
+            )
+        reject_unknown(constructor, unknown)
+        return MlpMixer(
+            **dimensions,
+            include_top=include_top,
+            include_preprocessing=include_preprocessing,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            drop_path_rate=drop_path_rate,
+            dropout_rate=dropout_rate,
+            name=name,
+            dtype=dtype,
+            rescale_drop_path=rescale_drop_path,
+        )
+
+    constructor.__name__ = constructor.__qualname__ = variant.constructor_name
+    constructor.__doc__ = (
+        f"Build Mixer-{variant.size}/{variant.patch_size} (table 1 of the paper): "
+        f"{variant.num_blocks} blocks of hidden_dim {variant.hidden_dim}, tokens_mlp_dim "
+        f"{variant.tokens_mlp_dim}, channels_mlp_dim {variant.channels_mlp_dim}.\n\n"
+        "The arguments are those of `keras_mixer.MlpMixer`, less the sizes. `weights` has no\n"
+        "checkpoint to load yet and must be None.\n\n"
+        "Returns:\n    A `keras.Model`; see `keras_mixer.MlpMixer` for its shapes.\n\n"
+        "Raises:\n    ValueError: If an argument is unknown, out of range, or contradicts another."
+    )
+    return constructor
+
+
+(
+    MixerS32,
+    MixerS16,
+    MixerS8,
+    MixerB32,
+    MixerB16,
+    MixerL32,
+    MixerL16,
+    MixerH14,
+) = map(_constructor, VARIANTS)

@@ -1,0 +1,122 @@
+"""What Keras does with any model, it does with a Mixer."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_mixer
+from tests.weights import random_pixels, randomize
+
+BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+
+
+def mixer():
+    model = keras_mixer.MlpMixer(
+        patch_size=4,
+        hidden_dim=16,
+        num_blocks=2,
+        tokens_mlp_dim=8,
+        channels_mlp_dim=32,
+        input_shape=(8, 12, 3),
+        classes=5,
+        classifier_activation=None,
+    )
+    randomize(model)
+    return model
+
+
+@pytest.fixture
+def pixels():
+    return random_pixels((4, 8, 12, 3))
+
+
+def fit_one_step(model, pixels):
+    model.compile(
+        keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    return model.train_on_batch(pixels, np.array([0, 1, 2, 3]))
+
+
+def test_lora(pixels, tmp_path):
+    model = mixer()
+    before = model.predict(pixels, verbose=0)
+    dense_layers = [x for x in model._flatten_layers() if isinstance(x, keras.layers.Dense)]
+    assert len(dense_layers) == 2 * 4 + 1
+    frozen = {layer.path: ops.convert_to_numpy(layer.kernel).copy() for layer in dense_layers}
+    for layer in dense_layers:
+        layer.enable_lora(2)
+    np.testing.assert_allclose(model.predict(pixels, verbose=0), before, atol=1e-6)
+    fit_one_step(model, pixels)
+    for layer in dense_layers:
+        np.testing.assert_array_equal(ops.convert_to_numpy(layer._kernel), frozen[layer.path])
+    tuned = model.predict(pixels, verbose=0)
+    assert not np.allclose(tuned, before)
+    model.save(tmp_path / "lora.keras")
+    loaded = keras.saving.load_model(tmp_path / "lora.keras")
+    np.testing.assert_allclose(loaded.predict(pixels, verbose=0), tuned, atol=1e-5)
+
+
+def test_int8_quantization(pixels, tmp_path):
+    model = mixer()
+    before = model.predict(pixels, verbose=0)
+    model.quantize("int8")
+    quantized = model.predict(pixels, verbose=0)
+    assert ops.dtype(model.get_layer("MixerBlock_0").token_mixing.dense_0._kernel) == "int8"
+    np.testing.assert_allclose(quantized, before, atol=0.05 * np.abs(before).max())
+    assert not np.array_equal(quantized, before)
+    for _ in range(2):  # a loaded one can be saved and loaded again
+        model.save(tmp_path / "int8.keras")
+        model = keras.saving.load_model(tmp_path / "int8.keras")
+        np.testing.assert_allclose(model.predict(pixels, verbose=0), quantized, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["list_of_layers", "activations", "full"])
+def test_rematerialization(mode, pixels):
+    if mode == "full" and BACKEND == "tensorflow":
+        pytest.skip("Keras's mode 'full' fails on TensorFlow; 'list_of_layers' works")
+    names = ["MixerBlock_0", "MixerBlock_1"] if mode == "list_of_layers" else None
+    plain = mixer()
+    with keras.RematScope(mode=mode, layer_names=names):
+        saving = mixer()
+    losses = [fit_one_step(model, pixels) for model in (plain, saving)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for one, other in zip(plain.get_weights(), saving.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_export(pixels, tmp_path):
+    model = mixer()
+    expected = model.predict(pixels, verbose=0)
+    if BACKEND == "torch":
+        import torch
+
+        path = str(tmp_path / "model.pt2")
+        model.export(
+            path,
+            format="torch",
+            verbose=False,
+            dynamic_shapes={0: torch.export.Dim("batch")},
+        )
+        exported = torch.export.load(path).module()
+        outputs = exported(torch.from_numpy(pixels.astype("float32"))).detach().numpy()
+    else:
+        path = str(tmp_path / "model")
+        model.export(path, format="tf_saved_model", verbose=False)
+        import tensorflow as tf
+
+        exported = tf.saved_model.load(path)
+        outputs = exported.serve(pixels.astype("float32")).numpy()
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+def test_freezing(pixels):
+    """Freezing by name, as transfer learning does it."""
+    model = mixer()
+    for layer in model.layers:
+        layer.trainable = layer.name == "head"
+    before = model.get_layer("stem").get_weights()[0]
+    fit_one_step(model, pixels)
+    np.testing.assert_array_equal(model.get_layer("stem").get_weights()[0], before)
+    assert len(model.trainable_variables) == 2

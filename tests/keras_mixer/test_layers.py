@@ -1,0 +1,102 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_mixer import MixerBlock, MlpBlock, StochasticDepth
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.0, 2, "0.1", None, True])
+@pytest.mark.parametrize(
+    "make, argument",
+    [
+        (lambda rate: MlpBlock(4, dropout_rate=rate), "dropout_rate"),
+        (lambda rate: StochasticDepth(rate), "drop_path_rate"),
+        (lambda rate: MixerBlock(4, 4, dropout_rate=rate), "dropout_rate"),
+        (lambda rate: MixerBlock(4, 4, drop_path_rate=rate), "drop_path_rate"),
+    ],
+)
+def test_rates_outside_the_unit_interval_are_refused(make, argument, rate):
+    with pytest.raises(ValueError, match=rf"`{argument}` .* below 1. Received: {argument}="):
+        make(rate)
+
+
+@pytest.mark.parametrize("width", [0, -1, 1.5, "8", True])
+@pytest.mark.parametrize(
+    "make, argument",
+    [
+        (lambda width: MlpBlock(width), "mlp_dim"),
+        (lambda width: MixerBlock(width, 4), "tokens_mlp_dim"),
+        (lambda width: MixerBlock(4, width), "channels_mlp_dim"),
+    ],
+)
+def test_widths_must_be_positive_integers(make, argument, width):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be a positive integer"):
+        make(width)
+
+
+def test_the_gelu_is_the_one_asked_for():
+    """The two kinds differ by 4.73e-4 at most, near |x| = 2.7."""
+    x = np.linspace(-4, 4, 801, dtype="float32").reshape(-1, 1)
+
+    def block(approximate_gelu):
+        layer = MlpBlock(1, approximate_gelu=approximate_gelu)
+        layer.build((None, 1))
+        layer.set_weights([np.ones((1, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
+        return ops.convert_to_numpy(layer(x))
+
+    tanh, erf = block(True), block(False)
+    assert np.abs(tanh - erf).max() == pytest.approx(4.73e-4, abs=1e-5)
+    exact = 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+    np.testing.assert_allclose(erf, exact, atol=1e-6)
+
+
+class TestStochasticDepth:
+    x = np.random.default_rng(0).standard_normal((400, 3, 2)).astype("float32")
+
+    def call(self, layer, **arguments):
+        return ops.convert_to_numpy(layer(self.x, **arguments))
+
+    def test_inference_is_the_identity(self):
+        layer = StochasticDepth(0.9, rescale=True)
+        np.testing.assert_array_equal(self.call(layer), self.x)
+        np.testing.assert_array_equal(self.call(layer, training=False), self.x)
+
+    def test_each_example_is_kept_whole_or_dropped_whole(self):
+        y = self.call(StochasticDepth(0.3, seed=0), training=True)
+        kept = np.array([np.array_equal(a, b) for a, b in zip(y, self.x, strict=True)])
+        dropped = ~y.any(axis=(1, 2))
+        assert np.all(kept ^ dropped)
+        assert dropped.mean() == pytest.approx(0.3, abs=0.09)  # four standard deviations
+
+    def test_rescaling_keeps_the_expectation(self):
+        y = self.call(StochasticDepth(0.3, rescale=True, seed=0), training=True)
+        kept = y.any(axis=(1, 2))
+        np.testing.assert_allclose(y[kept], self.x[kept] / 0.7, rtol=1e-6)
+
+    def test_each_call_draws_anew(self):
+        layer = StochasticDepth(0.5, seed=0)
+        first, second = (self.call(layer, training=True) for _ in range(2))
+        assert not np.array_equal(first, second)
+
+    def test_the_seed_decides(self):
+        first, second = (self.call(StochasticDepth(0.5, seed=7), training=True) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+
+def test_the_two_branches_of_a_block_are_dropped_independently():
+    block = MixerBlock(4, 4, drop_path_rate=0.5)
+    x = np.tile(np.random.default_rng(0).standard_normal((1, 3, 2)), (200, 1, 1))
+    keras.utils.set_random_seed(0)
+    y = ops.convert_to_numpy(block(x.astype("float32"), training=True))
+    outcomes = np.unique(np.round(y, 5), axis=0)
+    assert len(outcomes) == 4  # neither, tokens only, channels only, both
+
+
+def test_training_reaches_the_layers_inside():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")
+    block = MlpBlock(50, dropout_rate=0.9)
+    inference, training = (ops.convert_to_numpy(block(x, training=t)) for t in (False, True))
+    assert not np.allclose(inference, training)

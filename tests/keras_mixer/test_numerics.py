@@ -1,0 +1,142 @@
+"""The numbers are those of the paper's equations, on every backend and across them."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mixer
+from tests.reference import mixer as reference_mixer
+from tests.weights import random_pixels, randomize
+
+BACKENDS = ("tensorflow", "jax", "torch")
+LARGEST_ERROR = 2e-6  # of the largest logit, float32 against float64
+VARIANTS = ("MixerS32", "MixerB16")
+
+
+def logits_model(variant):
+    return getattr(keras_mixer, variant)(weights=None, classifier_activation=None)
+
+
+def relative_error(logits, reference):
+    return np.abs(logits - reference).max() / np.abs(reference).max()
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def golden(request):
+    """A variant with random weights, pixels for it, and its logits by the reference."""
+    model = logits_model(request.param)
+    pixels = random_pixels((2, 224, 224, 3), seed=1)
+    return request.param, model, pixels, reference_mixer(randomize(model), pixels)
+
+
+def test_logits_match_the_float64_reference(golden):
+    _, model, pixels, reference = golden
+    assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
+
+
+@pytest.mark.parametrize("other", [b for b in BACKENDS if b != keras.backend.backend()])
+def test_weights_saved_on_another_backend(golden, other, tmp_path):
+    variant, model, pixels, reference = golden
+    path = tmp_path / "other.weights.h5"
+    code = (
+        "from tests.keras_mixer.test_numerics import logits_model, randomize\n"
+        f"model = logits_model({variant!r})\n"
+        "randomize(model)\n"
+        f"model.save_weights({str(path)!r})\n"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": other}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    for variable in model.weights:
+        variable.assign(np.zeros(variable.shape))
+    model.load_weights(path)
+    assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_saved_model_is_read_by_every_backend(backend, tmp_path):
+    model = keras_mixer.MlpMixer(
+        patch_size=4,
+        hidden_dim=16,
+        num_blocks=2,
+        tokens_mlp_dim=8,
+        channels_mlp_dim=24,
+        input_shape=(8, 12, 3),
+        classes=5,
+        classifier_activation=None,
+        drop_path_rate=0.1,
+    )
+    pixels = random_pixels((3, 8, 12, 3))
+    reference = reference_mixer(randomize(model), pixels)
+    model.save(tmp_path / "model.keras")
+    code = (
+        "import keras, numpy, keras_mixer\n"
+        "from tests.weights import random_pixels\n"
+        f"model = keras.saving.load_model({str(tmp_path / 'model.keras')!r})\n"
+        "logits = model.predict(random_pixels((3, 8, 12, 3)), verbose=0)\n"
+        f"numpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert relative_error(np.load(tmp_path / "logits.npy"), reference) <= LARGEST_ERROR
+
+
+class TestExactProperties:
+    """The paper's section 3.4: what the architecture cannot see, given the right weights."""
+
+    patch, rows, columns = 4, 3, 5
+
+    @pytest.fixture
+    def model(self):
+        model = keras_mixer.MlpMixer(
+            patch_size=self.patch,
+            hidden_dim=16,
+            num_blocks=2,
+            tokens_mlp_dim=8,
+            channels_mlp_dim=24,
+            input_shape=(self.patch * self.rows, self.patch * self.columns, 3),
+            classes=5,
+            classifier_activation=None,
+        )
+        randomize(model)
+        return model
+
+    @pytest.fixture
+    def patches(self):
+        """Pixels as (batch, row, column, y, x, channel)."""
+        shape = (2, self.rows, self.columns, self.patch, self.patch, 3)
+        return random_pixels(shape)
+
+    def images(self, patches):
+        height, width = self.rows * self.patch, self.columns * self.patch
+        return patches.swapaxes(2, 3).reshape(-1, height, width, 3)
+
+    def test_order_of_the_patches(self, model, patches):
+        """Permuted patches and permuted token-mixing weights: the same logits."""
+        before = model.predict(self.images(patches), verbose=0)
+        order = np.random.default_rng(0).permutation(self.rows * self.columns)
+        shuffled = patches.reshape(2, -1, self.patch, self.patch, 3)[:, order]
+        shuffled = self.images(shuffled.reshape(patches.shape))
+        assert relative_error(model.predict(shuffled, verbose=0), before) > 1e-2
+        for i in range(2):
+            mlp = model.get_layer(f"MixerBlock_{i}").token_mixing
+            kernel_0, bias_0, kernel_1, bias_1 = mlp.get_weights()
+            mlp.set_weights([kernel_0[order], bias_0, kernel_1[:, order], bias_1[order]])
+        after = model.predict(shuffled, verbose=0)
+        assert relative_error(after, before) <= LARGEST_ERROR
+
+    def test_order_of_the_pixels_inside_the_patches(self, model, patches):
+        """Pixels permuted alike in all patches, and the stem's kernel: the same logits."""
+        before = model.predict(self.images(patches), verbose=0)
+        order = np.random.default_rng(0).permutation(self.patch**2)
+        flat = patches.reshape(2, self.rows, self.columns, -1, 3)[:, :, :, order]
+        shuffled = self.images(flat.reshape(patches.shape))
+        assert relative_error(model.predict(shuffled, verbose=0), before) > 1e-2
+        stem = model.get_layer("stem")
+        kernel, bias = stem.get_weights()
+        stem.set_weights([kernel.reshape(-1, 3, 16)[order].reshape(kernel.shape), bias])
+        after = model.predict(shuffled, verbose=0)
+        assert relative_error(after, before) <= LARGEST_ERROR

@@ -1,0 +1,102 @@
+import gc
+import inspect
+
+import keras
+import pytest
+
+import keras_mixer
+from keras_mixer.variants import VARIANTS
+
+# (without head, with 1000 classes) at 224 × 224 × 3
+PARAMETERS = {
+    "MixerS8": (20_133_504, 20_646_504),
+    "MixerS16": (18_015_264, 18_528_264),
+    "MixerS32": (18_591_624, 19_104_624),
+    "MixerB16": (59_111_472, 59_880_472),
+    "MixerB32": (59_524_428, 60_293_428),
+    "MixerL16": (207_171_168, 208_196_168),
+    "MixerL32": (205_914_264, 206_939_264),
+    "MixerH14": (431_069_952, 432_350_952),
+}
+
+
+def test_every_variant_is_public_and_counted():
+    names = {variant.constructor_name for variant in VARIANTS}
+    assert names == PARAMETERS.keys()
+    for name in names:
+        assert name in keras_mixer.__all__
+        assert getattr(keras_mixer, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameter_counts(name):
+    headless, whole = PARAMETERS[name]
+    model = getattr(keras_mixer, name)(weights=None)
+    assert model.count_params() == whole
+    assert model.count_params() - model.get_layer("head").count_params() == headless
+    assert model.name == f"mixer_{name[5:].lower()}"
+    assert model.input_shape == (None, 224, 224, 3)
+    del model  # up to 1.7 GB
+    keras.backend.clear_session()
+    gc.collect()
+
+
+@pytest.mark.parametrize("name", ["MixerS32", "MixerB16"])
+def test_parameter_counts_of_models_without_head(name):
+    model = getattr(keras_mixer, name)(weights=None, include_top=False)
+    assert model.count_params() == PARAMETERS[name][0]
+
+
+@pytest.mark.parametrize("name", ["imagenet1k", "imagenet", "imagenet21k", "no_such", "a/b.npz"])
+def test_checkpoints_are_not_there_yet(name):
+    with pytest.raises(ValueError, match="`weights` must be None in this version"):
+        keras_mixer.MixerB16(weights=name)
+
+
+def test_the_default_is_never_silently_random():
+    with pytest.raises(ValueError, match="imagenet1k"):
+        keras_mixer.MixerB16()
+
+
+def test_sizes_are_fixed():
+    with pytest.raises(ValueError, match=r"MixerB16: `patch_size` is fixed at 16 .*MlpMixer"):
+        keras_mixer.MixerB16(weights=None, patch_size=8)
+
+
+def test_unknown_arguments_are_refused():
+    with pytest.raises(ValueError, match=r"MixerB16: `pool` is not an argument.*`pooling`\?"):
+        keras_mixer.MixerB16(weights=None, pool="avg")
+
+
+def test_arguments_reach_the_model():
+    model = keras_mixer.MixerS32(
+        weights=None,
+        include_preprocessing=False,
+        input_shape=(64, 96, 4),
+        classes=7,
+        classifier_activation="sigmoid",
+        drop_path_rate=0.1,
+        dropout_rate=0.2,
+        name="mine",
+        dtype="mixed_bfloat16",
+        rescale_drop_path=True,
+    )
+    last = model.get_layer("MixerBlock_7")
+    assert model.name == "mine"
+    assert (model.input_shape, model.output_shape) == ((None, 64, 96, 4), (None, 7))
+    assert model.get_layer("head").activation is keras.activations.sigmoid
+    assert (last.drop_path_rate, last.dropout_rate, last.rescale_drop_path) == (0.1, 0.2, True)
+    assert last.compute_dtype == "bfloat16"
+    assert "preprocessing" not in {layer.name for layer in model.layers}
+    body = keras_mixer.MixerS32(
+        weights=None, include_top=False, pooling="max", input_tensor=keras.Input((64, 64, 3))
+    )
+    assert body.output_shape == (None, 512)
+
+
+def test_the_constructors_differ_from_the_general_one_in_the_sizes_only():
+    def arguments(function):
+        return list(inspect.signature(function).parameters)
+
+    sizes = ["patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim"]
+    assert sizes + arguments(keras_mixer.MixerB16) == arguments(keras_mixer.MlpMixer)

@@ -1,0 +1,67 @@
+"""The rules of who may import whom."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
+APPLICATION = sorted((ROOT / "training").rglob("*.py"))
+LAYERS_OF_THE_LIBRARY = ("layers", "model", "variants", "__init__")  # imports run this way only
+
+
+def imported(path):
+    """Return the names of the modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+def test_the_library_needs_keras_and_numpy_only(path):
+    allowed = {"keras", "numpy", "keras_mixer"} | sys.stdlib_module_names
+    assert {name.split(".")[0] for name in imported(path)} <= allowed
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+def test_imports_in_the_library_run_one_way(path):
+    rank = LAYERS_OF_THE_LIBRARY.index(path.stem)
+    for name in imported(path):
+        if name.startswith("keras_mixer."):
+            assert name.split(".")[1] in LAYERS_OF_THE_LIBRARY[:rank], name
+
+
+@pytest.mark.parametrize("path", APPLICATION, ids=lambda path: path.stem)
+def test_only_fit_and_the_command_line_join_the_parts(path):
+    parts = {name.split(".")[1] for name in imported(path) if name.startswith("training.")} - {
+        "config",
+        "errors",
+    }
+    if path.stem not in ("fit", "__main__"):
+        inside = path.parent.name if path.parent.name != "training" else None
+        assert parts <= {inside}, parts
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
+def test_importing_the_library_loads_one_backend(backend):
+    code = (
+        "import sys, keras_mixer\n"
+        "print(*sorted({'tensorflow', 'jax', 'torch'} & sys.modules.keys()))"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stdout.split())
+    assert backend in loaded
+    if backend != "tensorflow":
+        assert "tensorflow" not in loaded

@@ -1,0 +1,1 @@
+"""The application: trains, evaluates and runs Mixers by `python -m training COMMAND`."""

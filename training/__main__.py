@@ -1,0 +1,200 @@
+"""The command line: `python -m training COMMAND …`.
+
+What is slow to import is imported inside the commands, so that help and errors come at once.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import rich
+import tyro
+from rich.table import Table
+from rich.text import Text
+
+from training.config import Config
+from training.errors import UserError
+from training.recipes import RECIPES
+from training.run_folder import RunFolder
+
+PROGRAM = "python -m training"
+STATUS_USER_ERROR = 2
+STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
+
+app = tyro.extras.SubcommandApp()
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+ImagePaths = Annotated[
+    tuple[Path, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(one or more)"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    run_dir: Path
+    """Folder that the run writes. An interrupted run in it goes on; one of another
+    configuration is refused."""
+
+
+Recipe = tyro.extras.subcommand_type_from_defaults(
+    {name: Run(recipe.CONFIG, Path("runs") / name) for name, recipe in RECIPES.items()},
+    {name: recipe.__doc__ for name, recipe in RECIPES.items()},
+)
+
+
+@app.command
+def train(recipe: Recipe):
+    """Train a Mixer by a recipe; `train RECIPE --help` lists all that can be changed.
+
+    The backend is Keras's own choice: set the environment variable KERAS_BACKEND to
+    tensorflow, jax or torch.
+    """
+    folder = RunFolder(recipe.run_dir)
+    from training.fit import train
+
+    was_finished = folder.is_finished()
+    try:
+        summary = train(recipe.config, folder)
+    except KeyboardInterrupt:
+        if folder.config.exists():
+            print(f"\nInterrupted. The same command goes on from {folder.checkpoints}.")
+        sys.exit(STATUS_INTERRUPTED)
+    if was_finished:
+        print(f"{folder.path} holds this run, finished. Its results:")
+    _print_table(
+        {
+            "test accuracy": f"{summary['test_accuracy']:.4f}",
+            "test loss": f"{summary['test_loss']:.4f}",
+            "test examples": f"{summary['test_examples']:,}",
+            "parameters": f"{summary['parameters']:,}",
+            "images per second, training": _rounded(summary["train_images_per_second"]),
+            "seconds, all": _rounded(summary["wall_seconds"]),
+            "backend": f"{summary['backend']} on {', '.join(summary['devices'])}",
+            "model": folder.model,
+            "curves": folder.curves,
+            "history": folder.history,
+            "TensorBoard": folder.tensorboard,
+            "checkpoints": folder.checkpoints,
+            "summary": folder.summary,
+        }
+    )
+
+
+@app.command
+def evaluate(run: RunPath, json: bool = False):
+    """Count how often a trained model is right on its test images.
+
+    Args:
+        run: Folder of a finished training run.
+        json: Print JSON instead of a table.
+    """
+    folder = RunFolder(run)
+    folder.require_model()
+    config = folder.read_config()
+
+    from training.data.pipeline import evaluation_batches
+    from training.data.sources import load_source
+    from training.evaluation.accuracy import evaluate_accuracy
+
+    model = _load_model(folder)
+    source = load_source(config.data)
+    batches = evaluation_batches(source.test, len(source.class_names), config.data)
+    result = dataclasses.asdict(evaluate_accuracy(model, batches))
+    if json:
+        _print_json(result)
+    else:
+        _print_table({key.replace("_", " "): value for key, value in result.items()})
+
+
+@app.command
+def predict(run: RunPath, images: ImagePaths, top: int = 3, json: bool = False):
+    """Tell the likeliest classes of image files.
+
+    Args:
+        run: Folder of a finished training run.
+        images: Image files: PNG, JPEG and whatever else Pillow reads.
+        top: Number of classes to tell for each image.
+        json: Print JSON instead of a table.
+    """
+    if not images:
+        raise UserError("IMAGE... must be one or more image files. Received: none. Pass a path.")
+    if top < 1:
+        raise UserError(f"--top must be at least 1. Received: {top}. Pass 1 for the best class.")
+    folder = RunFolder(run)
+    folder.require_model()
+
+    from training.evaluation.prediction import predict_images
+
+    model = _load_model(folder)
+    class_names = folder.read_summary()["class_names"]
+    predictions = predict_images(model, class_names, images, top)
+    if json:
+        _print_json([dataclasses.asdict(prediction) for prediction in predictions])
+        return
+    table = Table("image", "class", "probability")
+    for prediction in predictions:
+        names, probabilities = zip(*prediction.classes, strict=True)
+        table.add_row(
+            Text(prediction.image),
+            Text("\n".join(names)),
+            "\n".join(f"{probability:.4f}" for probability in probabilities),
+        )
+    rich.print(table)
+
+
+def _load_model(folder):
+    import keras
+
+    import keras_mixer  # noqa: F401  registers the layers that the file names
+    from training import hardware
+
+    hardware.reserve_accelerators()
+    try:
+        return keras.saving.load_model(folder.model, compile=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model.keras must be a whole Keras model file. Received: {folder.model}: {error}. "
+            "Train again, into another --run-dir."
+        ) from error
+
+
+def _rounded(number):
+    return "not measured" if number is None else f"{number:,.0f}"
+
+
+def _print_table(rows):
+    table = Table(show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, Text(str(value), overflow="fold"))
+    rich.print(table)
+
+
+def _print_json(value):
+    print(json.dumps(value, indent=2))
+
+
+def main():
+    """Run the command line; end with status 2 and one message on a user's mistake."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own errors only
+    try:
+        app.cli(
+            prog=PROGRAM,
+            description="Train, evaluate and use MLP-Mixers.",
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.OmitSubcommandPrefixes,
+                tyro.conf.FlagCreatePairsOff,
+            ),
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(STATUS_USER_ERROR)
+
+
+if __name__ == "__main__":
+    main()

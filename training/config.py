@@ -1,0 +1,163 @@
+"""The configuration of a training run: closed, typed, frozen.
+
+Every field is an option of `python -m training train RECIPE`, with its docstring as help.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+from training.errors import UserError
+
+
+def require(holds, argument, rule, value, advice):
+    """Raise UserError naming the command-line option of `argument` unless `holds`."""
+    if not holds:
+        option = "--" + argument.replace("_", "-")
+        raise UserError(f"{option} {rule}. Received: {value}. {advice}")
+
+
+def require_positive(config, *arguments):
+    for argument in arguments:
+        value = getattr(config, argument)
+        holds = 0 < value < math.inf
+        require(holds, argument, "must be above 0 and finite", value, "Pass such a number.")
+
+
+def require_not_negative(config, *arguments):
+    for argument in arguments:
+        value = getattr(config, argument)
+        holds = 0 <= value < math.inf
+        require(holds, argument, "must be at least 0 and finite", value, "Pass 0 for none.")
+
+
+def require_fraction(config, *arguments):
+    for argument in arguments:
+        value = getattr(config, argument)
+        require(
+            0 <= value < 1, argument, "must be at least 0 and below 1", value, "Pass 0 for none."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    source: Literal["digits"] = "digits"
+    """Where the images come from. digits: handwritten digits of 8 × 8 grey pixels that come
+    with scikit-learn, 1,797 in 10 classes."""
+
+    image_size: int = 8
+    """Side of the square images that the model sees, in pixels."""
+
+    batch_size: int = 64
+    """Images per training step."""
+
+    validation_fraction: float = 0.1
+    """Share of the training images that is held out for validation; 0 trains on all of them."""
+
+    def check(self):
+        require_positive(self, "image_size", "batch_size")
+        require_fraction(self, "validation_fraction")
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    shift_fraction: float = 0.0
+    """Largest random shift along either axis, as a share of the image size."""
+
+    rotation_degrees: float = 0.0
+    """Largest random rotation, either way."""
+
+    zoom_fraction: float = 0.0
+    """Largest random zoom in or out, as a share of the image size."""
+
+    mixup_alpha: float = 0.0
+    """Mixup draws the share of each of two images from Beta(alpha, alpha); 0 turns it off."""
+
+    def check(self):
+        require_fraction(self, "shift_fraction", "zoom_fraction")
+        require_not_negative(self, "rotation_degrees", "mixup_alpha")
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    patch_size: int = 2
+    """P, side of a patch in pixels; it must divide the image size."""
+
+    hidden_dim: int = 128
+    """C, width of a token."""
+
+    num_blocks: int = 4
+    """Number of Mixer blocks."""
+
+    tokens_mlp_dim: int = 64
+    """D_S, hidden width of the token-mixing MLPs."""
+
+    channels_mlp_dim: int = 512
+    """D_C, hidden width of the channel-mixing MLPs."""
+
+    drop_path_rate: float = 0.0
+    """Stochastic depth of the last block; it grows linearly from 0 in the first."""
+
+    dropout_rate: float = 0.0
+    """Dropout inside the MLPs."""
+
+    def check(self):
+        sizes = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
+        require_positive(self, *sizes)
+        require_fraction(self, "drop_path_rate", "dropout_rate")
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimization:
+    total_epochs: int = 60
+    """Passes over the training images."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW, after the warmup and before the cosine decay to 0."""
+
+    warmup_steps: int = 100
+    """Steps of linear warmup from 0 to the peak."""
+
+    weight_decay: float = 0.1
+    """Decoupled weight decay of the kernels, per step and multiplied by the learning rate."""
+
+    clip_global_norm: float = 1.0
+    """Largest norm of all gradients together; longer ones are scaled down to it."""
+
+    label_smoothing: float = 0.0
+    """Share of each label that is spread evenly over all classes."""
+
+    def check(self):
+        require_positive(self, "total_epochs", "learning_rate", "clip_global_norm")
+        require_not_negative(self, "warmup_steps", "weight_decay")
+        require_fraction(self, "label_smoothing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    """Seed of everything random: weights, order of the images, augmentation, dropout."""
+
+    data: Data = Data()
+    augmentation: Augmentation = Augmentation()
+    model: Model = Model()
+    optimization: Optimization = Optimization()
+
+    def check(self):
+        """Raise UserError, naming the option, if any field is unsound."""
+        for part in (self.data, self.augmentation, self.model, self.optimization):
+            part.check()
+        require(
+            0 <= self.seed < 2**32,
+            "seed",
+            "must be at least 0 and below 2**32",
+            self.seed,
+            "Pass a small whole number.",
+        )
+        require(
+            self.data.image_size % self.model.patch_size == 0,
+            "image_size",
+            f"must be a multiple of --patch-size, {self.model.patch_size}",
+            self.data.image_size,
+            "Change one of the two.",
+        )

@@ -1,0 +1,1 @@
+"""Images in: where they come from, and how they become batches."""

@@ -1,0 +1,159 @@
+"""One training run: joins model, data, optimizer and callbacks around `model.fit`."""
+
+import dataclasses
+import importlib.metadata
+import time
+
+import keras
+
+import keras_mixer
+from training import hardware
+from training.curves import draw_curves
+from training.data.pipeline import evaluation_batches, training_batches
+from training.data.sources import load_source
+from training.errors import UserError
+from training.evaluation.accuracy import evaluate_accuracy
+from training.optimization import loss_function, optimizer
+
+
+def train(config, folder):
+    """Run the training that `config` describes in `folder`, or what is left of it.
+
+    An interrupted run goes on after its last whole epoch; a finished one is left as it is.
+
+    Args:
+        config: A `training.config.Config`.
+        folder: A `training.run_folder.RunFolder`.
+
+    Returns:
+        The summary, as in `summary.json`.
+
+    Raises:
+        UserError: If the configuration or the folder cannot be used; nothing is written then.
+    """
+    began = time.perf_counter()
+    backend = keras.backend.backend()
+    config.check()
+    folder.check_owner(config, backend)
+    if folder.is_finished():
+        return folder.read_summary()
+
+    hardware.reserve_accelerators()
+    keras.utils.set_random_seed(config.seed)
+    source = load_source(config.data)
+    num_classes = len(source.class_names)
+    steps = _total_steps(config, len(source.train))
+    model = build_model(config.model, config.data.image_size, source)
+    model.compile(
+        optimizer=optimizer(config.optimization, steps),
+        loss=loss_function(config.optimization),
+        metrics=["accuracy"],
+    )
+
+    folder.claim(config, backend)
+    throughput = Throughput(config.data.batch_size)
+    model.fit(
+        training_batches(source.train, num_classes, config.data, config.augmentation, config.seed),
+        validation_data=(
+            evaluation_batches(source.validation, num_classes, config.data)
+            if len(source.validation)
+            else None
+        ),
+        epochs=config.optimization.total_epochs,
+        shuffle=False,  # the dataset shuffles
+        callbacks=[
+            keras.callbacks.CSVLogger(folder.history, append=True),
+            keras.callbacks.TensorBoard(folder.tensorboard),
+            # Last, so that an epoch counts as done once its records are written.
+            keras.callbacks.BackupAndRestore(
+                folder.checkpoints, double_checkpoint=True, delete_checkpoint=False
+            ),
+            throughput,
+        ],
+    )
+
+    model.save(folder.model)
+    title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
+    draw_curves(folder.history, folder.curves, title)
+    test = evaluate_accuracy(model, evaluation_batches(source.test, num_classes, config.data))
+    folder.write_summary(
+        {
+            "test_accuracy": test.accuracy,
+            "test_loss": test.loss,
+            "test_examples": test.examples,
+            "train_images_per_second": throughput.images_per_second(),
+            "wall_seconds": time.perf_counter() - began,
+            "parameters": model.count_params(),
+            "class_names": source.class_names,
+            "backend": backend,
+            "devices": hardware.device_names(),
+            "distribution": "one device",
+            "precision": keras.config.dtype_policy().name,
+            "versions": _versions(backend),
+        }
+    )
+    return folder.read_summary()
+
+
+def build_model(model, image_size, source):
+    """Return the Mixer of a `training.config.Model` for a source's images; it gives logits."""
+    channels = source.train.images.shape[-1]
+    try:
+        return keras_mixer.MlpMixer(
+            **dataclasses.asdict(model),
+            input_shape=(image_size, image_size, channels),
+            classes=len(source.class_names),
+            classifier_activation=None,
+        )
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+class Throughput(keras.callbacks.Callback):
+    """Times the training steps: without the first, which compiles, and what lies between epochs."""
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size = batch_size
+        self.steps = 0
+        self.seconds = 0.0
+        self._last = None
+
+    def images_per_second(self):
+        """Return the mean over all timed steps, or None if there were none."""
+        return self.steps * self.batch_size / self.seconds if self.steps else None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._last is not None:
+            self._last = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self._last is not None:
+            self.steps += 1
+            self.seconds += now - self._last
+        self._last = now
+
+
+def _total_steps(config, num_images):
+    """Return the number of training steps, or raise UserError if there are too few."""
+    steps_per_epoch = num_images // config.data.batch_size
+    if not steps_per_epoch:
+        raise UserError(
+            f"--batch-size must be at most the number of training images, {num_images}. "
+            f"Received: {config.data.batch_size}. Pass a smaller one."
+        )
+    total_steps = steps_per_epoch * config.optimization.total_epochs
+    if config.optimization.warmup_steps >= total_steps:
+        raise UserError(
+            f"--warmup-steps must be below the number of training steps, {total_steps} "
+            f"({config.optimization.total_epochs} epochs of {steps_per_epoch}). Received: "
+            f"{config.optimization.warmup_steps}. Pass fewer, or raise --total-epochs."
+        )
+    return total_steps
+
+
+def _versions(backend):
+    packages = ("keras", backend)
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {"keras_mixer": keras_mixer.__version__, **versions}

@@ -1,0 +1,162 @@
+"""The folder of one training run: what is in it, and whose it is."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from training.config import Config
+from training.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run's files, and the configuration and results among them."""
+
+    path: Path
+
+    @property
+    def config(self):
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self):
+        return self.path / "checkpoints"
+
+    @property
+    def history(self):
+        return self.path / "history.csv"
+
+    @property
+    def tensorboard(self):
+        return self.path / "tensorboard"
+
+    @property
+    def curves(self):
+        return self.path / "curves.png"
+
+    @property
+    def model(self):
+        return self.path / "model.keras"
+
+    @property
+    def summary(self):
+        return self.path / "summary.json"
+
+    def check_owner(self, config, backend):
+        """Raise UserError unless the folder is new, empty, or of this very run."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(
+                f"--run-dir must be a folder. Received: {self.path}, a file. Choose another."
+            )
+        if not self.config.exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise UserError(
+                    f"--run-dir must be a new folder or one of an earlier run. Received: "
+                    f"{self.path}, which has files but no config.json. Choose another."
+                )
+            return
+        theirs, ours = _flatten(self._read_config()), _flatten(_describe(config, backend))
+        differing = [
+            f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
+            for key in sorted(theirs.keys() | ours.keys())
+            if theirs.get(key) != ours.get(key)
+        ]
+        if differing:
+            raise UserError(
+                "--run-dir must not belong to a run of another configuration. Received: "
+                f"{self.path}, where {'; '.join(differing)}. Choose another --run-dir, or delete "
+                "that folder if you do not need it."
+            )
+
+    def claim(self, config, backend):
+        """Create the folder, and write the configuration into it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _write_json(self.config, _describe(config, backend))
+        except OSError as error:
+            raise UserError(
+                f"--run-dir must be writable. Received: {self.path}: {error.strerror}. "
+                "Choose another."
+            ) from error
+
+    def is_finished(self):
+        return self.summary.exists()
+
+    def read_config(self):
+        """Return the `Config` of the run."""
+        entries = self._read_config()
+        entries.pop("backend", None)
+        try:
+            return _from_entries(Config, entries)
+        except (TypeError, KeyError) as error:
+            raise UserError(
+                f"config.json must have the fields of this version. Received: {self.config}: "
+                f"{error}. Use the version of keras_mixer that wrote it."
+            ) from error
+
+    def read_summary(self):
+        return _read_json(self.summary)
+
+    def write_summary(self, summary):
+        _write_json(self.summary, summary)
+
+    def require_model(self):
+        """Raise UserError unless the run has a finished model."""
+        for file in (self.config, self.model, self.summary):
+            if not file.exists():
+                raise UserError(
+                    "RUN must be the folder of a finished training run. Received: "
+                    f"{self.path}, which has no {file.name}. Make one by `python -m training "
+                    "train RECIPE`."
+                )
+
+    def _read_config(self):
+        return _read_json(self.config)
+
+
+def _describe(config, backend):
+    return {"backend": backend, **dataclasses.asdict(config)}
+
+
+def _flatten(entries, prefix=""):
+    """{"data": {"source": 1}} → {"data.source": 1}"""
+    flat = {}
+    for key, value in entries.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _from_entries(kind, entries):
+    """Return a dataclass of `kind` from a dictionary, and so on inside; TypeError if it misfits."""
+    fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    missing = fields.keys() - entries.keys()
+    if missing:
+        raise TypeError(f"{sorted(missing)[0]} is missing")
+    return kind(
+        **{
+            name: _from_entries(fields[name], value)
+            if dataclasses.is_dataclass(fields.get(name))
+            else value
+            for name, value in entries.items()
+        }
+    )
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path.name} must be readable JSON. Received: {path}: {error}. Train again, into "
+            "another --run-dir."
+        ) from error
+
+
+def _write_json(path, value):
+    """Write whole or not at all."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(value, indent=2) + "\n")
+    draft.replace(path)
