@@ -140,7 +140,7 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, json: bool = False):
     for prediction in predictions:
         names, probabilities = zip(*prediction.classes, strict=True)
         table.add_row(
-            Text(prediction.image),
+            Text(prediction.image, overflow="fold"),
             Text("\n".join(names)),
             "\n".join(f"{probability:.4f}" for probability in probabilities),
         )

@@ -16,7 +16,7 @@ def draw_curves(history_path, picture_path, title):
     FigureCanvasAgg(figure)
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            if key in rows[0]:
+            if rows[0].get(key, "NA") != "NA":  # Keras writes NA where there is no validation
                 axes.plot(epochs, [float(row[key]) for row in rows], label=label)
         axes.set_xlabel("epoch")
         axes.set_ylabel(metric)

@@ -147,12 +147,15 @@ def _from_entries(kind, entries):
 
 def _read_json(path):
     try:
-        return json.loads(path.read_text())
+        entries = json.loads(path.read_text())
+        if not isinstance(entries, dict):
+            raise ValueError("it holds no object")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path.name} must be readable JSON. Received: {path}: {error}. Train again, into "
-            "another --run-dir."
+            f"{path.name} must be a readable JSON object. Received: {path}: {error}. Train again, "
+            "into another --run-dir."
         ) from error
+    return entries
 
 
 def _write_json(path, value):

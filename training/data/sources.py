@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from training.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -51,9 +53,15 @@ def load_digits(validation_fraction):
     def divide(indices, fraction):
         if fraction == 0:
             return indices, indices[:0]
-        return train_test_split(
-            indices, test_size=fraction, stratify=labels[indices], random_state=0
-        )
+        try:
+            return train_test_split(
+                indices, test_size=fraction, stratify=labels[indices], random_state=0
+            )
+        except ValueError as error:
+            raise UserError(
+                "--validation-fraction must leave images of every class on both sides. "
+                f"Received: {fraction} of {len(indices)} images: {error} Pass 0 or about 0.1."
+            ) from error
 
     rest, test = divide(np.arange(len(labels)), 0.2)
     train, validation = divide(rest, validation_fraction)

@@ -22,7 +22,7 @@ def evaluate_accuracy(model, batches):
     """
     correct, loss, examples = 0, 0.0, 0
     for images, labels in batches:
-        labels = np.asarray(labels)  # (batch, classes)
+        images, labels = np.asarray(images), np.asarray(labels)  # JAX takes no tensors of tf.data
         logits = np.asarray(model.predict_on_batch(images), np.float64)  # (batch, classes)
         correct += int(np.sum(logits.argmax(axis=1) == labels.argmax(axis=1)))
         loss -= float(np.sum(labels * log_softmax(logits)))

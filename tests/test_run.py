@@ -1,0 +1,85 @@
+"""The start from a fresh checkout, without making an environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    commands = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line]
+    assert commands[-1] == "python3 run.py test"
+    assert "\npython3 run.py test\n" in README
+    assert "\npython3 run.py train digits\n" in README
+
+
+@pytest.mark.parametrize(
+    "command, backend, extras",
+    [
+        ("train", None, {"training", "tensorflow"}),
+        ("train", "tensorflow", {"training", "tensorflow"}),
+        ("predict", "jax", {"training", "tensorflow", "jax"}),
+        ("train", "no_such", {"training", "tensorflow"}),
+        ("test", "jax", {"training", "test", "tensorflow", "jax", "torch"}),
+    ],
+)
+def test_each_command_installs_what_it_needs(monkeypatch, command, backend, extras):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    if backend:
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+    assert run.needed_extras(command) == extras
+
+
+def test_nothing_is_installed_twice(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "VENV", tmp_path)
+    monkeypatch.setattr(run, "PYTHON", tmp_path / "python")
+    monkeypatch.setattr(run, "INSTALLED", tmp_path / "installed.json")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    calls, started = [], []
+    monkeypatch.setattr(run.subprocess, "call", lambda command: calls.append(command) or 0)
+    monkeypatch.setattr(run.os, "execve", lambda *arguments: started.append(arguments[1]))
+    (tmp_path / "python").touch()
+
+    def start(*arguments):
+        calls.clear()
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        run.main()
+        return [command[-1].split("[")[1].rstrip("]") for command in calls]
+
+    assert start("train", "digits") == ["tensorflow,training"]
+    assert started[-1][1:] == ["-m", "training", "train", "digits"]
+    assert start("evaluate", "runs/digits") == []
+    assert start("test", "-k", "x") == ["jax,tensorflow,test,torch,training"]
+    assert started[-1][1:] == ["-m", "tests", "-k", "x"]
+    assert start("train", "digits") == []
+    monkeypatch.setattr(run, "pins", lambda: "changed")
+    assert start("train", "digits") == ["jax,tensorflow,test,torch,training"]
+
+    monkeypatch.setattr(run, "pins", lambda: "changed again")
+    monkeypatch.setattr(run.subprocess, "call", lambda command: 1)
+    with pytest.raises(SystemExit, match="pip could not install"):
+        start("train", "digits")
+    assert not run.INSTALLED.exists()  # so the next call tries again
+
+
+def test_without_a_command_it_explains_itself():
+    result = subprocess.run(
+        [sys.executable, ROOT / "run.py"], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert result.returncode != 0
+    assert "python3 run.py train digits" in result.stderr
+
+
+def test_every_direct_dependency_is_pinned():
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").open()}
+    for line in (ROOT / "setup.cfg").read_text().split("[options]")[1].splitlines():
+        if line.startswith("    ") and line.strip() != "keras_mixer":
+            name = line.strip().split(">")[0].split("=")[0].lower()
+            assert name in pinned, name

@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.errors import UserError
+from training.evaluation.prediction import predict_images, read_image
+
+
+@pytest.fixture
+def brightness_model():
+    """A model that finds class 1 the likelier, the brighter the image."""
+    images = keras.Input((4, 4, 1))
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
+    return keras.Model(images, keras.layers.Concatenate()([1 - mean, mean]))
+
+
+def save(path, value, mode="L", size=(4, 4)):
+    Image.new(mode, size, value).save(path)
+    return path
+
+
+def test_images_become_what_the_model_takes(tmp_path):
+    grey = save(tmp_path / "grey.png", 7)
+    colour = save(tmp_path / "colour.png", (7, 7, 7), "RGB", (9, 6))
+    for path in (grey, colour):
+        image = read_image(path, (4, 4, 1))
+        assert (image.shape, image.dtype) == ((4, 4, 1), np.uint8)
+        assert np.all(image == 7)
+    assert read_image(grey, (2, 3, 3)).shape == (2, 3, 3)
+
+
+def test_the_likeliest_classes_come_first(tmp_path, brightness_model):
+    paths = [save(tmp_path / "dark.png", 0), save(tmp_path / "bright.png", 255)]
+    dark, bright = predict_images(brightness_model, ["night", "day"], paths, top=2)
+    high, low = np.e / (np.e + 1), 1 / (np.e + 1)
+    assert [name for name, _ in dark.classes] == ["night", "day"]
+    assert [name for name, _ in bright.classes] == ["day", "night"]
+    assert [p for _, p in bright.classes] == pytest.approx([high, low], rel=1e-5)
+    assert dark.image == str(paths[0])
+
+
+def test_top_limits_the_classes_and_may_exceed_them(tmp_path, brightness_model):
+    path = save(tmp_path / "dark.png", 0)
+    for top, count in [(1, 1), (5, 2)]:
+        (prediction,) = predict_images(brightness_model, ["night", "day"], [path], top)
+        assert len(prediction.classes) == count
+
+
+def test_files_that_are_no_images_are_named(tmp_path, brightness_model):
+    text, empty = tmp_path / "text.png", tmp_path / "empty.png"
+    text.write_text("not a picture")
+    empty.touch()
+    truncated = save(tmp_path / "truncated.png", 9, size=(64, 64))
+    truncated.write_bytes(truncated.read_bytes()[:60])
+    good = save(tmp_path / "good.png", 0)
+    for bad in (text, empty, truncated, tmp_path, tmp_path / "missing.png"):
+        with pytest.raises(UserError, match=f"IMAGE must be .* Received: {bad}"):
+            predict_images(brightness_model, ["night", "day"], [good, bad], top=1)

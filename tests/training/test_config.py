@@ -1,0 +1,100 @@
+import ast
+import dataclasses
+import inspect
+import itertools
+from pathlib import Path
+
+import pytest
+
+import keras_mixer
+from training.config import Augmentation, Config, Data, Model, Optimization
+from training.errors import UserError
+from training.recipes import RECIPES
+
+PARTS = (Data, Augmentation, Model, Optimization)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_sound(name):
+    assert isinstance(RECIPES[name].CONFIG, Config)
+    RECIPES[name].CONFIG.check()
+    assert RECIPES[name].__doc__
+
+
+@pytest.mark.parametrize(
+    "part, field, value, message",
+    [
+        ("data", "image_size", 0, "--image-size must be above 0 and finite. Received: 0"),
+        ("data", "batch_size", -1, "--batch-size must be above 0"),
+        ("data", "validation_fraction", 1.0, "--validation-fraction must be at least 0 and below"),
+        ("augmentation", "shift_fraction", -0.1, "--shift-fraction must be at least 0 and below 1"),
+        ("augmentation", "rotation_degrees", -1, "--rotation-degrees must be at least 0"),
+        ("augmentation", "zoom_fraction", 1, "--zoom-fraction must be at least 0 and below 1"),
+        ("augmentation", "mixup_alpha", float("inf"), "--mixup-alpha must be at least 0 and fin"),
+        ("model", "patch_size", 3, "--image-size must be a multiple of --patch-size, 3"),
+        ("model", "patch_size", 0, "--patch-size must be above 0"),
+        ("model", "hidden_dim", 0, "--hidden-dim must be above 0"),
+        ("model", "num_blocks", 0, "--num-blocks must be above 0"),
+        ("model", "tokens_mlp_dim", 0, "--tokens-mlp-dim must be above 0"),
+        ("model", "channels_mlp_dim", 0, "--channels-mlp-dim must be above 0"),
+        ("model", "drop_path_rate", 1.0, "--drop-path-rate must be at least 0 and below 1"),
+        ("model", "dropout_rate", float("nan"), "--dropout-rate must be at least 0 and below 1"),
+        ("optimization", "total_epochs", 0, "--total-epochs must be above 0"),
+        ("optimization", "learning_rate", float("nan"), "--learning-rate must be above 0"),
+        ("optimization", "warmup_steps", -1, "--warmup-steps must be at least 0"),
+        ("optimization", "weight_decay", -0.1, "--weight-decay must be at least 0"),
+        ("optimization", "clip_global_norm", 0, "--clip-global-norm must be above 0"),
+        ("optimization", "label_smoothing", 1.0, "--label-smoothing must be at least 0 and below"),
+    ],
+)
+def test_unsound_values_are_refused(part, field, value, message):
+    config = Config()
+    changed = dataclasses.replace(getattr(config, part), **{field: value})
+    with pytest.raises(UserError) as error:
+        dataclasses.replace(config, **{part: changed}).check()
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_unsound_seeds_are_refused(seed):
+    with pytest.raises(UserError, match="--seed must be"):
+        Config(seed=seed).check()
+
+
+def test_every_field_has_a_check():
+    """The table above misses no number, so no new field goes unchecked."""
+    marks = test_unsound_values_are_refused.pytestmark[0].args[1]
+    checked = {(part, field) for part, field, *_ in marks}
+    for part in ("data", "augmentation", "model", "optimization"):
+        for field in dataclasses.fields(getattr(Config(), part)):
+            assert field.type not in (int, float) or (part, field.name) in checked
+
+
+def test_every_field_is_read():
+    root = Path(inspect.getfile(Config)).parent
+    read = {
+        node.attr
+        for path in root.rglob("*.py")
+        if path.name != "config.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    model_arguments = set(inspect.signature(keras_mixer.MlpMixer).parameters)
+    for part in PARTS:
+        fields = {field.name for field in dataclasses.fields(part)}
+        assert fields <= (model_arguments if part is Model else read), part
+    assert {field.name for field in dataclasses.fields(Config)} <= read
+
+
+def test_every_field_is_explained():
+    """tyro shows the string below a field as the help of its option."""
+    for part in (Config, *PARTS):
+        body = ast.parse(inspect.getsource(part)).body[0].body
+        for field, below in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and field.target.id not in (
+                "data",
+                "augmentation",
+                "model",
+                "optimization",
+            ):
+                assert isinstance(below, ast.Expr), f"{part.__name__}.{field.target.id}"

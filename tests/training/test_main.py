@@ -1,0 +1,205 @@
+"""The command line, as a user meets it."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from training.__main__ import main
+from training.config import Augmentation, Data, Model, Optimization
+from training.run_folder import RunFolder
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Return a function that runs the command line and returns (status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run, made through the real command in a process of its own."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
+    result = subprocess.run(
+        [sys.executable, "-m", "training", "train", "tiny", "--run-dir", folder.path],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def flat(text):
+    """The text of a box as one line."""
+    return " ".join(text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--help"], ["train", "evaluate", "predict"]),
+        (["train", "--help"], ["digits", "tiny", "KERAS_BACKEND"]),
+        (["evaluate", "--help"], ["RUN", "--json", "Folder of a finished training run"]),
+        (["predict", "--help"], ["RUN", "IMAGE...", "--top", "--json"]),
+    ],
+)
+def test_help(call, arguments, expected):
+    status, out, _ = call(*arguments)
+    assert status == 0
+    for word in expected:
+        assert word in flat(out)
+
+
+def test_help_of_a_recipe_lists_every_field(call):
+    status, out, _ = call("train", "digits", "--help")
+    assert status == 0
+    for part in (Data, Augmentation, Model, Optimization):
+        for field in dataclasses.fields(part):
+            assert f"--{field.name.replace('_', '-')} " in out
+    assert "--run-dir" in out and "--seed" in out
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ([], "Expected one of {train, evaluate, predict}"),
+        (["trian"], "trian"),
+        (["train"], "{digits, tiny}"),
+        (["train", "digist"], "digist"),
+        (["train", "tiny", "--total-epoch", "2"], "--total-epoch"),
+        (["train", "tiny", "--total-epochs", "two"], "--total-epochs"),
+        (["train", "tiny", "--learning-rate", "fast"], "--learning-rate"),
+        (["train", "tiny", "--source", "cats"], "--source"),
+        (["train", "tiny", "--total-epochs", "0"], "--total-epochs must be above 0"),
+        (["train", "tiny", "--image-size", "9"], "--image-size must be a multiple"),
+        (["evaluate"], "RUN"),
+        (["evaluate", "no/such/run"], "no/such/run, which has no config.json"),
+        (["predict", "no/such/run"], "IMAGE... must be one or more image files"),
+        (["predict", "no/such/run", "a.png"], "no/such/run, which has no config.json"),
+        (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
+    ],
+)
+def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, arguments, expected):
+    if arguments[:2] == ["train", "tiny"]:
+        arguments = [*arguments, "--run-dir", tmp_path / "run"]
+    status, _, err = call(*arguments)
+    assert status == 2
+    assert expected in flat(err)
+    assert "Traceback" not in err and "__tyro" not in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_ends_in_a_table_of_results_and_paths(finished):
+    folder, out = finished
+    summary = folder.read_summary()
+    table = flat(out)
+    assert "Epoch 3/3" in out
+    assert f"test accuracy {summary['test_accuracy']:.4f}" in table
+    joined = "".join(table.split())  # long paths are folded
+    for path in (folder.model, folder.curves, folder.summary, folder.history):
+        assert str(path) in joined and path.exists()
+
+
+def test_a_second_train_shows_the_results_again(call, finished):
+    folder, _ = finished
+    before = folder.summary.read_bytes()
+    status, out, _ = call("train", "tiny", "--run-dir", folder.path)
+    assert status == 0
+    assert "finished" in out and "test accuracy" in out and "Epoch" not in out
+    assert folder.summary.read_bytes() == before
+
+
+def test_a_folder_of_another_configuration_is_refused(call, finished):
+    folder, _ = finished
+    status, _, err = call("train", "tiny", "--run-dir", folder.path, "--seed", "5")
+    assert status == 2
+    assert "seed is 0 there and 5 here" in err
+
+
+def test_evaluate_agrees_with_the_summary(call, finished):
+    folder, _ = finished
+    summary = folder.read_summary()
+    status, out, _ = call("evaluate", folder.path, "--json")
+    result = json.loads(out)
+    assert status == 0
+    assert result.keys() == {"accuracy", "loss", "examples"}
+    assert result["accuracy"] == summary["test_accuracy"]
+    assert result["loss"] == pytest.approx(summary["test_loss"], rel=1e-5)
+    assert result["examples"] == 360
+    status, out, _ = call("evaluate", folder.path)
+    assert status == 0 and "accuracy" in out
+
+
+def test_predict(call, finished, tmp_path, monkeypatch):
+    folder, _ = finished
+    monkeypatch.chdir(tmp_path)
+    names = ["[red]one.png", "two.png"]
+    for name in names:
+        Image.new("RGB", (20, 30), (200, 200, 200)).save(name)
+    status, out, _ = call("predict", folder.path, *names, "--json")
+    predictions = json.loads(out)
+    assert status == 0
+    assert [p["image"] for p in predictions] == names
+    for prediction in predictions:
+        classes, probabilities = zip(*prediction["classes"], strict=True)
+        assert len(classes) == 3 and set(classes) <= set("0123456789")
+        assert list(probabilities) == sorted(probabilities, reverse=True)
+        assert 0 < sum(probabilities) <= 1 + 1e-6
+    status, out, _ = call("predict", folder.path, names[0], "--top", "1")
+    assert status == 0
+    assert "[red]one.png" in flat(out)
+
+
+def test_predict_names_an_unreadable_image(call, finished, tmp_path):
+    folder, _ = finished
+    (tmp_path / "note.png").write_text("no picture")
+    status, out, err = call("predict", folder.path, tmp_path / "note.png")
+    assert (status, out) == (2, "")
+    assert f"{tmp_path / 'note.png'}: it is not an image" in err
+
+
+def test_a_damaged_model_is_named(call, finished, tmp_path):
+    folder, _ = finished
+    damaged = RunFolder(tmp_path)
+    for file in (folder.config, folder.summary):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    damaged.model.write_bytes(folder.model.read_bytes()[:1000])
+    status, _, err = call("evaluate", tmp_path)
+    assert status == 2
+    assert "model.keras must be a whole Keras model file" in err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "training", "train", "tiny", "--run-dir", tmp_path / "run"]
+    process = subprocess.Popen(
+        [*command, "--total-epochs", "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    checkpoint = tmp_path / "run" / "checkpoints" / "training_metadata.json"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Interrupted. The same command goes on" in out
+    assert "Traceback" not in err
