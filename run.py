@@ -29,8 +29,18 @@ def needed_extras(command):
     if command == "test":
         return {"training", "test", *BACKENDS}
     # tf.data feeds every backend, so the application always needs TensorFlow.
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    return {"training", "tensorflow"} | ({backend} & set(BACKENDS))
+    return {"training", "tensorflow"} | ({keras_backend()} & set(BACKENDS))
+
+
+def keras_backend():
+    """Return the backend that Keras will take: the environment's, or its own file's."""
+    if "KERAS_BACKEND" in os.environ:
+        return os.environ["KERAS_BACKEND"]
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    try:
+        return json.loads((home / "keras.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError):
+        return "tensorflow"
 
 
 def pins():
@@ -39,13 +49,23 @@ def pins():
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+def fail(message):
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
 def make_environment():
     print(f"Making a virtual environment in {VENV}", flush=True)
-    if subprocess.call([sys.executable, "-m", "venv", str(VENV)]):
-        shutil.rmtree(VENV, ignore_errors=True)
-        sys.exit(
-            "error: this Python cannot make virtual environments. Install its venv module "
-            "(on Debian and Ubuntu the package python3-venv), or use another Python."
+    made = False
+    try:
+        made = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) == 0
+    finally:
+        if not made:  # half of one would be taken for whole by the next call
+            shutil.rmtree(VENV, ignore_errors=True)
+    if not made:
+        fail(
+            "this Python cannot make virtual environments. Install its venv module (on Debian "
+            "and Ubuntu the package python3-venv), or use another Python."
         )
 
 
@@ -58,19 +78,26 @@ def install(extras):
         [PYTHON, "-m", "pip", "install", "--constraint", constraints, "--editable", package]
     )
     if status:
-        sys.exit("error: pip could not install the dependencies; its messages above say why.")
+        fail(
+            "pip could not install the dependencies; its messages above say why. "
+            "Mend that, or delete .venv, and try again."
+        )
     INSTALLED.write_text(json.dumps({"pins": pins(), "extras": sorted(extras)}))
 
 
 def main():
-    if sys.version_info < (3, 11):  # noqa: UP036  an older Python reaches this line
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         found = ".".join(map(str, sys.version_info[:3]))
-        sys.exit(
-            f"error: Python must be 3.11 or newer. Received: {found}. "
-            "Start this file with another Python, such as python3.11 run.py."
+        fail(
+            f"Python must be 3.11, 3.12 or 3.13, for which all backends have builds. "
+            f"Received: {found}. Start this file with one of those, such as python3.11 run.py."
         )
     if len(sys.argv) < 2:
-        sys.exit(__doc__)
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    if sys.argv[1] in ("-h", "--help"):
+        print(__doc__)
+        return
     command, arguments = sys.argv[1], sys.argv[2:]
 
     if not PYTHON.exists():

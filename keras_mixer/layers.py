@@ -7,41 +7,24 @@ by itself, and as an argument it would keep JAX and TensorFlow from rematerialis
 import keras
 from keras import ops
 
+from keras_mixer.arguments import check_positive_int, check_rate
+
 LAYER_NORM_EPSILON = 1e-6  # Flax's default, with which every published checkpoint was trained
 
 
-def check_rate(owner, argument, rate):
-    """Return `rate` as a float, or raise ValueError unless it is a probability below 1."""
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-        raise ValueError(
-            f"{owner}: `{argument}` is the probability of dropping and must be at least 0 and "
-            f"below 1. Received: {argument}={rate!r}. Pass 0.0 to drop nothing."
-        )
-    return float(rate)
-
-
-def check_positive_int(owner, argument, value):
-    """Return `value`, or raise ValueError unless it is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"{owner}: `{argument}` must be a positive integer. "
-            f"Received: {argument}={value!r}. Pass an integer of at least 1."
-        )
-    return value
-
-
-def serialize_dtype(layer, dense_layers):
+def serialize_dtype(layer, mlp_blocks):
     """Return the `dtype` entry of `layer.get_config()`, with what `quantize` did to its parts.
 
-    Keras saves the policy of a composite layer only. Where a dense layer inside has been
-    quantized, its policy is recorded under its path, so that a saved model loads again.
+    Keras saves the policy of a composite layer only. The policies of quantized dense layers in
+    its `mlp_blocks` are added as a map, from which `MlpBlock` takes them when a file is loaded.
     """
     policy = layer.dtype_policy
     if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
         policy = policy.default_policy
     quantized = {
-        dense.path: dense.dtype_policy
-        for dense in dense_layers
+        f"{block.name}/{dense.name}": dense.dtype_policy
+        for block in mlp_blocks
+        for dense in block.dense_layers
         if dense.quantization_mode is not None
     }
     if quantized:
@@ -95,15 +78,19 @@ class MlpBlock(keras.layers.Layer):
     def _dense(self, units, name):
         policy = self.dtype_policy
         if isinstance(policy, keras.dtype_policies.DTypePolicyMap):  # see `serialize_dtype`
-            policy = policy[f"{self.path}/{name}"]
+            policy = policy[f"{self.name}/{name}"]
         return keras.layers.Dense(units, kernel_initializer="lecun_normal", name=name, dtype=policy)
 
     def call(self, x):
         x = self.dense_0(x)  # (..., mlp_dim)
-        x = keras.activations.gelu(x, approximate=self.approximate_gelu)
+        x = self.activation(x)
         x = self.dropout(x)
         x = self.dense_1(x)  # (..., width)
         return self.dropout(x)
+
+    def activation(self, x):
+        """σ, under the name by which Keras finds activations to rematerialise."""
+        return keras.activations.gelu(x, approximate=self.approximate_gelu)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -111,7 +98,7 @@ class MlpBlock(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "dtype": serialize_dtype(self, self.dense_layers),
+            "dtype": serialize_dtype(self, [self]),
             "mlp_dim": self.mlp_dim,
             "dropout_rate": self.dropout_rate,
             "approximate_gelu": self.approximate_gelu,
@@ -232,6 +219,11 @@ class MixerBlock(keras.layers.Layer):
         )
 
     def build(self, input_shape):
+        if len(input_shape) != 3 or None in input_shape[1:]:
+            raise ValueError(
+                "MixerBlock: the input must be (batch, patches, hidden_dim), the last two fixed. "
+                f"Received: input of shape {tuple(input_shape)}. Reshape the tokens so."
+            )
         batch, patches, hidden_dim = input_shape
         self.layer_norm_0.build(input_shape)
         self.token_mixing.build((batch, hidden_dim, patches))
@@ -253,10 +245,9 @@ class MixerBlock(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        dense_layers = self.token_mixing.dense_layers + self.channel_mixing.dense_layers
         return {
             **super().get_config(),
-            "dtype": serialize_dtype(self, dense_layers),
+            "dtype": serialize_dtype(self, [self.token_mixing, self.channel_mixing]),
             "tokens_mlp_dim": self.tokens_mlp_dim,
             "channels_mlp_dim": self.channels_mlp_dim,
             "drop_path_rate": self.drop_path_rate,

@@ -1,11 +1,9 @@
 """MLP-Mixer as a Functional Keras model: images → patches → tokens → logits (figure 1)."""
 
-import difflib
-import inspect
-
 import keras
 
-from keras_mixer.layers import LAYER_NORM_EPSILON, MixerBlock, check_positive_int, check_rate
+from keras_mixer.arguments import check_positive_int, check_rate, reject_unknown
+from keras_mixer.layers import LAYER_NORM_EPSILON, MixerBlock
 
 DEFAULT_IMAGE_SIZE = 224  # pixels a side: the resolution of every published checkpoint
 DEFAULT_CLASSES = 1000  # ImageNet
@@ -157,7 +155,8 @@ def _images(name, input_tensor, input_shape):
             f"{name}: `input_tensor` must be a batch of images, (batch, height, width, channels). "
             f"Received: input_tensor of shape {input_tensor.shape}. Reshape it first."
         )
-    if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
+    shape = tuple(input_tensor.shape[1:])
+    if input_shape is not None and _as_shape(name, input_shape) != shape:
         raise ValueError(
             f"{name}: `input_shape` must agree with `input_tensor`. "
             f"Received: input_shape={input_shape!r} and input_tensor of shape "
@@ -240,20 +239,4 @@ def _check_weights(name, weights):
         raise ValueError(
             f"{name}: `weights` must be None in this version, which cannot load checkpoints yet. "
             f"Received: weights={weights!r}. Pass weights=None for random weights."
-        )
-
-
-def reject_unknown(constructor, unknown):
-    """Raise ValueError if `unknown`, the surplus keyword arguments of a call, is not empty."""
-    for argument, value in unknown.items():
-        known = [
-            parameter.name
-            for parameter in inspect.signature(constructor).parameters.values()
-            if parameter.kind is not parameter.VAR_KEYWORD
-        ]
-        near = difflib.get_close_matches(argument, known, n=1)
-        advice = f"Did you mean `{near[0]}`?" if near else f"It knows {', '.join(known)}."
-        raise ValueError(
-            f"{constructor.__name__}: `{argument}` is not an argument. "
-            f"Received: {argument}={value!r}. {advice}"
         )

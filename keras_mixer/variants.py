@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from keras_mixer.model import MlpMixer, reject_unknown
+from keras_mixer.arguments import reject_unknown
+from keras_mixer.model import MlpMixer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +87,8 @@ def _constructor(variant):
         f"Build Mixer-{variant.size}/{variant.patch_size} (table 1 of the paper): "
         f"{variant.num_blocks} blocks of hidden_dim {variant.hidden_dim}, tokens_mlp_dim "
         f"{variant.tokens_mlp_dim}, channels_mlp_dim {variant.channels_mlp_dim}.\n\n"
-        "The arguments are those of `keras_mixer.MlpMixer`, less the sizes. `weights` has no\n"
-        "checkpoint to load yet and must be None.\n\n"
+        "The arguments are those of `keras_mixer.MlpMixer`, less the sizes. Checkpoints cannot be\n"
+        "loaded yet: `weights` must be given as None, since its default names one.\n\n"
         "Returns:\n    A `keras.Model`; see `keras_mixer.MlpMixer` for its shapes.\n\n"
         "Raises:\n    ValueError: If an argument is unknown, out of range, or contradicts another."
     )

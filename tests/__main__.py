@@ -12,10 +12,10 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
 
-BACKENDS = ("tensorflow", "jax", "torch")
+from run import BACKENDS
 
 
-def run(backend, arguments, report):
+def run_pytest(backend, arguments, report):
     """Return pytest's exit status and the counts of its outcomes."""
     print(f"\n{backend}\n", flush=True)
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
@@ -40,7 +40,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for backend in BACKENDS:
             report = Path(folder) / f"{backend}.xml"
-            status, totals[backend] = run(backend, sys.argv[1:], report)
+            status, totals[backend] = run_pytest(backend, sys.argv[1:], report)
             statuses.append(status)
 
     print(f"\nAll backends, {time.monotonic() - began:.0f} seconds:")

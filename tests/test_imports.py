@@ -11,7 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
-LAYERS_OF_THE_LIBRARY = ("layers", "model", "variants", "__init__")  # imports run this way only
+LAYERS_OF_THE_LIBRARY = (
+    "arguments",
+    "layers",
+    "model",
+    "variants",
+    "__init__",
+)  # imports run this way only
 
 
 def imported(path):

@@ -1,6 +1,5 @@
 """The start from a fresh checkout, without making an environment."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,16 +31,17 @@ def test_ci_runs_the_test_command_of_the_readme():
 )
 def test_each_command_installs_what_it_needs(monkeypatch, command, backend, extras):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", "no/such/folder")
     if backend:
         monkeypatch.setenv("KERAS_BACKEND", backend)
     assert run.needed_extras(command) == extras
 
 
-def test_nothing_is_installed_twice(monkeypatch, tmp_path):
+def test_nothing_is_installed_twice(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "VENV", tmp_path)
     monkeypatch.setattr(run, "PYTHON", tmp_path / "python")
     monkeypatch.setattr(run, "INSTALLED", tmp_path / "installed.json")
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     calls, started = [], []
     monkeypatch.setattr(run.subprocess, "call", lambda command: calls.append(command) or 0)
     monkeypatch.setattr(run.os, "execve", lambda *arguments: started.append(arguments[1]))
@@ -64,17 +64,55 @@ def test_nothing_is_installed_twice(monkeypatch, tmp_path):
 
     monkeypatch.setattr(run, "pins", lambda: "changed again")
     monkeypatch.setattr(run.subprocess, "call", lambda command: 1)
-    with pytest.raises(SystemExit, match="pip could not install"):
+    with pytest.raises(SystemExit, match="2"):
         start("train", "digits")
+    assert "pip could not install" in capsys.readouterr().err
     assert not run.INSTALLED.exists()  # so the next call tries again
 
 
-def test_without_a_command_it_explains_itself():
-    result = subprocess.run(
-        [sys.executable, ROOT / "run.py"], capture_output=True, text=True, env=dict(os.environ)
-    )
-    assert result.returncode != 0
-    assert "python3 run.py train digits" in result.stderr
+def start(*arguments):
+    command = [sys.executable, ROOT / "run.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_it_explains_itself():
+    assert start().returncode == 2
+    assert "python3 run.py train digits" in start().stderr
+    assert start("--help").returncode == 0
+    assert "python3 run.py train digits" in start("--help").stdout
+
+
+@pytest.mark.parametrize("version", [(3, 10, 9), (3, 14, 0)])
+def test_other_pythons_are_refused(monkeypatch, capsys, version):
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit, match="2"):
+        run.main()
+    assert f"Received: {'.'.join(map(str, version))}" in capsys.readouterr().err
+
+
+def test_the_backend_of_keras_own_file_is_installed(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert run.needed_extras("train") == {"training", "tensorflow"}
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert run.needed_extras("train") == {"training", "tensorflow", "jax"}
+    (tmp_path / "keras.json").write_text("damaged")
+    assert run.needed_extras("train") == {"training", "tensorflow"}
+
+
+@pytest.mark.parametrize("outcome", [1, KeyboardInterrupt])
+def test_half_an_environment_is_removed(monkeypatch, tmp_path, outcome):
+    def call(command):
+        (tmp_path / "venv").mkdir()
+        if outcome is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return outcome
+
+    monkeypatch.setattr(run, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(run.subprocess, "call", call)
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        run.make_environment()
+    assert not (tmp_path / "venv").exists()
 
 
 def test_every_direct_dependency_is_pinned():

@@ -21,6 +21,7 @@ from training.recipes import RECIPES
 from training.run_folder import RunFolder
 
 PROGRAM = "python -m training"
+BACKENDS = ("tensorflow", "jax", "torch")
 STATUS_USER_ERROR = 2
 STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
 
@@ -31,14 +32,15 @@ ImagePaths = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(one or more)"),
 ]
+JsonFlag = Annotated[bool, tyro.conf.arg(name="json")]
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     config: Annotated[Config, tyro.conf.arg(name="")]
     run_dir: Path
-    """Folder that the run writes. An interrupted run in it goes on; one of another
-    configuration is refused."""
+    """Folder that the run writes. An interrupted run found there is resumed; a folder of
+    another configuration is refused."""
 
 
 Recipe = tyro.extras.subcommand_type_from_defaults(
@@ -49,21 +51,23 @@ Recipe = tyro.extras.subcommand_type_from_defaults(
 
 @app.command
 def train(recipe: Recipe):
-    """Train a Mixer by a recipe; `train RECIPE --help` lists all that can be changed.
+    """Train a Mixer by a recipe; `train RECIPE --help` lists the options.
 
     The backend is Keras's own choice: set the environment variable KERAS_BACKEND to
     tensorflow, jax or torch.
     """
-    folder = RunFolder(recipe.run_dir)
-    from training.fit import train
+    recipe.config.check()
+    _require_backend()
+    from training import fit
 
+    folder = RunFolder(recipe.run_dir)
     was_finished = folder.is_finished()
     try:
-        summary = train(recipe.config, folder)
+        summary = fit.train(recipe.config, folder)
     except KeyboardInterrupt:
         if folder.config.exists():
-            print(f"\nInterrupted. The same command goes on from {folder.checkpoints}.")
-        sys.exit(STATUS_INTERRUPTED)
+            print("\nInterrupted. The same command resumes after the last completed epoch.")
+        raise
     if was_finished:
         print(f"{folder.path} holds this run, finished. Its results:")
     _print_table(
@@ -73,7 +77,7 @@ def train(recipe: Recipe):
             "test examples": f"{summary['test_examples']:,}",
             "parameters": f"{summary['parameters']:,}",
             "images per second, training": _rounded(summary["train_images_per_second"]),
-            "seconds, all": _rounded(summary["wall_seconds"]),
+            "seconds, this session": _rounded(summary["wall_seconds"]),
             "backend": f"{summary['backend']} on {', '.join(summary['devices'])}",
             "model": folder.model,
             "curves": folder.curves,
@@ -86,17 +90,18 @@ def train(recipe: Recipe):
 
 
 @app.command
-def evaluate(run: RunPath, json: bool = False):
+def evaluate(run: RunPath, as_json: JsonFlag = False):
     """Count how often a trained model is right on its test images.
 
     Args:
         run: Folder of a finished training run.
-        json: Print JSON instead of a table.
+        as_json: Print JSON instead of a table.
     """
     folder = RunFolder(run)
     folder.require_model()
     config = folder.read_config()
 
+    _require_backend()
     from training.data.pipeline import evaluation_batches
     from training.data.sources import load_source
     from training.evaluation.accuracy import evaluate_accuracy
@@ -105,21 +110,21 @@ def evaluate(run: RunPath, json: bool = False):
     source = load_source(config.data)
     batches = evaluation_batches(source.test, len(source.class_names), config.data)
     result = dataclasses.asdict(evaluate_accuracy(model, batches))
-    if json:
-        _print_json(result)
+    if as_json:
+        print(json.dumps(result, indent=2))
     else:
         _print_table({key.replace("_", " "): value for key, value in result.items()})
 
 
 @app.command
-def predict(run: RunPath, images: ImagePaths, top: int = 3, json: bool = False):
-    """Tell the likeliest classes of image files.
+def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = False):
+    """Print the most likely classes of image files.
 
     Args:
         run: Folder of a finished training run.
         images: Image files: PNG, JPEG and whatever else Pillow reads.
-        top: Number of classes to tell for each image.
-        json: Print JSON instead of a table.
+        top: Number of classes to print for each image.
+        as_json: Print JSON instead of a table.
     """
     if not images:
         raise UserError("IMAGE... must be one or more image files. Received: none. Pass a path.")
@@ -128,13 +133,14 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, json: bool = False):
     folder = RunFolder(run)
     folder.require_model()
 
+    _require_backend()
     from training.evaluation.prediction import predict_images
 
     model = _load_model(folder)
     class_names = folder.read_summary()["class_names"]
     predictions = predict_images(model, class_names, images, top)
-    if json:
-        _print_json([dataclasses.asdict(prediction) for prediction in predictions])
+    if as_json:
+        print(json.dumps([dataclasses.asdict(p) for p in predictions], indent=2))
         return
     table = Table("image", "class", "probability")
     for prediction in predictions:
@@ -147,13 +153,31 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, json: bool = False):
     rich.print(table)
 
 
+def _require_backend():
+    """Raise UserError unless Keras finds its backend, and TensorFlow for tf.data."""
+    chosen = os.environ.get("KERAS_BACKEND", "not set")
+    try:
+        import keras
+        import tensorflow  # noqa: F401
+
+        chosen = keras.backend.backend()
+        if chosen not in BACKENDS:
+            raise ValueError("Keras cannot train on it")
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            "KERAS_BACKEND must be tensorflow, jax or torch, and installed together with "
+            f"TensorFlow, which reads the data. Received: {chosen}: {error}. "
+            "Install what is missing, such as by `pip install -e .[tensorflow,jax]`."
+        ) from error
+
+
 def _load_model(folder):
     import keras
 
     import keras_mixer  # noqa: F401  registers the layers that the file names
     from training import hardware
 
-    hardware.reserve_accelerators()
+    hardware.hide_accelerators_from_tensorflow()
     try:
         return keras.saving.load_model(folder.model, compile=False)
     except (OSError, ValueError) as error:
@@ -174,13 +198,9 @@ def _print_table(rows):
     rich.print(table)
 
 
-def _print_json(value):
-    print(json.dumps(value, indent=2))
-
-
 def main():
     """Run the command line; end with status 2 and one message on a user's mistake."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own errors only
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's log
     try:
         app.cli(
             prog=PROGRAM,
@@ -191,9 +211,11 @@ def main():
                 tyro.conf.FlagCreatePairsOff,
             ),
         )
-    except UserError as error:
+    except (UserError, OSError) as error:  # OSError: a full disk, a path too long
         print(f"error: {error}", file=sys.stderr)
         sys.exit(STATUS_USER_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(STATUS_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Literal
 from training.errors import UserError
 
 
-def require(holds, argument, rule, value, advice):
+def refuse_unless(holds, argument, rule, value, advice):
     """Raise UserError naming the command-line option of `argument` unless `holds`."""
     if not holds:
         option = "--" + argument.replace("_", "-")
@@ -21,20 +21,20 @@ def require_positive(config, *arguments):
     for argument in arguments:
         value = getattr(config, argument)
         holds = 0 < value < math.inf
-        require(holds, argument, "must be above 0 and finite", value, "Pass such a number.")
+        refuse_unless(holds, argument, "must be above 0 and finite", value, "Pass such a number.")
 
 
 def require_not_negative(config, *arguments):
     for argument in arguments:
         value = getattr(config, argument)
         holds = 0 <= value < math.inf
-        require(holds, argument, "must be at least 0 and finite", value, "Pass 0 for none.")
+        refuse_unless(holds, argument, "must be at least 0 and finite", value, "Pass 0 for none.")
 
 
 def require_fraction(config, *arguments):
     for argument in arguments:
         value = getattr(config, argument)
-        require(
+        refuse_unless(
             0 <= value < 1, argument, "must be at least 0 and below 1", value, "Pass 0 for none."
         )
 
@@ -71,7 +71,7 @@ class Augmentation:
     """Largest random zoom in or out, as a share of the image size."""
 
     mixup_alpha: float = 0.0
-    """Mixup draws the share of each of two images from Beta(alpha, alpha); 0 turns it off."""
+    """Mixup draws the share of two images from Beta(alpha, alpha); 0 turns it off."""
 
     def check(self):
         require_fraction(self, "shift_fraction", "zoom_fraction")
@@ -147,14 +147,14 @@ class Config:
         """Raise UserError, naming the option, if any field is unsound."""
         for part in (self.data, self.augmentation, self.model, self.optimization):
             part.check()
-        require(
+        refuse_unless(
             0 <= self.seed < 2**32,
             "seed",
             "must be at least 0 and below 2**32",
             self.seed,
             "Pass a small whole number.",
         )
-        require(
+        refuse_unless(
             self.data.image_size % self.model.patch_size == 0,
             "image_size",
             f"must be a multiple of --patch-size, {self.model.patch_size}",

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 def draw_curves(history_path, picture_path, title):
     """Draw loss and accuracy over epochs from `history.csv` into a PNG."""
     with open(history_path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) + 1 for row in rows]
+        by_epoch = {int(row["epoch"]) + 1: row for row in csv.DictReader(file)}
+    epochs, rows = list(by_epoch), list(by_epoch.values())
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,7 +1,7 @@
 """One training run: joins model, data, optimizer and callbacks around `model.fit`."""
 
 import dataclasses
-import importlib.metadata
+import importlib
 import time
 
 import keras
@@ -9,7 +9,7 @@ import keras
 import keras_mixer
 from training import hardware
 from training.curves import draw_curves
-from training.data.pipeline import evaluation_batches, training_batches
+from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
 from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
@@ -34,15 +34,15 @@ def train(config, folder):
     began = time.perf_counter()
     backend = keras.backend.backend()
     config.check()
-    folder.check_owner(config, backend)
+    folder.refuse_other_run(config, backend)
     if folder.is_finished():
         return folder.read_summary()
 
-    hardware.reserve_accelerators()
+    hardware.hide_accelerators_from_tensorflow()
     keras.utils.set_random_seed(config.seed)
     source = load_source(config.data)
     num_classes = len(source.class_names)
-    steps = _total_steps(config, len(source.train))
+    steps = _total_steps(config, source.train)
     model = build_model(config.model, config.data.image_size, source)
     model.compile(
         optimizer=optimizer(config.optimization, steps),
@@ -50,7 +50,7 @@ def train(config, folder):
         metrics=["accuracy"],
     )
 
-    folder.claim(config, backend)
+    folder.write_config(config, backend)
     throughput = Throughput(config.data.batch_size)
     model.fit(
         training_batches(source.train, num_classes, config.data, config.augmentation, config.seed),
@@ -59,16 +59,17 @@ def train(config, folder):
             if len(source.validation)
             else None
         ),
+        steps_per_epoch=steps_per_epoch(source.train, config.data),
         epochs=config.optimization.total_epochs,
         shuffle=False,  # the dataset shuffles
         callbacks=[
+            throughput,
             keras.callbacks.CSVLogger(folder.history, append=True),
             keras.callbacks.TensorBoard(folder.tensorboard),
             # Last, so that an epoch counts as done once its records are written.
             keras.callbacks.BackupAndRestore(
                 folder.checkpoints, double_checkpoint=True, delete_checkpoint=False
             ),
-            throughput,
         ],
     )
 
@@ -98,15 +99,12 @@ def train(config, folder):
 def build_model(model, image_size, source):
     """Return the Mixer of a `training.config.Model` for a source's images; it gives logits."""
     channels = source.train.images.shape[-1]
-    try:
-        return keras_mixer.MlpMixer(
-            **dataclasses.asdict(model),
-            input_shape=(image_size, image_size, channels),
-            classes=len(source.class_names),
-            classifier_activation=None,
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return keras_mixer.MlpMixer(
+        **dataclasses.asdict(model),
+        input_shape=(image_size, image_size, channels),
+        classes=len(source.class_names),
+        classifier_activation=None,
+    )
 
 
 class Throughput(keras.callbacks.Callback):
@@ -135,25 +133,28 @@ class Throughput(keras.callbacks.Callback):
         self._last = now
 
 
-def _total_steps(config, num_images):
+def _total_steps(config, split):
     """Return the number of training steps, or raise UserError if there are too few."""
-    steps_per_epoch = num_images // config.data.batch_size
-    if not steps_per_epoch:
+    epoch_steps = steps_per_epoch(split, config.data)
+    if not epoch_steps:
         raise UserError(
-            f"--batch-size must be at most the number of training images, {num_images}. "
+            f"--batch-size must be at most the number of training images, {len(split)}. "
             f"Received: {config.data.batch_size}. Pass a smaller one."
         )
-    total_steps = steps_per_epoch * config.optimization.total_epochs
+    total_steps = epoch_steps * config.optimization.total_epochs
     if config.optimization.warmup_steps >= total_steps:
         raise UserError(
             f"--warmup-steps must be below the number of training steps, {total_steps} "
-            f"({config.optimization.total_epochs} epochs of {steps_per_epoch}). Received: "
+            f"({config.optimization.total_epochs} epochs of {epoch_steps}). Received: "
             f"{config.optimization.warmup_steps}. Pass fewer, or raise --total-epochs."
         )
     return total_steps
 
 
 def _versions(backend):
-    packages = ("keras", backend)
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    return {"keras_mixer": keras_mixer.__version__, **versions}
+    # Not by the installed package, which has other names for TPUs and for CPUs alone.
+    return {
+        "keras_mixer": keras_mixer.__version__,
+        "keras": keras.__version__,
+        backend: importlib.import_module(backend).__version__,
+    }

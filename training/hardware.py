@@ -3,8 +3,8 @@
 import keras
 
 
-def reserve_accelerators():
-    """Keep TensorFlow off the accelerators where it only feeds another backend."""
+def hide_accelerators_from_tensorflow():
+    """Leave the accelerators to the backend where TensorFlow only feeds it."""
     if keras.backend.backend() != "tensorflow":
         import tensorflow as tf
 

@@ -42,7 +42,7 @@ class RunFolder:
     def summary(self):
         return self.path / "summary.json"
 
-    def check_owner(self, config, backend):
+    def refuse_other_run(self, config, backend):
         """Raise UserError unless the folder is new, empty, or of this very run."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(
@@ -55,7 +55,7 @@ class RunFolder:
                     f"{self.path}, which has files but no config.json. Choose another."
                 )
             return
-        theirs, ours = _flatten(self._read_config()), _flatten(_describe(config, backend))
+        theirs, ours = _flatten(_read_json(self.config)), _flatten(_describe(config, backend))
         differing = [
             f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
             for key in sorted(theirs.keys() | ours.keys())
@@ -68,7 +68,7 @@ class RunFolder:
                 "that folder if you do not need it."
             )
 
-    def claim(self, config, backend):
+    def write_config(self, config, backend):
         """Create the folder, and write the configuration into it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class RunFolder:
 
     def read_config(self):
         """Return the `Config` of the run."""
-        entries = self._read_config()
+        entries = _read_json(self.config)
         entries.pop("backend", None)
         try:
             return _from_entries(Config, entries)
@@ -109,9 +109,6 @@ class RunFolder:
                     f"{self.path}, which has no {file.name}. Make one by `python -m training "
                     "train RECIPE`."
                 )
-
-    def _read_config(self):
-        return _read_json(self.config)
 
 
 def _describe(config, backend):

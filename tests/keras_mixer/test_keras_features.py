@@ -6,23 +6,14 @@ import pytest
 from keras import ops
 
 import keras_mixer
-from tests.weights import random_pixels, randomize
+from tests.models import random_pixels, randomize, small_mixer
 
 BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 
 
 def mixer():
-    model = keras_mixer.MlpMixer(
-        patch_size=4,
-        hidden_dim=16,
-        num_blocks=2,
-        tokens_mlp_dim=8,
-        channels_mlp_dim=32,
-        input_shape=(8, 12, 3),
-        classes=5,
-        classifier_activation=None,
-    )
+    model = small_mixer()
     randomize(model)
     return model
 
@@ -72,15 +63,40 @@ def test_int8_quantization(pixels, tmp_path):
         np.testing.assert_allclose(model.predict(pixels, verbose=0), quantized, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "layer", [keras_mixer.MixerBlock(4, 8), keras_mixer.MlpBlock(4, name="any_name")]
+)
+@pytest.mark.parametrize("sequential", [True, False])
+def test_int8_quantization_of_a_single_layer(layer, sequential, tmp_path):
+    layer = type(layer).from_config(layer.get_config())
+    tokens = np.random.default_rng(0).standard_normal((2, 6, 5)).astype("float32")
+    if sequential:
+        model = keras.Sequential([keras.Input((6, 5)), layer, keras.layers.Dense(3)])
+    else:
+        inputs = keras.Input((6, 5))
+        model = keras.Model(inputs, keras.layers.Dense(3)(layer(inputs)))
+    model.quantize("int8")
+    expected = model.predict(tokens, verbose=0)
+    model.save(tmp_path / "int8.keras")
+    loaded = keras.saving.load_model(tmp_path / "int8.keras")
+    np.testing.assert_allclose(loaded.predict(tokens, verbose=0), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("mode", ["list_of_layers", "activations", "full"])
-def test_rematerialization(mode, pixels):
+def test_rematerialization(mode, pixels, monkeypatch):
     if mode == "full" and BACKEND == "tensorflow":
         pytest.skip("Keras's mode 'full' fails on TensorFlow; 'list_of_layers' works")
     names = ["MixerBlock_0", "MixerBlock_1"] if mode == "list_of_layers" else None
     plain = mixer()
     with keras.RematScope(mode=mode, layer_names=names):
         saving = mixer()
+    wrapped = []
+    remat = keras.src.backend.common.remat.remat
+    monkeypatch.setattr(
+        keras.src.backend.common.remat, "remat", lambda f: wrapped.append(f) or remat(f)
+    )
     losses = [fit_one_step(model, pixels) for model in (plain, saving)]
+    assert wrapped  # it did take place
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     for one, other in zip(plain.get_weights(), saving.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)

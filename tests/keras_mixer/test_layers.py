@@ -37,6 +37,16 @@ def test_widths_must_be_positive_integers(make, argument, width):
         make(width)
 
 
+@pytest.mark.parametrize("shape", [(None, 4), (None, None, 4), (None, 6, None), (None, 2, 3, 4)])
+def test_a_block_takes_tokens_only(shape):
+    with pytest.raises(ValueError, match=r"MixerBlock: the input must be \(batch, patches"):
+        MixerBlock(4, 4)(keras.Input(shape[1:]))
+
+
+def test_numpy_numbers_are_numbers():
+    assert MlpBlock(np.int64(4), dropout_rate=np.float32(0.5)).dropout_rate == 0.5
+
+
 def test_the_gelu_is_the_one_asked_for():
     """The two kinds differ by 4.73e-4 at most, near |x| = 2.7."""
     x = np.linspace(-4, 4, 801, dtype="float32").reshape(-1, 1)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import keras_mixer
+from run import BACKENDS
+from tests.models import random_pixels, randomize, small_mixer
 from tests.reference import mixer as reference_mixer
-from tests.weights import random_pixels, randomize
 
-BACKENDS = ("tensorflow", "jax", "torch")
 LARGEST_ERROR = 2e-6  # of the largest logit, float32 against float64
 VARIANTS = ("MixerS32", "MixerB16")
 
@@ -58,23 +58,13 @@ def test_weights_saved_on_another_backend(golden, other, tmp_path):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_saved_model_is_read_by_every_backend(backend, tmp_path):
-    model = keras_mixer.MlpMixer(
-        patch_size=4,
-        hidden_dim=16,
-        num_blocks=2,
-        tokens_mlp_dim=8,
-        channels_mlp_dim=24,
-        input_shape=(8, 12, 3),
-        classes=5,
-        classifier_activation=None,
-        drop_path_rate=0.1,
-    )
+    model = small_mixer(drop_path_rate=0.1)
     pixels = random_pixels((3, 8, 12, 3))
     reference = reference_mixer(randomize(model), pixels)
     model.save(tmp_path / "model.keras")
     code = (
         "import keras, numpy, keras_mixer\n"
-        "from tests.weights import random_pixels\n"
+        "from tests.models import random_pixels\n"
         f"model = keras.saving.load_model({str(tmp_path / 'model.keras')!r})\n"
         "logits = model.predict(random_pixels((3, 8, 12, 3)), verbose=0)\n"
         f"numpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
@@ -91,15 +81,9 @@ class TestExactProperties:
 
     @pytest.fixture
     def model(self):
-        model = keras_mixer.MlpMixer(
+        model = small_mixer(
             patch_size=self.patch,
-            hidden_dim=16,
-            num_blocks=2,
-            tokens_mlp_dim=8,
-            channels_mlp_dim=24,
             input_shape=(self.patch * self.rows, self.patch * self.columns, 3),
-            classes=5,
-            classifier_activation=None,
         )
         randomize(model)
         return model
@@ -140,3 +124,17 @@ class TestExactProperties:
         stem.set_weights([kernel.reshape(-1, 3, 16)[order].reshape(kernel.shape), bias])
         after = model.predict(shuffled, verbose=0)
         assert relative_error(after, before) <= LARGEST_ERROR
+
+
+def test_a_short_loss_sequence_stays_what_it_was():
+    """Golden numbers: the same weights, images and five steps give these losses anywhere."""
+    model = small_mixer()
+    randomize(model)
+    model.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    pixels, labels = random_pixels((10, 8, 12, 3)), np.arange(10) % 5
+    losses = [model.train_on_batch(pixels, labels) for _ in range(5)]
+    golden = [1.772031, 1.659938, 1.494098, 1.325158, 1.171570]
+    np.testing.assert_allclose(losses, golden, rtol=1e-5)

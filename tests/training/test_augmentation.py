@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from training.config import Augmentation
-from training.data.augmentation import augment
+from training.data.augmentation import augment, mixup
 
 IMAGES = np.zeros((16, 8, 8, 1), "uint8")
 IMAGES[:, 2:6, 3:5] = 255
@@ -36,11 +36,13 @@ def test_geometry_changes_images_within_their_range_and_leaves_labels(fields):
 
 
 def test_shifts_are_as_large_as_they_say():
-    images, _ = augmented(shift_fraction=0.25)  # up to two pixels, along each axis
-    rows, columns = images.any(axis=(2, 3)), images.any(axis=(1, 3))
-    assert not rows[:, 0].all() and rows.any(axis=1).all()
-    assert columns.argmax(axis=1).min() >= 1 and columns.argmax(axis=1).max() <= 5
-    assert rows.argmax(axis=1).max() <= 4
+    images = np.zeros((500, 8, 8, 1), "uint8")
+    images[:, 2:6, 3:5] = 255
+    dataset = tf.data.Dataset.from_tensors((images, np.ones((500, 1), "float32")))
+    ((shifted, _),) = augment(dataset, Augmentation(shift_fraction=0.25), seed=0)
+    lit = shifted.numpy()[..., 0] > 127  # up to two pixels each way
+    assert {rows.argmax() for rows in lit.any(axis=2)} == {0, 1, 2, 3, 4}
+    assert {columns.argmax() for columns in lit.any(axis=1)} == {1, 2, 3, 4, 5}
 
 
 def test_mixup_mixes_images_and_labels_alike():
@@ -49,6 +51,21 @@ def test_mixup_mixes_images_and_labels_alike():
     dataset = tf.data.Dataset.from_tensors((images, labels))
     ((mixed, soft),) = augment(dataset, Augmentation(mixup_alpha=1.0), seed=0)
     mixed, soft = mixed.numpy(), soft.numpy()
-    np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-6)
+    share = soft[0, 0]
+    assert 0.5 <= share < 1
+    np.testing.assert_allclose(
+        soft, share * labels + (1 - share) * np.roll(labels, 1, axis=0), atol=1e-6
+    )
     np.testing.assert_allclose(mixed[:, 0, 0, 0], soft @ np.arange(16), rtol=1e-5)
-    assert ((soft > 0).sum(axis=1) == 2).sum() > 8
+
+
+@pytest.mark.parametrize("alpha", [0.02, 0.2, 1.0, 4.0])
+def test_the_shares_of_mixup_follow_the_beta_distribution(alpha):
+    """E max(a, 1 - a) of a ~ Beta(p, p), by a plain sample of it."""
+    generator = tf.random.Generator.from_seed(0)
+    image, labels = tf.zeros((2, 1, 1, 1)), tf.eye(2)
+    shares = [float(mixup(image, labels, alpha, generator)[1][0, 0]) for _ in range(1000)]
+    sample = np.random.default_rng(0).beta(alpha, alpha, 100_000)
+    expected = np.maximum(sample, 1 - sample)
+    assert np.mean(shares) == pytest.approx(expected.mean(), abs=4 * expected.std() / 1000**0.5)
+    assert np.std(shares) == pytest.approx(expected.std(), rel=0.3)

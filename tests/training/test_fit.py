@@ -49,11 +49,18 @@ def test_a_run_writes_its_folder(tmp_path):
     assert list(folder.tensorboard.rglob("events.out*"))
 
 
+def state(model):
+    """Everything that a checkpoint must bring back."""
+    return [np.array(v) for v in (*model.weights, *model.optimizer.variables)]
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
+    left, found, steps = [], [], []
 
     def interrupt(self, epoch, logs=None):
         if epoch == 1:
+            left.extend(state(self.model))
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -63,13 +70,31 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert epochs(folder) == [0]
     assert not folder.is_finished()
 
-    steps = []
+    def look(self, epoch, logs=None):
+        if not found:
+            assert epoch == 1
+            found.extend(state(self.model))
+
+    monkeypatch.setattr(fit.Throughput, "on_epoch_begin", look)
     monkeypatch.setattr(fit.Throughput, "on_train_batch_end", lambda *_, **__: steps.append(1))
     summary = fit.train(TINY, folder)
+    assert len(left) > 40
+    for before, after in zip(left, found, strict=True):
+        np.testing.assert_array_equal(after, before)
     assert len(steps) == 2 * (1293 // 128)
     assert epochs(folder) == [0, 1, 2]
-    assert summary["test_accuracy"] > 0.5
     assert summary["train_images_per_second"] is None  # nothing was timed here
+
+
+def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    first = fit.train(TINY, folder)
+    for file in (folder.summary, folder.model, folder.curves):
+        file.unlink()
+    second = fit.train(TINY, folder)
+    assert epochs(folder) == [0, 1, 2]
+    assert second["test_accuracy"] == first["test_accuracy"]
+    assert folder.model.exists() and folder.curves.exists()
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path, monkeypatch):

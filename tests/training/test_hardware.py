@@ -16,6 +16,6 @@ def test_only_the_tensorflow_backend_leaves_tensorflow_the_accelerators(monkeypa
     monkeypatch.setattr(
         tf.config, "set_visible_devices", lambda devices, kind: hidden.append((devices, kind))
     )
-    hardware.reserve_accelerators()
+    hardware.hide_accelerators_from_tensorflow()
     expected = [] if keras.backend.backend() == "tensorflow" else [([], "GPU")]
     assert hidden == expected

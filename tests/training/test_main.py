@@ -201,5 +201,35 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "Interrupted. The same command goes on" in out
+    assert "Interrupted. The same command resumes after the last completed epoch" in out
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("backend", ["no_such", "numpy"])
+def test_a_backend_that_cannot_train_is_named(backend, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "training", "train", "tiny", "--run-dir", tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert result.returncode == 2
+    assert "KERAS_BACKEND must be tensorflow, jax or torch" in result.stderr
+    assert f"Received: {backend}:" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_impossible_paths_end_without_traceback(call, command, tmp_path):
+    path = tmp_path / ("x" * 300)
+    status, _, err = call(
+        *(["evaluate", path] if command == "evaluate" else ["train", "tiny", "--run-dir", path])
+    )
+    assert status == 2 and "too long" in err
+    (tmp_path / "file").touch()
+    path = tmp_path / "file"
+    status, _, err = call(
+        *(["evaluate", path] if command == "evaluate" else ["train", "tiny", "--run-dir", path])
+    )
+    assert status == 2 and str(path) in err

@@ -16,46 +16,46 @@ def folder(tmp_path):
 
 
 def test_the_configuration_survives_the_file(folder):
-    folder.claim(CONFIG, "jax")
+    folder.write_config(CONFIG, "jax")
     assert folder.read_config() == CONFIG
-    folder.check_owner(CONFIG, "jax")
+    folder.refuse_other_run(CONFIG, "jax")
 
 
 def test_new_and_empty_folders_are_free(folder):
-    folder.check_owner(CONFIG, "jax")
+    folder.refuse_other_run(CONFIG, "jax")
     folder.path.mkdir()
-    folder.check_owner(CONFIG, "jax")
+    folder.refuse_other_run(CONFIG, "jax")
 
 
 def test_another_configuration_is_refused_by_what_differs(folder):
-    folder.claim(CONFIG, "jax")
+    folder.write_config(CONFIG, "jax")
     other = dataclasses.replace(CONFIG, data=Data(batch_size=5))
     with pytest.raises(UserError, match="data.batch_size is 64 there and 5 here") as error:
-        folder.check_owner(other, "jax")
+        folder.refuse_other_run(other, "jax")
     assert "seed" not in str(error.value)
     with pytest.raises(UserError, match="backend is 'jax' there and 'torch' here"):
-        folder.check_owner(CONFIG, "torch")
+        folder.refuse_other_run(CONFIG, "torch")
 
 
 def test_folders_of_other_things_are_refused(folder):
     folder.path.mkdir()
     (folder.path / "thesis.txt").write_text("precious")
     with pytest.raises(UserError, match="has files but no config.json"):
-        folder.check_owner(CONFIG, "jax")
+        folder.refuse_other_run(CONFIG, "jax")
     with pytest.raises(UserError, match=r"must be a folder.*thesis\.txt, a file"):
-        RunFolder(folder.path / "thesis.txt").check_owner(CONFIG, "jax")
+        RunFolder(folder.path / "thesis.txt").refuse_other_run(CONFIG, "jax")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"backend": "jax"}', '{"data": 1}'])
 def test_a_damaged_configuration_is_named(folder, text):
-    folder.claim(CONFIG, "jax")
+    folder.write_config(CONFIG, "jax")
     folder.config.write_text(text)
     with pytest.raises(UserError, match=r"config\.json must"):
         folder.read_config()
 
 
 def test_a_configuration_of_another_version_is_named(folder):
-    folder.claim(CONFIG, "jax")
+    folder.write_config(CONFIG, "jax")
     entries = json.loads(folder.config.read_text())
     entries["data"]["colour"] = "red"
     folder.config.write_text(json.dumps(entries))
@@ -75,4 +75,4 @@ def test_a_folder_without_model_is_refused(folder):
 def test_an_unwritable_place_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--run-dir must be writable"):
-        RunFolder(tmp_path / "file" / "run").claim(CONFIG, "jax")
+        RunFolder(tmp_path / "file" / "run").write_config(CONFIG, "jax")

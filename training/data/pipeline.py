@@ -6,16 +6,23 @@ from training.data.augmentation import augment
 
 
 def training_batches(split, num_classes, data, augmentation, seed):
-    """Return a dataset of one shuffled, augmented epoch of `(images, one-hot labels)`.
+    """Return an endless dataset of shuffled, augmented batches `(images, one-hot labels)`.
 
-    All batches are full: what is left over takes its turn in another epoch's order.
+    An epoch is `steps_per_epoch` of them. All batches are full: what an epoch leaves over takes
+    its turn in the order of another.
     """
     dataset = _examples(split)
     dataset = dataset.shuffle(len(split), seed=seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(data.batch_size, drop_remainder=True)
+    dataset = dataset.repeat()
     dataset = dataset.map(_prepare(num_classes, data.image_size))
     dataset = augment(dataset, augmentation, seed)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def steps_per_epoch(split, data):
+    """Return how many full batches a split gives."""
+    return len(split) // data.batch_size
 
 
 def evaluation_batches(split, num_classes, data):

@@ -2,12 +2,14 @@
 
 import dataclasses
 
-import keras
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from training.errors import UserError
 from training.evaluation.accuracy import log_softmax
+
+# What Pillow raises for files that are damaged, not images, or absurdly large.
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +28,12 @@ def read_image(path, shape):
     """
     height, width, channels = shape
     try:
-        image = keras.utils.load_img(
-            path,
-            color_mode={1: "grayscale", 3: "rgb"}[channels],
-            target_size=(height, width),
-            interpolation="bilinear",
-        )
-    except (OSError, UnidentifiedImageError) as error:
+        with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8
+                image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+            image = image.convert({1: "L", 3: "RGB"}[channels])
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+    except UNREADABLE as error:
         reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else error
         raise UserError(
             f"IMAGE must be a readable image file. Received: {path}: {reason}. "

@@ -3,7 +3,7 @@
 from training.config import Augmentation, Config, Data, Model, Optimization
 
 CONFIG = Config(
-    data=Data(source="digits", image_size=8, batch_size=64),
+    data=Data(source="digits", image_size=8, batch_size=64, validation_fraction=0.05),
     augmentation=Augmentation(shift_fraction=0.1, mixup_alpha=0.2),
     model=Model(
         patch_size=2, hidden_dim=128, num_blocks=4, tokens_mlp_dim=64, channels_mlp_dim=512

@@ -30,6 +30,13 @@ def test_images_become_what_the_model_takes(tmp_path):
     assert read_image(grey, (2, 3, 3)).shape == (2, 3, 3)
 
 
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    ramp = np.arange(16, dtype=np.uint16).reshape(4, 4) * 17 * 257
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    image = read_image(tmp_path / "deep.png", (4, 4, 1))
+    np.testing.assert_array_equal(image[..., 0], np.arange(16).reshape(4, 4) * 17)
+
+
 def test_the_likeliest_classes_come_first(tmp_path, brightness_model):
     paths = [save(tmp_path / "dark.png", 0), save(tmp_path / "bright.png", 255)]
     dark, bright = predict_images(brightness_model, ["night", "day"], paths, top=2)
@@ -47,13 +54,15 @@ def test_top_limits_the_classes_and_may_exceed_them(tmp_path, brightness_model):
         assert len(prediction.classes) == count
 
 
-def test_files_that_are_no_images_are_named(tmp_path, brightness_model):
+def test_files_that_are_no_images_are_named(tmp_path, brightness_model, monkeypatch):
     text, empty = tmp_path / "text.png", tmp_path / "empty.png"
     text.write_text("not a picture")
     empty.touch()
     truncated = save(tmp_path / "truncated.png", 9, size=(64, 64))
     truncated.write_bytes(truncated.read_bytes()[:60])
     good = save(tmp_path / "good.png", 0)
-    for bad in (text, empty, truncated, tmp_path, tmp_path / "missing.png"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    huge = save(tmp_path / "huge.png", 0, size=(100, 100))
+    for bad in (text, empty, truncated, huge, tmp_path, tmp_path / "missing.png"):
         with pytest.raises(UserError, match=f"IMAGE must be .* Received: {bad}"):
             predict_images(brightness_model, ["night", "day"], [good, bad], top=1)

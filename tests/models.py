@@ -1,6 +1,26 @@
-"""Random weights for tests: every array random, biases and norms too."""
+"""Small models and random weights for tests: every array random, biases and norms too."""
 
 import numpy as np
+
+import keras_mixer
+
+SMALL_IMAGE = (8, 12, 3)  # 6 patches
+
+
+def small_mixer(**changes):
+    """Return a Mixer that builds fast: by default one that gives logits of 5 classes."""
+    arguments = {
+        "patch_size": 4,
+        "hidden_dim": 16,
+        "num_blocks": 2,
+        "tokens_mlp_dim": 8,
+        "channels_mlp_dim": 24,
+        "input_shape": SMALL_IMAGE,
+        "classifier_activation": None,
+    }
+    if changes.get("include_top", True):
+        arguments["classes"] = 5
+    return keras_mixer.MlpMixer(**{**arguments, **changes})
 
 
 def randomize(model, seed=0):
