@@ -1,4 +1,8 @@
-"""Handwritten digits from scratch in about a minute on two CPU cores."""
+"""Handwritten digits from scratch in about two minutes on two CPU cores.
+
+We measured test accuracies of 0.983 to 0.997, seeds 0, 1 and 2 on each backend, by
+`KERAS_BACKEND=… python -m training train digits --seed …`.
+"""
 
 from training.config import Augmentation, Config, Data, Model, Optimization
 
