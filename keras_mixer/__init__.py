@@ -1,7 +1,11 @@
 """MLP-Mixer (arXiv 2105.01601) for Keras 3, on TensorFlow, JAX and PyTorch."""
 
+from keras_mixer import preprocessing
+from keras_mixer.checkpoints.table import list_weights
+from keras_mixer.labels import decode_predictions
 from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
 from keras_mixer.model import MlpMixer
+from keras_mixer.preprocessing import preprocess_input
 from keras_mixer.variants import (
     MixerB16,
     MixerB32,
@@ -28,4 +32,8 @@ __all__ = [
     "MlpBlock",
     "MlpMixer",
     "StochasticDepth",
+    "decode_predictions",
+    "list_weights",
+    "preprocess_input",
+    "preprocessing",
 ]

@@ -1,4 +1,7 @@
-"""Checks of arguments that the layers and the model share."""
+"""Checks of arguments, and the messages for those that fail.
+
+`owner` and `name` are what the message calls the layer or the model.
+"""
 
 import difflib
 import inspect
@@ -38,4 +41,100 @@ def reject_unknown(constructor, unknown):
         raise ValueError(
             f"{constructor.__name__}: `{argument}` is not an argument. "
             f"Received: {argument}={value!r}. {advice}"
+        )
+
+
+def check_patch_size(name, patch_size):
+    """Return `patch_size` as (height, width)."""
+    if not isinstance(patch_size, (tuple, list)):
+        patch_size = (patch_size, patch_size)
+    if len(patch_size) != 2:
+        raise ValueError(
+            f"{name}: `patch_size` must be one integer or (height, width), in pixels. "
+            f"Received: patch_size={patch_size!r}. Pass an integer for square patches."
+        )
+    return tuple(check_positive_int(name, "patch_size", side) for side in patch_size)
+
+
+def check_top(name, include_top, pooling, classes):
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(
+            f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
+            "Use 'avg' for the features that the head would see."
+        )
+    if include_top and pooling is not None:
+        raise ValueError(
+            f"{name}: `pooling` applies to a model without head only. Received: "
+            f"pooling={pooling!r} with include_top=True. Pass include_top=False, or leave "
+            "`pooling` out (the head averages over the patches)."
+        )
+    if classes is not None:
+        if not include_top:
+            raise ValueError(
+                f"{name}: `classes` is the size of the head. Received: classes={classes!r} with "
+                "include_top=False. Leave `classes` out, or pass include_top=True."
+            )
+        check_positive_int(name, "classes", classes)
+
+
+def check_numerics(name, approximate_gelu, value_range, include_preprocessing):
+    if approximate_gelu not in (None, True, False):
+        raise ValueError(
+            f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "
+            f"approximate_gelu={approximate_gelu!r}. Leave it out to follow the weights."
+        )
+    if value_range is None:
+        return
+    sound = (
+        isinstance(value_range, (tuple, list))
+        and len(value_range) == 2
+        and all(isinstance(v, numbers.Real) for v in value_range)
+        and value_range[0] < value_range[1]
+    )
+    if not sound:
+        raise ValueError(
+            f"{name}: `value_range` must be (low, high), two numbers of which the first is less. "
+            f"Received: value_range={value_range!r}. Pass (-1, 1) or (0, 1), or leave it out."
+        )
+    if not include_preprocessing:
+        raise ValueError(
+            f"{name}: `value_range` is what the preprocessing inside the model scales to. "
+            f"Received: value_range={value_range!r} with include_preprocessing=False. "
+            "Scale the images yourself, or leave one of the two out."
+        )
+
+
+def check_shape(name, input_shape):
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+        raise ValueError(
+            f"{name}: `input_shape` must be (height, width, channels). "
+            f"Received: input_shape={input_shape!r}. Pass three integers, such as (224, 224, 3)."
+        )
+    return tuple(
+        check_positive_int(name, f"input_shape[{axis}]", size)
+        for axis, size in enumerate(input_shape)
+    )
+
+
+def check_image_shape(name, shape, patch_size, include_preprocessing):
+    _, height, width, channels = shape
+    if None in (height, width, channels):
+        raise ValueError(
+            f"{name}: the image size must be fixed, since the token-mixing weights depend on the "
+            f"number of patches. Received: images of shape {shape}. Resize to one size first."
+        )
+    if height % patch_size[0] or width % patch_size[1]:
+        nearest = [
+            max(round(s / p), 1) * p for s, p in zip((height, width), patch_size, strict=True)
+        ]
+        raise ValueError(
+            f"{name}: `input_shape` must be divisible by the patch, {patch_size[0]} × "
+            f"{patch_size[1]} pixels. Received: images of {height} × {width} pixels. "
+            f"Resize or crop to a multiple, such as {nearest[0]} × {nearest[1]}."
+        )
+    if include_preprocessing and channels not in (1, 3):
+        raise ValueError(
+            f"{name}: `include_preprocessing=True` takes images of 1 (grey) or 3 (RGB) channels. "
+            f"Received: images of {channels} channels. Pass include_preprocessing=False and "
+            "scale the values to [-1, 1] yourself."
         )

@@ -44,6 +44,7 @@ class MlpBlock(keras.layers.Layer):
         dropout_rate: Probability of dropping a unit, after the GELU and after `Dense_1`.
         approximate_gelu: The tanh approximation of GELU (Flax's, so Google's checkpoints) if
             True, the exact one by erf (PyTorch's) if False.
+        kernel_initializer: Of both dense layers.
 
     Input and output shape: `(..., width)`.
 
@@ -51,11 +52,19 @@ class MlpBlock(keras.layers.Layer):
         ValueError: If `mlp_dim` is not a positive integer or `dropout_rate` not in [0, 1).
     """
 
-    def __init__(self, mlp_dim, dropout_rate=0.0, approximate_gelu=True, **kwargs):
+    def __init__(
+        self,
+        mlp_dim,
+        dropout_rate=0.0,
+        approximate_gelu=True,
+        kernel_initializer="lecun_normal",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.mlp_dim = check_positive_int("MlpBlock", "mlp_dim", mlp_dim)
         self.dropout_rate = check_rate("MlpBlock", "dropout_rate", dropout_rate)
         self.approximate_gelu = approximate_gelu
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
         # At rate 0 nothing that asks for `training`, so that JAX can rematerialise all.
         self.dropout = (
@@ -79,7 +88,8 @@ class MlpBlock(keras.layers.Layer):
         policy = self.dtype_policy
         if isinstance(policy, keras.dtype_policies.DTypePolicyMap):  # see `serialize_dtype`
             policy = policy[f"{self.name}/{name}"]
-        return keras.layers.Dense(units, kernel_initializer="lecun_normal", name=name, dtype=policy)
+        initializer = self.kernel_initializer.clone()  # or both layers would draw alike
+        return keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=policy)
 
     def call(self, x):
         x = self.dense_0(x)  # (..., mlp_dim)
@@ -102,6 +112,7 @@ class MlpBlock(keras.layers.Layer):
             "mlp_dim": self.mlp_dim,
             "dropout_rate": self.dropout_rate,
             "approximate_gelu": self.approximate_gelu,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
 
 
@@ -172,6 +183,7 @@ class MixerBlock(keras.layers.Layer):
         dropout_rate: Probability of dropping a unit inside the MLPs.
         approximate_gelu: See `MlpBlock`.
         rescale_drop_path: See `StochasticDepth.rescale`.
+        kernel_initializer: See `MlpBlock`.
 
     Input and output shape: `(batch, patches, hidden_dim)`.
 
@@ -187,6 +199,7 @@ class MixerBlock(keras.layers.Layer):
         dropout_rate=0.0,
         approximate_gelu=True,
         rescale_drop_path=False,
+        kernel_initializer="lecun_normal",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -198,6 +211,7 @@ class MixerBlock(keras.layers.Layer):
         self.dropout_rate = check_rate("MixerBlock", "dropout_rate", dropout_rate)
         self.approximate_gelu = approximate_gelu
         self.rescale_drop_path = rescale_drop_path
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
         self.layer_norm_0 = self._layer_norm("LayerNorm_0")
         self.token_mixing = self._mlp(tokens_mlp_dim, "token_mixing")
@@ -215,7 +229,12 @@ class MixerBlock(keras.layers.Layer):
 
     def _mlp(self, mlp_dim, name):
         return MlpBlock(
-            mlp_dim, self.dropout_rate, self.approximate_gelu, name=name, dtype=self.dtype_policy
+            mlp_dim,
+            self.dropout_rate,
+            self.approximate_gelu,
+            self.kernel_initializer.clone(),
+            name=name,
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape):
@@ -254,4 +273,5 @@ class MixerBlock(keras.layers.Layer):
             "dropout_rate": self.dropout_rate,
             "approximate_gelu": self.approximate_gelu,
             "rescale_drop_path": self.rescale_drop_path,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

@@ -1,12 +1,35 @@
 """MLP-Mixer as a Functional Keras model: images → patches → tokens → logits (figure 1)."""
 
+import dataclasses
+import functools
+import os
+
 import keras
 
-from keras_mixer.arguments import check_positive_int, check_rate, reject_unknown
+from keras_mixer.arguments import (
+    check_image_shape,
+    check_numerics,
+    check_patch_size,
+    check_positive_int,
+    check_rate,
+    check_shape,
+    check_top,
+    reject_unknown,
+)
+from keras_mixer.checkpoints import resolution as resolutions
+from keras_mixer.checkpoints.architecture import Architecture
+from keras_mixer.checkpoints.catalog import ALIASES, CHECKPOINTS, Checkpoint
+from keras_mixer.checkpoints.load import (
+    DEFAULT_NUMERICS,
+    open_weights,
+    trained_grid,
+)
+from keras_mixer.checkpoints.numerics import Numerics
 from keras_mixer.layers import LAYER_NORM_EPSILON, MixerBlock
 
 DEFAULT_IMAGE_SIZE = 224  # pixels a side: the resolution of every published checkpoint
 DEFAULT_CLASSES = 1000  # ImageNet
+KERNEL_INITIALIZER = "lecun_normal"
 
 
 def MlpMixer(
@@ -28,6 +51,9 @@ def MlpMixer(
     name="mlp_mixer",
     dtype=None,
     rescale_drop_path=False,
+    resolution="block_diagonal",
+    approximate_gelu=None,
+    value_range=None,
     **unknown,
 ):
     """Build an MLP-Mixer of any size (section 2 of the paper; table 1 has the usual sizes).
@@ -43,14 +69,18 @@ def MlpMixer(
         channels_mlp_dim: D_C, hidden width of the channel-mixing MLPs.
         include_top: Whether the model ends in the classification head.
         include_preprocessing: If True, the model takes pixels in [0, 255], uint8 or float, and
-            scales them itself. If False, it takes values in [-1, 1].
-        weights: `None` for random ones. (Checkpoints cannot be named yet.)
+            scales them to what its weights want. If False, it takes that range itself.
+        weights: `None` for random ones, or the path of a file of weights: `.npz`,
+            `.safetensors`, `.weights.h5` or `.keras`, recognised by content and loaded strictly.
+            The constructors of the variants take names of published checkpoints as well.
         input_tensor: Keras tensor of images to build on, instead of a new input.
         input_shape: `(height, width, channels)`; height and width in pixels, multiples of the
-            patch. Defaults to `(224, 224, 3)`.
+            patch. Defaults to the size at which a file of weights was trained, otherwise to
+            `(224, 224, 3)`. For another size than the one trained at, see `resolution`.
         pooling: Without the head: `None` for tokens, `"avg"` or `"max"` for their mean or
             maximum.
-        classes: Number of classes of the head; 1000 if not given.
+        classes: Number of classes of the head. If not given, as many as the weights have, or
+            1000. Another number than the weights' gives a new head of zeros.
         classifier_activation: Activation of the head; `None` for logits.
         drop_path_rate: Stochastic depth of the last block; the others have less, on a linear
             ramp that starts at 0 in the first (appendix B).
@@ -61,15 +91,26 @@ def MlpMixer(
         rescale_drop_path: Whether stochastic depth rescales the survivors; the authors' code
             does not.
 
+        resolution: What to do with weights at another image size than they were trained at.
+            `"block_diagonal"`: at integer multiples, mix each part of that size by itself
+            (appendix C); other sizes are an error. `"interpolate"`: at any size, resize the
+            maps of the hidden units; this is our method and not the paper's.
+        approximate_gelu: Whether GELU is the tanh approximation or the exact one by erf. If not
+            given, as the weights want it: tanh for Google's layout and random weights, erf for
+            timm's.
+        value_range: `(low, high)`, to which `include_preprocessing` scales the pixels. If not
+            given, as the weights want it; `(-1, 1)` where a file does not say.
+
     Returns:
         A `keras.Model` from `(batch, height, width, channels)` to `(batch, classes)`; without
         the head to `(batch, patches, hidden_dim)`, or pooled to `(batch, hidden_dim)`.
 
     Raises:
-        ValueError: If an argument is unknown or not as described.
+        ValueError: If an argument is unknown or not as described, or if a file of weights is
+            damaged or does not hold exactly the arrays of this model.
     """
     reject_unknown(MlpMixer, unknown)
-    patch_size = _check_patch_size(name, patch_size)
+    patch_size = check_patch_size(name, patch_size)
     for argument, value in [
         ("hidden_dim", hidden_dim),
         ("num_blocks", num_blocks),
@@ -79,24 +120,85 @@ def MlpMixer(
         check_positive_int(name, argument, value)
     check_rate(name, "drop_path_rate", drop_path_rate)
     check_rate(name, "dropout_rate", dropout_rate)
-    _check_top(name, include_top, pooling, classes)
-    _check_weights(name, weights)
-    images = _images(name, input_tensor, input_shape)
-    _check_image_shape(name, images.shape, patch_size, include_preprocessing)
-
+    check_top(name, include_top, pooling, classes)
+    check_numerics(name, approximate_gelu, value_range, include_preprocessing)
     policy = keras.dtype_policies.get(dtype)  # Keras's global policy for None
+    _check_weights(name, weights, policy)
+    images = _images(name, input_tensor, input_shape, weights, patch_size)
+    check_image_shape(name, images.shape, patch_size, include_preprocessing)
+    grid = (images.shape[1] // patch_size[0], images.shape[2] // patch_size[1])
+    # Published weights are checked before they are fetched; see also `for_model`.
+    trained = trained_grid(weights) if isinstance(weights, Checkpoint) else grid
+    resolutions.check(name, trained, grid, resolution)
+    architecture = Architecture(
+        patch_size=patch_size,
+        channels=images.shape[3],
+        hidden_dim=hidden_dim,
+        num_blocks=num_blocks,
+        num_patches=grid[0] * grid[1],
+        tokens_mlp_dim=tokens_mlp_dim,
+        channels_mlp_dim=channels_mlp_dim,
+        classes=classes or DEFAULT_CLASSES if include_top else None,
+    )
+    numerics = Numerics(approximate_gelu, value_range)
+    graph = functools.partial(
+        _graph,
+        images,
+        include_preprocessing=include_preprocessing,
+        pooling=pooling,
+        classifier_activation=classifier_activation,
+        drop_path_rate=drop_path_rate,
+        dropout_rate=dropout_rate,
+        rescale_drop_path=rescale_drop_path,
+        policy=policy,
+    )
+    inputs = images if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+
+    if weights is None:
+        outputs = graph(architecture, numerics.or_else(DEFAULT_NUMERICS))
+        return keras.Model(inputs, outputs, name=name)
+    with open_weights(weights) as opened:
+        if include_top and classes is None:
+            architecture = dataclasses.replace(architecture, classes=_classes(name, opened))
+        loader = opened.for_model(name, architecture, grid, resolution)
+        # To draw weights that are replaced at once would cost more time and memory than to load.
+        numerics = numerics.or_else(opened.numerics)
+        outputs = graph(loader.architecture, numerics, kernel_initializer="zeros")
+        model = keras.Model(inputs, outputs, name=name)
+        loader.fill(model)
+    _set_kernel_initializers(model)
+    return model
+
+
+def _graph(
+    images,
+    architecture,
+    numerics,
+    include_preprocessing,
+    pooling,
+    classifier_activation,
+    drop_path_rate,
+    dropout_rate,
+    rescale_drop_path,
+    policy,
+    kernel_initializer=KERNEL_INITIALIZER,
+):
+    """Return what the model computes of `images`, a Keras tensor: images → tokens → logits."""
+    hidden_dim, num_blocks = architecture.hidden_dim, architecture.num_blocks
     # Pixels, the mean over tokens and the logits lose too much in half precision.
     exact = policy.variable_dtype
 
     x = images
     if include_preprocessing:
-        # [0, 255] → [-1, 1]
-        x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing", dtype=exact)(x)
+        low, high = numerics.value_range
+        x = keras.layers.Rescaling(
+            (high - low) / 255, offset=low, name="preprocessing", dtype=exact
+        )(x)
     x = keras.layers.Conv2D(
         hidden_dim,
-        patch_size,
-        strides=patch_size,
-        kernel_initializer="lecun_normal",
+        architecture.patch_size,
+        strides=architecture.patch_size,
+        kernel_initializer=kernel_initializer,
         data_format="channels_last",
         name="stem",
         dtype=policy,
@@ -105,11 +207,13 @@ def MlpMixer(
     # (batch, patches, hidden_dim)
     for i in range(num_blocks):
         x = MixerBlock(
-            tokens_mlp_dim,
-            channels_mlp_dim,
+            architecture.tokens_mlp_dim,
+            architecture.channels_mlp_dim,
             drop_path_rate=drop_path_rate * i / max(num_blocks - 1, 1),
             dropout_rate=dropout_rate,
+            approximate_gelu=numerics.approximate_gelu,
             rescale_drop_path=rescale_drop_path,
+            kernel_initializer=kernel_initializer,
             name=f"MixerBlock_{i}",
             dtype=policy,
         )(x)
@@ -117,7 +221,7 @@ def MlpMixer(
         epsilon=LAYER_NORM_EPSILON, name="pre_head_layer_norm", dtype=policy
     )(x)
 
-    if include_top or pooling == "avg":
+    if architecture.classes or pooling == "avg":
         x = keras.layers.GlobalAveragePooling1D(
             data_format="channels_last", name="avg_pool", dtype=exact
         )(x)  # (batch, hidden_dim)
@@ -125,24 +229,33 @@ def MlpMixer(
         x = keras.layers.GlobalMaxPooling1D(
             data_format="channels_last", name="max_pool", dtype=exact
         )(x)  # (batch, hidden_dim)
-    if include_top:
+    if architecture.classes:
         x = keras.layers.Dense(
-            DEFAULT_CLASSES if classes is None else classes,
+            architecture.classes,
             activation=classifier_activation,
             kernel_initializer="zeros",
             name="head",
             dtype=exact,
         )(x)  # (batch, classes)
-
-    inputs = images if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-    return keras.Model(inputs, x, name=name)
+    return x
 
 
-def _images(name, input_tensor, input_shape):
+def _set_kernel_initializers(model):
+    """Let a loaded model be as any other for whom clones it, which draws weights anew."""
+    for layer in model.layers:
+        if layer.name == "stem" or isinstance(layer, MixerBlock):
+            for part in layer._flatten_layers():
+                if hasattr(part, "kernel_initializer"):
+                    part.kernel_initializer = keras.initializers.get(KERNEL_INITIALIZER)
+
+
+def _images(name, input_tensor, input_shape, weights, patch_size):
     """Return the Keras tensor of images that the arguments ask for."""
     if input_tensor is None:
-        default = (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE, 3)
-        shape = default if input_shape is None else _as_shape(name, input_shape)
+        if input_shape is None:
+            shape = _default_shape(weights, patch_size)
+        else:
+            shape = check_shape(name, input_shape)
         return keras.Input(shape, name="images")
     if not keras.utils.is_keras_tensor(input_tensor):
         raise ValueError(
@@ -156,7 +269,7 @@ def _images(name, input_tensor, input_shape):
             f"Received: input_tensor of shape {input_tensor.shape}. Reshape it first."
         )
     shape = tuple(input_tensor.shape[1:])
-    if input_shape is not None and _as_shape(name, input_shape) != shape:
+    if input_shape is not None and check_shape(name, input_shape) != shape:
         raise ValueError(
             f"{name}: `input_shape` must agree with `input_tensor`. "
             f"Received: input_shape={input_shape!r} and input_tensor of shape "
@@ -165,78 +278,43 @@ def _images(name, input_tensor, input_shape):
     return input_tensor
 
 
-def _as_shape(name, input_shape):
-    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
-        raise ValueError(
-            f"{name}: `input_shape` must be (height, width, channels). "
-            f"Received: input_shape={input_shape!r}. Pass three integers, such as (224, 224, 3)."
-        )
-    return tuple(
-        check_positive_int(name, f"input_shape[{axis}]", size)
-        for axis, size in enumerate(input_shape)
-    )
+def _default_shape(weights, patch_size):
+    """Return the shape of images at which the weights were trained, or the usual one."""
+    if weights is not None and not isinstance(weights, Checkpoint):
+        with open_weights(weights) as opened:
+            if opened.grid is not None:
+                height, width = (n * p for n, p in zip(opened.grid, patch_size, strict=True))
+                return (height, width, opened.file.architecture.channels)
+    return (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE, 3)
 
 
-def _check_image_shape(name, shape, patch_size, include_preprocessing):
-    _, height, width, channels = shape
-    if None in (height, width, channels):
+def _check_weights(name, weights, policy):
+    if weights is None:
+        return
+    if not isinstance(weights, (str, os.PathLike, Checkpoint)):
         raise ValueError(
-            f"{name}: the image size must be fixed, since the token-mixing weights depend on the "
-            f"number of patches. Received: images of shape {shape}. Resize to one size first."
-        )
-    if height % patch_size[0] or width % patch_size[1]:
-        nearest = [
-            max(round(s / p), 1) * p for s, p in zip((height, width), patch_size, strict=True)
-        ]
-        raise ValueError(
-            f"{name}: `input_shape` must be divisible by the patch, {patch_size[0]} × "
-            f"{patch_size[1]} pixels. Received: images of {height} × {width} pixels. "
-            f"Resize or crop to a multiple, such as {nearest[0]} × {nearest[1]}."
-        )
-    if include_preprocessing and channels not in (1, 3):
-        raise ValueError(
-            f"{name}: `include_preprocessing=True` takes images of 1 (grey) or 3 (RGB) channels. "
-            f"Received: images of {channels} channels. Pass include_preprocessing=False and "
-            "scale the values to [-1, 1] yourself."
-        )
-
-
-def _check_patch_size(name, patch_size):
-    """Return `patch_size` as (height, width)."""
-    if not isinstance(patch_size, (tuple, list)):
-        patch_size = (patch_size, patch_size)
-    if len(patch_size) != 2:
-        raise ValueError(
-            f"{name}: `patch_size` must be one integer or (height, width), in pixels. "
-            f"Received: patch_size={patch_size!r}. Pass an integer for square patches."
-        )
-    return tuple(check_positive_int(name, "patch_size", side) for side in patch_size)
-
-
-def _check_top(name, include_top, pooling, classes):
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(
-            f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
-            "Use 'avg' for the features that the head would see."
-        )
-    if include_top and pooling is not None:
-        raise ValueError(
-            f"{name}: `pooling` applies to a model without head only. Received: "
-            f"pooling={pooling!r} with include_top=True. Pass include_top=False, or leave "
-            "`pooling` out (the head averages over the patches)."
-        )
-    if classes is not None:
-        if not include_top:
-            raise ValueError(
-                f"{name}: `classes` is the size of the head. Received: classes={classes!r} with "
-                "include_top=False. Leave `classes` out, or pass include_top=True."
-            )
-        check_positive_int(name, "classes", classes)
-
-
-def _check_weights(name, weights):
-    if weights is not None:
-        raise ValueError(
-            f"{name}: `weights` must be None in this version, which cannot load checkpoints yet. "
+            f"{name}: `weights` must be the path of a file of weights, or None. "
             f"Received: weights={weights!r}. Pass weights=None for random weights."
         )
+    if weights in {alias for c in CHECKPOINTS for alias in (c.name, *ALIASES)}:
+        raise ValueError(
+            f"{name}: `weights` can be the name of a published checkpoint for the variants of the "
+            f"paper only. Received: weights={weights!r}. Use a constructor such as "
+            "keras_mixer.MixerB16, or pass a path or None."
+        )
+    if policy.quantization_mode is not None:
+        raise ValueError(
+            f"{name}: `weights` are loaded into a model of floating-point type. Received: "
+            f"dtype policy {policy.name!r}. Build the model without it, then call "
+            f"model.quantize({policy.quantization_mode!r})."
+        )
+
+
+def _classes(name, weights):
+    """Return the number of classes of opened weights, for a head that was not given one."""
+    if weights.classes is None:
+        raise ValueError(
+            f"{name}: `classes` must be given for weights without a head. Received: classes=None "
+            f"with {str(weights.file.path)!r}. Pass the number of classes, or include_top=False."
+        )
+    return weights.classes

@@ -1,8 +1,10 @@
 """The sizes of table 1 of the paper, and S/8, which was published later."""
 
 import dataclasses
+import os
 
 from keras_mixer.arguments import reject_unknown
+from keras_mixer.checkpoints.catalog import CHECKPOINTS, find
 from keras_mixer.model import MlpMixer
 
 
@@ -35,6 +37,19 @@ VARIANTS = (
 )
 
 
+def _resolve(variant, weights):
+    """Return `weights` with the name of a published checkpoint replaced by its row."""
+    if not isinstance(weights, str):
+        return weights
+    looks_like_a_path = os.sep in weights or os.path.splitext(weights)[1] or os.path.exists(weights)
+    return weights if looks_like_a_path else find(variant, weights)
+
+
+def _published(variant):
+    names = [c.name for c in CHECKPOINTS if c.variant == variant.constructor_name]
+    return ", ".join(f'`"{name}"`' for name in names) or "none for this variant"
+
+
 def _constructor(variant):
     """Return the public function that builds `variant`."""
     dimensions = {k: v for k, v in dataclasses.asdict(variant).items() if k != "size"}
@@ -54,6 +69,9 @@ def _constructor(variant):
         name=model_name,
         dtype=None,
         rescale_drop_path=False,
+        resolution="block_diagonal",
+        approximate_gelu=None,
+        value_range=None,
         **unknown,
     ):
         fixed = dimensions.keys() & unknown.keys()
@@ -69,7 +87,7 @@ def _constructor(variant):
             **dimensions,
             include_top=include_top,
             include_preprocessing=include_preprocessing,
-            weights=weights,
+            weights=_resolve(constructor.__name__, weights),
             input_tensor=input_tensor,
             input_shape=input_shape,
             pooling=pooling,
@@ -80,6 +98,9 @@ def _constructor(variant):
             name=name,
             dtype=dtype,
             rescale_drop_path=rescale_drop_path,
+            resolution=resolution,
+            approximate_gelu=approximate_gelu,
+            value_range=value_range,
         )
 
     constructor.__name__ = constructor.__qualname__ = variant.constructor_name
@@ -87,10 +108,14 @@ def _constructor(variant):
         f"Build Mixer-{variant.size}/{variant.patch_size} (table 1 of the paper): "
         f"{variant.num_blocks} blocks of hidden_dim {variant.hidden_dim}, tokens_mlp_dim "
         f"{variant.tokens_mlp_dim}, channels_mlp_dim {variant.channels_mlp_dim}.\n\n"
-        "The arguments are those of `keras_mixer.MlpMixer`, less the sizes. Checkpoints cannot be\n"
-        "loaded yet: `weights` must be given as None, since its default names one.\n\n"
+        "The arguments are those of `keras_mixer.MlpMixer`, less the sizes. `weights` may also be\n"
+        "the name of a published checkpoint, which is fetched into Keras's cache and verified:\n"
+        f"{_published(variant)}.\n\n"
         "Returns:\n    A `keras.Model`; see `keras_mixer.MlpMixer` for its shapes.\n\n"
-        "Raises:\n    ValueError: If an argument is unknown, out of range, or contradicts another."
+        "Raises:\n"
+        "    ValueError: If an argument is unknown, out of range, or contradicts another, or if\n"
+        "        weights are damaged or another model's.\n"
+        "    DownloadError: If a published checkpoint cannot be fetched."
     )
     return constructor
 

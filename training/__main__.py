@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import rich
 import tyro
@@ -20,6 +20,7 @@ from training.errors import UserError
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
 
+VARIANT_NAMES = ("MixerS32", "MixerS16", "MixerS8", "MixerB32", "MixerB16", "MixerL32", "MixerL16")
 PROGRAM = "python -m training"
 BACKENDS = ("tensorflow", "jax", "torch")
 STATUS_USER_ERROR = 2
@@ -151,6 +152,42 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = 
             "\n".join(f"{probability:.4f}" for probability in probabilities),
         )
     rich.print(table)
+
+
+@app.command
+def benchmark(
+    what: Annotated[Literal["loading"], tyro.conf.Positional],
+    variant: Literal[VARIANT_NAMES] = "MixerB16",
+    repeats: int = 5,
+    as_json: JsonFlag = False,
+):
+    """Measure speed and memory on this machine.
+
+    `loading`: weights from .npz and .safetensors into a model, against reading the same arrays
+    alone. The times are medians; the peak of memory is that of a process of its own.
+
+    Args:
+        what: What to measure.
+        variant: Constructor of the model.
+        repeats: How often each part is timed.
+        as_json: Print JSON instead of a table.
+    """
+    if repeats < 1:
+        raise UserError(f"--repeats must be at least 1. Received: {repeats}. Pass 5.")
+    _require_backend()
+    from training.benchmarks import loading
+
+    results = [loading.measure(variant, suffix, repeats) for suffix in loading.FORMATS]
+    if as_json:
+        print(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
+        return
+    for result in results:
+        _print_table(
+            {
+                key.replace("_", " "): f"{value:.3g}" if isinstance(value, float) else value
+                for key, value in dataclasses.asdict(result).items()
+            }
+        )
 
 
 def _require_backend():

@@ -22,7 +22,16 @@ from tests.models import SMALL_IMAGE, random_pixels, randomize, small_mixer
         ({"classes": 5, "include_top": False}, r"`classes` is the size of the head"),
         ({"pooling": "avg"}, r"`pooling` applies to a model without head.*include_top=False"),
         ({"pooling": "sum", "include_top": False}, r"`pooling` must be None, 'avg' or 'max'"),
-        ({"weights": "imagenet1k"}, r"`weights` must be None in this version.*imagenet1k"),
+        ({"weights": "imagenet1k"}, r"`weights` can be the name of a published .*'imagenet1k'"),
+        ({"weights": 3}, r"`weights` must be the path of a file of weights, or None.*weights=3"),
+        ({"resolution": "crop"}, r"`resolution` must be one of .*'crop'"),
+        ({"approximate_gelu": "erf"}, r"`approximate_gelu` must be True .*'erf'"),
+        ({"value_range": (1, 0)}, r"`value_range` must be \(low, high\).*\(1, 0\)"),
+        ({"value_range": 255}, r"`value_range` must be \(low, high\).*255"),
+        (
+            {"value_range": (0, 1), "include_preprocessing": False},
+            r"`value_range` .*include_preprocessing=False",
+        ),
         ({"patch_size": 0}, r"`patch_size` must be a positive integer"),
         ({"patch_size": (4, 4, 4)}, r"`patch_size` must be one integer or \(height, width\)"),
         ({"hidden_dim": 0}, r"`hidden_dim` must be a positive integer"),
@@ -135,13 +144,14 @@ def test_preprocessing_keeps_every_pixel_value_apart_in_half_precision():
 def test_pooled_features_are_what_the_head_sees():
     whole = small_mixer()
     weights = randomize(whole)
+    arrays = dict(zip((v.path for v in whole.weights), weights.values(), strict=True))
     pixels = random_pixels((2, *SMALL_IMAGE))
     body = small_mixer(include_top=False, pooling="avg")
     tokens = small_mixer(include_top=False)
     largest = small_mixer(include_top=False, pooling="max")
     for model in (body, tokens, largest):
         for variable in model.weights:
-            variable.assign(weights[variable.path])
+            variable.assign(arrays[variable.path])
     features = body.predict(pixels, verbose=0)
     table = tokens.predict(pixels, verbose=0)
     assert table.shape == (2, 6, 16)

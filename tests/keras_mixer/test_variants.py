@@ -1,5 +1,6 @@
 import gc
 import inspect
+from pathlib import Path
 
 import keras
 import pytest
@@ -47,15 +48,31 @@ def test_parameter_counts_of_models_without_head(name):
     assert model.count_params() == PARAMETERS[name][0]
 
 
-@pytest.mark.parametrize("name", ["imagenet1k", "imagenet", "imagenet21k", "no_such", "a/b.npz"])
-def test_checkpoints_are_not_there_yet(name):
-    with pytest.raises(ValueError, match="`weights` must be None in this version"):
-        keras_mixer.MixerB16(weights=name)
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        ("jft", "No variant has a checkpoint called 'jft'"),
+        ("imagenet1K", "MixerB16 was published as imagenet1k, imagenet21k, sam, gsam"),
+        ("a/b.npz", "'a/b.npz': does not exist"),
+        ("weights.pth", "is a Python pickle"),
+        (Path("imagenet1k"), "'imagenet1k': does not exist"),
+    ],
+)
+def test_weights_that_do_not_exist(weights, message):
+    with pytest.raises(ValueError, match=message):
+        keras_mixer.MixerB16(weights=weights)
 
 
 def test_the_default_is_never_silently_random():
-    with pytest.raises(ValueError, match="imagenet1k"):
-        keras_mixer.MixerB16()
+    with pytest.raises(ValueError, match="weights='imagenet1k'.*MixerS16 was published as gsam"):
+        keras_mixer.MixerS16()
+
+
+def test_a_file_may_be_called_like_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imagenet1k").write_bytes(b"")
+    with pytest.raises(ValueError, match="'imagenet1k': is empty"):
+        keras_mixer.MixerB16(weights="./imagenet1k")
 
 
 def test_sizes_are_fixed():

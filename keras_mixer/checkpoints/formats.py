@@ -1,0 +1,234 @@
+"""Files of named arrays: .npz, .safetensors and Keras's own, recognised by content, read safely.
+
+Opening a file reads names and shapes only; arrays are read one at a time. Every claim of a file
+is checked before memory is taken for it, and nothing in a file is ever executed.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import safetensors
+
+PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
+READABLE = ".npz, .safetensors, .weights.h5 and .keras"
+ITEM_BYTES = 4  # float32
+# Deflate cannot do better; a larger claim is an attack on memory.
+LARGEST_COMPRESSION = 1032
+LARGEST_CONFIG = 2**26  # bytes of the model description in a .keras file
+
+
+class WeightsError(ValueError):
+    """A weight file that cannot be used; the message names the file and the cause."""
+
+    def __init__(self, path, cause, advice):
+        super().__init__(f"Weight file {str(path)!r}: {cause} {advice}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayFile:
+    """An open file of float32 arrays."""
+
+    path: Path
+    format: str  # "npz", "safetensors", "h5" or "keras"
+    shapes: dict[str, tuple[int, ...]]
+    read_array: Callable[[str], np.ndarray]
+    metadata: dict  # safetensors: its strings; keras: the configuration of the model
+
+    def read(self, name):
+        """Return one array, which holds finite numbers only."""
+        with _as_weights_error(self.path, f"array {name!r} cannot be read"):
+            array = self.read_array(name)
+        if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+            raise WeightsError(
+                self.path,
+                f"array {name!r} holds values that are not finite (NaN or infinity).",
+                "The file is damaged or comes from a training that diverged; use another one.",
+            )
+        return array
+
+
+@contextlib.contextmanager
+def open_arrays(path):
+    """Open a weight file of any format; yield its `ArrayFile`.
+
+    Raises:
+        WeightsError: If it is no weight file, or not a sound one.
+    """
+    path = Path(path)
+    kind = _recognise(path)
+    with contextlib.ExitStack() as stack:
+        with _as_weights_error(path, f"cannot be read as {kind}"):
+            arrays = _OPENERS[kind](path, stack)
+        yield arrays
+
+
+@contextlib.contextmanager
+def _as_weights_error(path, what):
+    """Turn whatever a reading library raises at a damaged file into a `WeightsError`."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except Exception as error:  # zipfile, zlib, NumPy, h5py, safetensors and json have dozens
+        cause = str(error).strip() or type(error).__name__
+        raise WeightsError(
+            path, f"{what}: {cause.rstrip('.')}.", "Delete it, and fetch or write it again."
+        ) from error
+
+
+def _recognise(path):
+    """Return the format of a file by its first bytes, or raise for what is none."""
+    if path.suffix in PICKLE_SUFFIXES and not path.is_dir():
+        raise _pickle_error(path)
+    try:
+        num_bytes = path.stat().st_size
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not a regular file"
+            raise WeightsError(path, f"{what}.", f"Name one file: {READABLE} are read.")
+        with path.open("rb") as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        raise WeightsError(
+            path, "does not exist.", "Check the path; it is relative to the working folder."
+        ) from None
+    except OSError as error:
+        raise WeightsError(
+            path, f"cannot be opened: {error.strerror or error}.", "Check the path and its rights."
+        ) from None
+
+    if not start:
+        raise WeightsError(path, "is empty.", "Delete it, and fetch or write it again.")
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "h5"
+    if start.startswith(b"PK"):
+        with _as_weights_error(path, "cannot be read as a zip archive"):
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
+        if "model.weights.h5" in members:
+            return "keras"
+        if any(member.endswith("data.pkl") for member in members):
+            raise _pickle_error(path)
+        return "npz"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= num_bytes - 8:
+        return "safetensors"
+    if start[0] == 0x80 and 2 <= start[1] <= 5:  # the opcode PROTO and a protocol of pickle
+        raise _pickle_error(path)
+    raise WeightsError(
+        path,
+        f"is of no known format; it begins with {start[:8]!r}.",
+        f"{READABLE} are read, recognised by content. It may be cut short or a web page.",
+    )
+
+
+def _pickle_error(path):
+    return WeightsError(
+        path,
+        "is a Python pickle, which can run any code when it is opened, and is never opened here.",
+        "Use the .safetensors file of the same weights, or write one from the program that made "
+        "it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors').",
+    )
+
+
+def _check_float32(path, name, dtype):
+    if dtype not in ("float32", "F32"):
+        raise WeightsError(
+            path,
+            f"array {name!r} holds {dtype}, not float32.",
+            "Convert it to float32 where the file was written.",
+        )
+
+
+def _open_npz(path, stack):
+    archive = stack.enter_context(np.load(path, allow_pickle=False))
+    shapes = {}
+    for member in archive.zip.infolist():
+        if not member.filename.endswith(".npy"):
+            raise ValueError(f"it holds {member.filename!r}, which is no array")
+        name = member.filename.removesuffix(".npy")
+        if name in shapes:
+            raise ValueError(f"it holds {name!r} twice")
+        _check_member(member)
+        with archive.zip.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):  # the later ones are for structured arrays
+                raise ValueError(f"array {name!r} has version {version} of the npy format")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            header_bytes = file.tell()
+        if dtype.hasobject:
+            raise WeightsError(
+                path,
+                f"array {name!r} holds Python objects, which is a pickle and is never opened.",
+                "Write arrays of float32.",
+            )
+        _check_float32(path, name, dtype.name if dtype.isnative else f"foreign {dtype}")
+        if member.file_size != header_bytes + ITEM_BYTES * math.prod(shape):
+            raise ValueError(f"array {name!r} is not as long as its shape {shape} says")
+        shapes[name] = shape
+    return ArrayFile(path, "npz", shapes, archive.__getitem__, {})
+
+
+def _check_member(member):
+    """Refuse what only a zip archive made to exhaust memory contains."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename!r} is compressed by method {member.compress_type}")
+    if member.file_size > LARGEST_COMPRESSION * member.compress_size:
+        raise ValueError(f"{member.filename!r} cannot be as large as it claims")
+
+
+def _open_safetensors(path, stack):
+    file = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
+    shapes = {}
+    for name in file.keys():
+        header = file.get_slice(name)
+        _check_float32(path, name, header.get_dtype())
+        shapes[name] = tuple(header.get_shape())
+    return ArrayFile(path, "safetensors", shapes, file.get_tensor, file.metadata() or {})
+
+
+def _open_h5(path, stack):
+    file = stack.enter_context(h5py.File(path, "r"))
+    datasets = {}
+
+    def visit(name, item):  # h5py follows no link out of the file here
+        if isinstance(item, h5py.Dataset) and name.startswith("layers/"):
+            datasets[name] = item
+
+    file.visititems(visit)
+    for name, dataset in datasets.items():
+        _check_float32(path, name, dataset.dtype.name)
+        num_bytes = ITEM_BYTES * math.prod(dataset.shape)
+        # As Keras writes them: in one piece, in this file, and all there.
+        if dataset.chunks or dataset.is_virtual or dataset.external:
+            raise ValueError(f"array {name!r} does not lie in the file in one piece")
+        if dataset.id.get_storage_size() != num_bytes:
+            raise ValueError(f"array {name!r} is not as long as its shape {dataset.shape} says")
+    shapes = {name: dataset.shape for name, dataset in datasets.items()}
+    return ArrayFile(path, "h5", shapes, lambda name: datasets[name][()], {})
+
+
+def _open_keras(path, stack):
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    for name in ("config.json", "model.weights.h5"):
+        _check_member(archive.getinfo(name))
+    if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
+        raise ValueError("its config.json is too large to be a model's")
+    config = json.loads(archive.read("config.json"))
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    weights = _open_h5(archive.extract("model.weights.h5", folder), stack)
+    return ArrayFile(path, "keras", weights.shapes, weights.read_array, config)
+
+
+_OPENERS = {
+    "npz": _open_npz,
+    "safetensors": _open_safetensors,
+    "h5": _open_h5,
+    "keras": _open_keras,
+}

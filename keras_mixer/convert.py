@@ -1,0 +1,170 @@
+"""Weights from any format that is read to any format that is written."""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from keras_mixer.checkpoints.layouts import GOOGLE, KERAS, LAYOUTS, TIMM
+from keras_mixer.checkpoints.load import DEFAULT_NUMERICS, open_weights
+from keras_mixer.checkpoints.numerics import Numerics
+from keras_mixer.model import MlpMixer
+
+# What is written, with the layout that the format's users expect.
+FORMATS = {".npz": GOOGLE, ".safetensors": TIMM, ".weights.h5": KERAS, ".keras": KERAS}
+FREE_FORMATS = (".npz", ".safetensors")  # which can hold any names
+CHOICES = tuple(name for name in LAYOUTS if name != KERAS.name)
+
+
+def convert(
+    source,
+    target,
+    layout=None,
+    image_size=None,
+    approximate_gelu=None,
+    value_range=None,
+    overwrite=False,
+):
+    """Write the weights of `source` to `target`, in the format that its suffix names.
+
+    Every array keeps its bytes. `.keras` and `.safetensors` also record the kind of GELU, the
+    range of the pixels and the image size, for which the other formats have no place.
+
+    Args:
+        source: Path of weights in any format and layout that `keras_mixer.MlpMixer` takes.
+        target: Path that ends in `.npz`, `.safetensors`, `.weights.h5` or `.keras`.
+        layout: Names to use in `.npz` and `.safetensors`: `"google"` (the Flax code; default for
+            `.npz`), `"timm"` (default for `.safetensors`) or `"pre-linen"`.
+        image_size: `(height, width)` in pixels at which the weights were trained, where the
+            source does not say and it was not square.
+        approximate_gelu, value_range: Of `keras_mixer.MlpMixer`, where the source does not say.
+        overwrite: Whether to replace a target that exists.
+
+    Returns:
+        What someone who loads `target` must know and the file cannot say; usually "".
+
+    Raises:
+        ValueError: If an argument is not as described, or the source is no sound Mixer.
+        OSError: If the target cannot be written.
+    """
+    target = Path(target)
+    suffix = _check_target(target, overwrite)
+    layout = _check_layout(layout, suffix)
+    with open_weights(source) as weights:
+        file = weights.file
+        file.check(file.architecture.shapes())
+        numerics = Numerics(approximate_gelu, value_range, weights.grid).or_else(weights.numerics)
+        if image_size is not None:
+            numerics = dataclasses.replace(numerics, grid=_grid(image_size, file.architecture))
+        with _replaced_when_whole(target, suffix) as path:
+            if suffix == ".npz":
+                np.savez(path, **_arrays(file, layout))
+            elif suffix == ".safetensors":
+                metadata = {"format": "pt", **numerics.as_metadata()}
+                safetensors.numpy.save_file(_arrays(file, layout), path, metadata)
+            else:
+                model = _model(source, file.architecture, numerics)
+                model.save(path) if suffix == ".keras" else model.save_weights(path)
+    assumed = Numerics(layout.approximate_gelu).or_else(DEFAULT_NUMERICS)
+    told = suffix in (".keras", ".safetensors")
+    if told or dataclasses.replace(numerics, grid=None) == assumed:
+        return ""
+    return (
+        f"{suffix} cannot record how the model computes; load it with "
+        f"approximate_gelu={numerics.approximate_gelu}, value_range={numerics.value_range}."
+    )
+
+
+def _check_target(target, overwrite):
+    """Return the suffix that names the format of `target`, or raise ValueError."""
+    for suffix in FORMATS:
+        if target.name.endswith(suffix):
+            break
+    else:
+        raise ValueError(
+            f"convert: `target` must end in {', '.join(FORMATS)}, which names the format. "
+            f"Received: target={str(target)!r}. Give it one of these suffixes."
+        )
+    if target.exists() and not overwrite:
+        raise ValueError(
+            f"convert: `target` exists, and would be lost. Received: target={str(target)!r}. "
+            "Choose another name, or overwrite it (--overwrite)."
+        )
+    if target.is_dir() or not target.parent.is_dir():
+        raise ValueError(
+            "convert: `target` must be a file in a folder that exists. "
+            f"Received: target={str(target)!r}. Make the folder first, or choose another."
+        )
+    return suffix
+
+
+def _check_layout(layout, suffix):
+    """Return the `Layout` to write, or raise ValueError."""
+    if layout is None:
+        return FORMATS[suffix]
+    if layout not in CHOICES or suffix not in FREE_FORMATS:
+        raise ValueError(
+            f"convert: `layout` must be one of {CHOICES}, and is for {', '.join(FREE_FORMATS)} "
+            f"only. Received: layout={layout!r} for {suffix}. Leave it out for the usual one."
+        )
+    return LAYOUTS[layout]
+
+
+def _grid(image_size, architecture):
+    """Return the grid of patches that `image_size` makes, or raise ValueError."""
+    grid = tuple(
+        side // patch for side, patch in zip(image_size, architecture.patch_size, strict=True)
+    )
+    if grid[0] * grid[1] != architecture.num_patches:
+        raise ValueError(
+            f"convert: `image_size` must make {architecture.num_patches} patches of "
+            f"{architecture.patch_size} pixels. Received: image_size={tuple(image_size)}, which "
+            f"makes {grid[0]} × {grid[1]}. Pass the size that the weights were trained at."
+        )
+    return grid
+
+
+@contextlib.contextmanager
+def _replaced_when_whole(target, suffix):
+    """Yield a path to write to, which becomes `target` if nothing fails."""
+    with tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent) as folder:
+        path = Path(folder) / f"whole{suffix}"
+        yield path
+        os.replace(path, target)
+
+
+def _arrays(file, layout):
+    """Return `{the layout's name: array}`."""
+    arrays = {}
+    for name in file.architecture.shapes():
+        array = file.read(name)
+        array = array.transpose(layout.axes_from_canonical(array.ndim))
+        arrays[layout.rename(name)] = np.ascontiguousarray(array)
+    return arrays
+
+
+def _model(source, architecture, numerics):
+    """Return a model with the weights of `source`."""
+    if numerics.grid is None:
+        raise ValueError(
+            "convert: `image_size` must be given if the weights were not trained on square "
+            f"images. Received: image_size=None for {architecture.num_patches} patches. "
+            "Pass the height and width in pixels (--image-size)."
+        )
+    height, width = (n * p for n, p in zip(numerics.grid, architecture.patch_size, strict=True))
+    return MlpMixer(
+        patch_size=architecture.patch_size,
+        hidden_dim=architecture.hidden_dim,
+        num_blocks=architecture.num_blocks,
+        tokens_mlp_dim=architecture.tokens_mlp_dim,
+        channels_mlp_dim=architecture.channels_mlp_dim,
+        include_top=architecture.classes is not None,
+        weights=source,
+        input_shape=(height, width, architecture.channels),
+        approximate_gelu=numerics.approximate_gelu,
+        value_range=numerics.value_range,
+    )

@@ -1,0 +1,184 @@
+"""What an image must look like: the evaluation transforms of the published checkpoints.
+
+They end in uint8 pixels in [0, 255], since the model scales its input itself.
+"""
+
+import dataclasses
+import difflib
+import os
+import sys
+
+import keras
+import numpy as np
+
+from keras_mixer.arguments import check_positive_int
+from keras_mixer.resizing import cast, resize_like_pillow, resize_like_tensorflow
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """One way from an image of any size to one of the model's size."""
+
+    library: str  # whose arithmetic: how sizes, margins and grey levels are rounded
+    resize: str  # "shorter side", which keeps the aspect ratio, or "squash"
+    method: str  # "area", "bilinear" or "bicubic"
+    antialias: bool  # Pillow's filters, which widen when they shrink an image
+    crop: bool  # resize to 8/7 of the size, 256 for 224, and keep the centre
+
+
+TRANSFORMS = {
+    # Table 3 of the paper, table 2, and the authors' fine-tuning code.
+    "resmall-crop": Transform("big_vision", "shorter side", "area", antialias=False, crop=True),
+    "resize-crop": Transform("big_vision", "squash", "area", antialias=False, crop=True),
+    "resize": Transform("vision_transformer", "squash", "bilinear", antialias=False, crop=False),
+    # timm's checkpoints: bicubic for Google's weights, bilinear for MIIL's.
+    "timm-bicubic": Transform("timm", "shorter side", "bicubic", antialias=True, crop=True),
+    "timm-bilinear": Transform("timm", "shorter side", "bilinear", antialias=True, crop=True),
+}
+
+
+def preprocess_input(x, data_format=None):
+    """Return `x` as it is: like ConvNeXt in keras.applications, the model scales its own input."""
+    return x
+
+
+def prepare_image(image, transform="resmall-crop", image_size=224):
+    """Bring one image to the size of the model, by one of the transforms in `TRANSFORMS`.
+
+    Of the same decoded pixels it makes what the named library makes, to the bit; only "resize"
+    is rounded to uint8 here, while the authors go on in floats.
+
+    Args:
+        image: A path (decoded to RGB by Pillow, which does not apply EXIF orientation), or an
+            array or tensor of shape `(height, width, channels)`, uint8 or floating, in [0, 255].
+            Floats are rounded to grey levels first. `channels` is 1, to be repeated, or 3.
+        transform: Name of the transform.
+        image_size: Pixels of the result, one integer or `(height, width)`. If it is not square,
+            "shorter side" becomes the smallest scale that covers both directions.
+
+    Returns:
+        uint8 pixels of shape `(height, width, 3)`: a NumPy array or, if `image` is a symbolic
+        TensorFlow tensor (as in `tf.data.Dataset.map`), a tensor of this static shape.
+
+    Raises:
+        ValueError: If the transform is unknown, `image_size` is not of positive integers, or the
+            image has a wrong shape or dtype, no pixels, or values outside [0, 255] (which a
+            TensorFlow graph clips).
+        OSError: If the file cannot be read; FileNotFoundError if there is none.
+    """
+    row, crop = _find_transform(transform), _check_image_size(image_size)
+    if isinstance(image, (str, os.PathLike)):
+        image = _read(image)
+    # TensorFlow is not imported here: whoever has a tensor of it has imported it.
+    tf = sys.modules.get("tensorflow")
+    if tf is not None and tf.is_symbolic_tensor(image):
+        return _prepare_in_graph(tf, image, row, crop)
+
+    image = keras.ops.convert_to_numpy(image) if keras.ops.is_tensor(image) else np.asarray(image)
+    _check_shape_and_dtype(image.shape, image.dtype.name)
+    if image.dtype != np.uint8:
+        image = image.astype("float32")
+        if not (image.min() >= 0 and image.max() <= 255):  # NaN fails as well
+            raise ValueError(
+                "prepare_image: the pixels of `image` must be numbers from 0 to 255. Received: "
+                f"values from {image.min()} to {image.max()}. Undo what scaled them."
+            )
+        image = np.rint(image).astype("uint8")
+    image = np.repeat(image, 3 // image.shape[2], axis=2)  # (height, width, 3)
+    size = np.int32(image.shape[:2])
+    resized = _resized_size(np, size, row, crop)
+    start = _margin(np, resized, row, crop)
+    if row.antialias:
+        return resize_like_pillow(np, image, row.method, size, resized, start, crop)
+    return resize_like_tensorflow(image, row.method, size, resized, start, crop)
+
+
+def _prepare_in_graph(tf, image, row, crop):
+    shape = None if image.shape.rank is None else tuple(image.shape)
+    _check_shape_and_dtype(shape, image.dtype.name)
+    image = tf.round(tf.clip_by_value(tf.cast(image, "float32"), 0, 255))
+    image = tf.repeat(image, 3 // shape[2], axis=2)  # (height, width, 3)
+    size = tf.shape(image)[:2]
+    resized = _resized_size(tf, size, row, crop)
+    start = _margin(tf, resized, row, crop)
+    if row.antialias:
+        image = resize_like_pillow(tf, image, row.method, size, resized, start, crop)
+    else:
+        image = tf.image.resize(image, resized, row.method)
+        image = image[start[0] : start[0] + crop[0], start[1] : start[1] + crop[1]]
+        image = tf.saturate_cast(image if row.method == "area" else tf.round(image), "uint8")
+    return tf.ensure_shape(image, (*crop, 3))
+
+
+# Sizes are (height, width) in pixels; `xp` is NumPy or TensorFlow.
+
+
+def _resized_size(xp, size, row, crop):
+    if not row.crop:
+        return np.int32(crop)
+    if row.library == "timm":
+        goal = np.int32([n * 8 // 7 for n in crop])  # timm: floor(n / 0.875)
+    else:
+        goal = np.int32([round(n * 8 / 7) for n in crop])  # big_vision names 256 itself
+    if row.resize == "squash":
+        return goal
+    if row.library == "timm":  # torchvision rounds the other side down
+        return xp.maximum(goal, size * goal[::-1] // size[::-1])
+    size = cast(xp, size, "float32")  # big_vision rounds both sides after a float32 factor
+    factors = np.float32(goal) / size
+    return cast(xp, xp.round(size * xp.maximum(factors[0], factors[1])), "int32")
+
+
+def _margin(xp, resized, row, crop):
+    margin = resized - np.int32(crop)
+    if row.library == "timm":  # torchvision rounds a half to the even neighbour
+        return cast(xp, xp.round(margin / 2), "int32")
+    return margin // 2
+
+
+def _find_transform(name):
+    if name in TRANSFORMS:
+        return TRANSFORMS[name]
+    near = difflib.get_close_matches(str(name), TRANSFORMS, n=1)
+    advice = f"Did you mean {near[0]!r}?" if near else "Pass one of these names."
+    raise ValueError(
+        f"prepare_image: `transform` must be one of {', '.join(map(repr, TRANSFORMS))}. "
+        f"Received: transform={name!r}. {advice}"
+    )
+
+
+def _check_image_size(image_size):
+    pair = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    if len(pair) != 2:
+        raise ValueError(
+            "prepare_image: `image_size` must be one integer or (height, width). "
+            f"Received: image_size={image_size!r}. Leave out batch and channels."
+        )
+    return tuple(check_positive_int("prepare_image", "image_size", pixels) for pixels in pair)
+
+
+def _check_shape_and_dtype(shape, dtype):
+    if shape is None or len(shape) != 3 or shape[2] not in (1, 3) or 0 in shape:
+        raise ValueError(
+            "prepare_image: `image` must be a path or one image of shape (height, width, "
+            "channels), not empty, with 1 or 3 channels. Received: an image of shape "
+            f"{'unknown' if shape is None else shape}. Put channels last, drop a batch axis or "
+            "alpha; in tf.data decode with channels=3 and expand_animations=False."
+        )
+    if dtype != "uint8" and "float" not in dtype:
+        raise ValueError(
+            "prepare_image: the pixels of `image` must be uint8 or floating, from 0 to 255. "
+            f"Received: dtype {dtype}. Convert them to uint8."
+        )
+
+
+def _read(path):
+    path = os.fspath(path)
+    try:
+        return np.asarray(keras.utils.load_img(path))
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each for a broken file
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else OSError
+        raise kind(
+            "prepare_image: `image` must be the path of an image file that Pillow can read. "
+            f"Received: image={path!r}. Check the path and the file."
+        ) from error

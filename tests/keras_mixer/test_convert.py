@@ -1,0 +1,186 @@
+"""Weights from any format to any other, and back, without the change of a bit."""
+
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from keras_mixer.__main__ import main
+from keras_mixer.checkpoints.formats import open_arrays
+from keras_mixer.checkpoints.layouts import recognise
+from keras_mixer.convert import convert
+from tests.models import SMALL_IMAGE, random_arrays, random_pixels, small_architecture, small_mixer
+from tests.reference import mixer as reference_mixer
+
+ARCHITECTURE = small_architecture()
+SIZE = SMALL_IMAGE[:2]
+SUFFIXES = (".npz", ".safetensors", ".weights.h5", ".keras")
+
+
+@pytest.fixture
+def arrays():
+    return random_arrays(ARCHITECTURE.shapes())
+
+
+@pytest.fixture
+def source(tmp_path, arrays):
+    np.savez(tmp_path / "source.npz", **arrays)
+    return tmp_path / "source.npz"
+
+
+def read(path):
+    with open_arrays(path) as file:
+        mixer = recognise(file)
+        mixer.check(mixer.architecture.shapes())
+        return mixer.layout.name, {n: mixer.read(n) for n in mixer.architecture.shapes()}
+
+
+def assert_same_bytes(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype
+        assert found[name].shape == array.shape
+        assert found[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize("second", SUFFIXES)
+@pytest.mark.parametrize("first", SUFFIXES)
+def test_from_every_format_to_every_other_and_back(first, second, source, arrays, tmp_path):
+    convert(source, tmp_path / f"first{first}", image_size=SIZE)
+    convert(tmp_path / f"first{first}", tmp_path / f"second{second}", image_size=SIZE)
+    convert(tmp_path / f"second{second}", tmp_path / "back.npz")
+    assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
+
+
+def test_from_npz_to_a_model_to_npz(source, arrays, tmp_path):
+    small_mixer(weights=source, classes=None).save(tmp_path / "model.keras")
+    convert(tmp_path / "model.keras", tmp_path / "back.npz")
+    assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
+
+
+@pytest.mark.parametrize("layout", ["google", "timm", "pre-linen"])
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_layouts(layout, suffix, source, arrays, tmp_path):
+    target = tmp_path / f"target{suffix}"
+    convert(source, target, layout=layout)
+    found, back = read(target)
+    assert found == layout
+    assert_same_bytes(back, arrays)
+    convert(target, tmp_path / "back.npz")
+    assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
+
+
+def test_the_usual_layouts(source, tmp_path):
+    for suffix, layout in {".npz": "google", ".safetensors": "timm"}.items():
+        convert(source, tmp_path / f"target{suffix}")
+        assert read(tmp_path / f"target{suffix}")[0] == layout
+
+
+def test_a_trained_model_to_timms_layout(tmp_path):
+    """What this package trains can be read by PyTorch programs, and computes the same there."""
+    model = small_mixer(approximate_gelu=False, value_range=(0, 1))
+    model.compile("sgd", "mse")
+    pixels = random_pixels((2, *SMALL_IMAGE))
+    model.fit(pixels, np.ones((2, 5)), epochs=2, verbose=0)
+    model.save(tmp_path / "trained.keras")
+    convert(tmp_path / "trained.keras", tmp_path / "trained.safetensors")
+    theirs = safetensors.numpy.load_file(tmp_path / "trained.safetensors")
+    assert theirs["blocks.1.mlp_tokens.fc1.weight"].shape == (8, 6)
+    _, arrays = read(tmp_path / "trained.safetensors")
+    logits = model.predict(pixels, verbose=0)
+    np.testing.assert_allclose(reference_mixer(arrays, pixels, False, (0, 1)), logits, atol=1e-5)
+    again = small_mixer(weights=tmp_path / "trained.safetensors", classes=None)
+    np.testing.assert_array_equal(again.predict(pixels, verbose=0), logits)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras"])
+@pytest.mark.parametrize("approximate", [True, False])
+def test_numerics_are_recorded_where_there_is_a_place(suffix, approximate, source, tmp_path):
+    numerics = {"approximate_gelu": approximate, "value_range": (0.0, 1.0)}
+    target = tmp_path / f"target{suffix}"
+    assert convert(source, target, image_size=SIZE, **numerics) == ""
+    pixels = random_pixels((2, *SMALL_IMAGE))
+    expected = small_mixer(weights=source, classes=None, **numerics).predict(pixels, verbose=0)
+    found = small_mixer(weights=target, classes=None, input_shape=None)
+    np.testing.assert_array_equal(found.predict(pixels, verbose=0), expected)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".weights.h5"])
+def test_numerics_are_told_where_there_is_none(suffix, source, tmp_path):
+    target = tmp_path / f"target{suffix}"
+    note = convert(source, target, image_size=SIZE, approximate_gelu=False)
+    assert "approximate_gelu=False, value_range=(-1.0, 1.0)" in note
+    convert(source, tmp_path / "timm.safetensors", layout="timm")
+    assert convert(tmp_path / "timm.safetensors", target, image_size=SIZE, overwrite=True) == ""
+
+
+def test_weights_without_a_head(arrays, tmp_path):
+    body = {name: array for name, array in arrays.items() if not name.startswith("head")}
+    np.savez(tmp_path / "body.npz", **body)
+    for suffix in SUFFIXES:
+        convert(tmp_path / "body.npz", tmp_path / f"target{suffix}", image_size=SIZE)
+        assert_same_bytes(read(tmp_path / f"target{suffix}")[1], body)
+
+
+def test_a_keras_file_is_a_whole_model(source, tmp_path):
+    convert(source, tmp_path / "target.keras", image_size=SIZE)
+    model = keras.saving.load_model(tmp_path / "target.keras")
+    assert model.input_shape == (None, *SMALL_IMAGE)
+    assert model.output_shape == (None, 5)
+
+
+def test_bad_arguments(source, tmp_path):
+    def fails(message, *arguments, **keywords):
+        with pytest.raises(ValueError, match=message):
+            convert(*arguments, **keywords)
+
+    fails("`target` must end in .npz, .safetensors, .weights.h5, .keras", source, tmp_path / "a.h5")
+    fails("`target` exists, and would be lost", source, source)
+    fails("`target` must be a file in a folder", source, tmp_path / "no" / "a.npz")
+    fails("`layout` must be one of", source, tmp_path / "a.npz", layout="flax")
+    fails("`layout` must be one of.*for .keras", source, tmp_path / "a.keras", layout="timm")
+    fails("`image_size` must be given", source, tmp_path / "a.keras")
+    fails("`image_size` must make 6 patches", source, tmp_path / "a.keras", image_size=(8, 8))
+    fails("does not exist", tmp_path / "b.npz", tmp_path / "a.npz")
+    assert {path.name for path in tmp_path.iterdir()} == {"source.npz"}
+
+
+def test_a_failure_keeps_the_old_target(arrays, tmp_path):
+    arrays["head/bias"][0] = np.nan
+    np.savez(tmp_path / "bad.npz", **arrays)
+    (tmp_path / "target.npz").write_bytes(b"old")
+    with pytest.raises(ValueError, match="not finite"):
+        convert(tmp_path / "bad.npz", tmp_path / "target.npz", overwrite=True)
+    assert (tmp_path / "target.npz").read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"bad.npz", "target.npz"}
+
+
+class TestCommandLine:
+    def test_convert(self, source, arrays, tmp_path, capsys):
+        target = str(tmp_path / "target.safetensors")
+        main(["convert", str(source), target, "--gelu", "erf", "--value-range", "0", "1"])
+        assert capsys.readouterr().out == f"Wrote {target}.\n"
+        main(["convert", target, str(tmp_path / "back.npz")])
+        assert "Note: .npz cannot record" in capsys.readouterr().out
+        assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
+
+    @pytest.mark.parametrize(
+        "arguments, message",
+        [
+            (["convert", "nowhere.npz", "a.npz"], "'nowhere.npz': does not exist"),
+            (["convert", "nowhere.pth", "a.npz"], "never opened here"),
+            (["convert", "nowhere.npz", "a.txt"], "must end in"),
+            (["convert", "nowhere.npz"], "OUT"),
+            (["convert", "a.npz", "b.npz", "--layout", "flax"], "invalid choice: 'flax'"),
+            (["convert", "a.npz", "b.npz", "--image-size", "8"], "expected 2 arguments"),
+            (["weight"], "invalid choice: 'weight'"),
+            ([], "COMMAND"),
+        ],
+    )
+    def test_a_mistake_ends_with_status_2(self, arguments, message, capsys):
+        with pytest.raises(SystemExit) as ending:
+            main(arguments)
+        assert ending.value.code == 2
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert not captured.out

@@ -1,0 +1,118 @@
+"""A web server for tests, on this machine alone: real HTTP whose every answer is scripted."""
+
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import http.server
+import threading
+
+import google_crc32c
+
+PATIENCE_SECONDS = 10  # the longest that an answer waits for anything
+
+
+@dataclasses.dataclass
+class Answer:
+    """What the server sends for one request.
+
+    Args:
+        body: The bytes that the answer announces by its `Content-Length`.
+        status: The HTTP status.
+        headers: More headers; a list of values repeats a header, None leaves a default one out.
+        send_bytes: Send only so much of the body; None for all of it.
+        stall: After that, keep the connection open and silent instead of closing it.
+        together: Hold the body back until so many requests for this path have come.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict = dataclasses.field(default_factory=dict)
+    send_bytes: int | None = None
+    stall: bool = False
+    together: int = 1
+
+
+class Loopback:
+    """The server, which runs inside a `with` statement.
+
+    Attributes:
+        answers: `{path: [Answer, ...]}`, one for each request in turn; the last one repeats.
+            Any other path is a 404.
+        requests: The requests so far: `[(path, headers), ...]`.
+        url: Where the server listens, without a slash at the end.
+    """
+
+    def __init__(self):
+        self.answers = {}
+        self.requests = []
+        self._arrival = threading.Condition()
+        self._closing = threading.Event()
+
+    def __enter__(self):
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def serve(self, path, *answers):
+        """Set what is sent for `path`: answers, of which bytes are plain ones."""
+        self.answers[path] = [
+            Answer(answer) if isinstance(answer, bytes) else answer for answer in answers
+        ]
+
+    def count(self, path):
+        """Return how many requests for `path` have come."""
+        return sum(asked == path for asked, _ in self.requests)
+
+    def _take(self, path, headers):
+        with self._arrival:
+            self.requests.append((path, headers))
+            self._arrival.notify_all()
+            answers = self.answers.get(path, [Answer(status=404)])
+            return answers[min(self.count(path), len(answers)) - 1]
+
+    def _send(self, handler):
+        answer = self._take(handler.path, handler.headers)
+        handler.send_response(answer.status)
+        for name, value in {"Content-Length": len(answer.body), **answer.headers}.items():
+            values = value if isinstance(value, list) else [value]
+            for one in values if value is not None else []:
+                handler.send_header(name, str(one))
+        handler.end_headers()
+        with self._arrival:
+            self._arrival.wait_for(
+                lambda: self.count(handler.path) >= answer.together, PATIENCE_SECONDS
+            )
+        handler.wfile.write(answer.body[: answer.send_bytes])
+        if answer.stall:
+            self._closing.wait(PATIENCE_SECONDS)
+
+    def _handler(self):
+        loopback = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            timeout = PATIENCE_SECONDS
+
+            def do_GET(self):
+                with contextlib.suppress(ConnectionError):  # the client may well hang up
+                    loopback._send(self)
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+def google_hash(content, algorithms=("crc32c", "md5")):
+    """Return `content`'s digests in the form of the header `x-goog-hash`."""
+    digests = {
+        "crc32c": google_crc32c.Checksum(content).digest(),
+        "md5": hashlib.md5(content).digest(),
+    }
+    return ",".join(f"{name}={base64.b64encode(digests[name]).decode()}" for name in algorithms)

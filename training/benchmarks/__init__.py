@@ -1,0 +1,1 @@
+"""Speed and memory, measured: pairs in one run, reported as ratios of medians."""
