@@ -57,6 +57,7 @@ def check_patch_size(name, patch_size):
 
 
 def check_top(name, include_top, pooling, classes):
+    """Raise ValueError unless head, pooling and number of classes agree."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(
             f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
@@ -78,6 +79,7 @@ def check_top(name, include_top, pooling, classes):
 
 
 def check_numerics(name, approximate_gelu, value_range, include_preprocessing):
+    """Raise ValueError unless what is computed of the pixels is well defined."""
     if approximate_gelu not in (None, True, False):
         raise ValueError(
             f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "
@@ -105,6 +107,7 @@ def check_numerics(name, approximate_gelu, value_range, include_preprocessing):
 
 
 def check_shape(name, input_shape):
+    """Return `input_shape` as a tuple, or raise ValueError."""
     if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
         raise ValueError(
             f"{name}: `input_shape` must be (height, width, channels). "
@@ -117,6 +120,7 @@ def check_shape(name, input_shape):
 
 
 def check_image_shape(name, shape, patch_size, include_preprocessing):
+    """Raise ValueError unless images of this shape, with the batch first, can be cut to patches."""
     _, height, width, channels = shape
     if None in (height, width, channels):
         raise ValueError(
