@@ -38,17 +38,17 @@ def main(arguments=None):
         nargs=2,
         type=int,
         metavar=("HEIGHT", "WIDTH"),
-        help="pixels at which the weights were trained, if not square and IN does not say",
+        help="pixels at which the weights were trained, if IN does not say and it was not square",
     )
     conversion.add_argument(
-        "--gelu", choices=("tanh", "erf"), help="kind of GELU, where IN does not say"
+        "--gelu", choices=("tanh", "erf"), help="kind of GELU, instead of what IN says or implies"
     )
     conversion.add_argument(
         "--value-range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="range of the pixels, where IN does not say",
+        help="range of the pixels, instead of what IN says or implies",
     )
     conversion.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 

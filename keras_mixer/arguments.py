@@ -7,6 +7,8 @@ import difflib
 import inspect
 import numbers
 
+from keras_mixer.checkpoints.numerics import is_value_range
+
 
 def check_rate(owner, argument, rate):
     """Return `rate` as a float, or raise ValueError unless it is a probability below 1."""
@@ -57,7 +59,7 @@ def check_patch_size(name, patch_size):
 
 
 def check_top(name, include_top, pooling, classes):
-    """Raise ValueError unless head, pooling and number of classes agree."""
+    """Return `classes`, or raise ValueError unless head, pooling and classes agree."""
     if pooling not in (None, "avg", "max"):
         raise ValueError(
             f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
@@ -69,40 +71,27 @@ def check_top(name, include_top, pooling, classes):
             f"pooling={pooling!r} with include_top=True. Pass include_top=False, or leave "
             "`pooling` out (the head averages over the patches)."
         )
-    if classes is not None:
-        if not include_top:
-            raise ValueError(
-                f"{name}: `classes` is the size of the head. Received: classes={classes!r} with "
-                "include_top=False. Leave `classes` out, or pass include_top=True."
-            )
-        check_positive_int(name, "classes", classes)
+    if classes is None:
+        return None
+    if not include_top:
+        raise ValueError(
+            f"{name}: `classes` is the size of the head. Received: classes={classes!r} with "
+            "include_top=False. Leave `classes` out, or pass include_top=True."
+        )
+    return check_positive_int(name, "classes", classes)
 
 
-def check_numerics(name, approximate_gelu, value_range, include_preprocessing):
+def check_numerics(name, approximate_gelu, value_range):
     """Raise ValueError unless what is computed of the pixels is well defined."""
-    if approximate_gelu not in (None, True, False):
+    if not isinstance(approximate_gelu, (bool, type(None))):
         raise ValueError(
             f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "
             f"approximate_gelu={approximate_gelu!r}. Leave it out to follow the weights."
         )
-    if value_range is None:
-        return
-    sound = (
-        isinstance(value_range, (tuple, list))
-        and len(value_range) == 2
-        and all(isinstance(v, numbers.Real) for v in value_range)
-        and value_range[0] < value_range[1]
-    )
-    if not sound:
+    if value_range is not None and not is_value_range(value_range):
         raise ValueError(
-            f"{name}: `value_range` must be (low, high), two numbers of which the first is less. "
-            f"Received: value_range={value_range!r}. Pass (-1, 1) or (0, 1), or leave it out."
-        )
-    if not include_preprocessing:
-        raise ValueError(
-            f"{name}: `value_range` is what the preprocessing inside the model scales to. "
-            f"Received: value_range={value_range!r} with include_preprocessing=False. "
-            "Scale the images yourself, or leave one of the two out."
+            f"{name}: `value_range` must be (low, high), two finite numbers of which the first is "
+            f"less. Received: value_range={value_range!r}. Pass (-1, 1) or (0, 1), or leave it out."
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from keras_mixer.arguments import check_numerics
 from keras_mixer.checkpoints.layouts import GOOGLE, KERAS, LAYOUTS, TIMM
 from keras_mixer.checkpoints.load import DEFAULT_NUMERICS, open_weights
 from keras_mixer.checkpoints.numerics import Numerics
@@ -17,6 +18,7 @@ from keras_mixer.model import MlpMixer
 # What is written, with the layout that the format's users expect.
 FORMATS = {".npz": GOOGLE, ".safetensors": TIMM, ".weights.h5": KERAS, ".keras": KERAS}
 FREE_FORMATS = (".npz", ".safetensors")  # which can hold any names
+RECORDING_FORMATS = (".safetensors", ".keras")  # which can say how the model computes
 CHOICES = tuple(name for name in LAYOUTS if name != KERAS.name)
 
 
@@ -32,16 +34,19 @@ def convert(
     """Write the weights of `source` to `target`, in the format that its suffix names.
 
     Every array keeps its bytes. `.keras` and `.safetensors` also record the kind of GELU, the
-    range of the pixels and the image size, for which the other formats have no place.
+    range of the pixels and the image size, for which the other formats have no place. A new
+    `.keras` file holds a plain float32 model that takes pixels in [0, 255], without dropout and
+    stochastic depth; its head gives probabilities, or what that of a `.keras` source gave.
 
     Args:
         source: Path of weights in any format and layout that `keras_mixer.MlpMixer` takes.
         target: Path that ends in `.npz`, `.safetensors`, `.weights.h5` or `.keras`.
         layout: Names to use in `.npz` and `.safetensors`: `"google"` (the Flax code; default for
             `.npz`), `"timm"` (default for `.safetensors`) or `"pre-linen"`.
-        image_size: `(height, width)` in pixels at which the weights were trained, where the
-            source does not say and it was not square.
-        approximate_gelu, value_range: Of `keras_mixer.MlpMixer`, where the source does not say.
+        image_size: `(height, width)` in pixels at which the weights were trained, instead of
+            what the source says, or the square that is taken for granted if it does not say.
+        approximate_gelu, value_range: Of `keras_mixer.MlpMixer`, instead of what the source says
+            or its layout implies.
         overwrite: Whether to replace a target that exists.
 
     Returns:
@@ -54,6 +59,7 @@ def convert(
     target = Path(target)
     suffix = _check_target(target, overwrite)
     layout = _check_layout(layout, suffix)
+    check_numerics("convert", approximate_gelu, value_range)
     with open_weights(source) as weights:
         file = weights.file
         file.check(file.architecture.shapes())
@@ -67,15 +73,22 @@ def convert(
                 metadata = {"format": "pt", **numerics.as_metadata()}
                 safetensors.numpy.save_file(_arrays(file, layout), path, metadata)
             else:
-                model = _model(source, file.architecture, numerics)
+                model = _model(dataclasses.replace(weights, numerics=numerics))
                 model.save(path) if suffix == ".keras" else model.save_weights(path)
+    if suffix in RECORDING_FORMATS:
+        return ""
     assumed = Numerics(layout.approximate_gelu).or_else(DEFAULT_NUMERICS)
-    told = suffix in (".keras", ".safetensors")
-    if told or dataclasses.replace(numerics, grid=None) == assumed:
+    forgotten = []
+    for argument in ("approximate_gelu", "value_range"):
+        if getattr(numerics, argument) != getattr(assumed, argument):
+            forgotten.append(f"{argument}={getattr(numerics, argument)}")
+    if numerics.grid and numerics.grid[0] != numerics.grid[1]:
+        forgotten.append(f"images of {numerics.grid[0]} × {numerics.grid[1]} patches")
+    if not forgotten:
         return ""
     return (
-        f"{suffix} cannot record how the model computes; load it with "
-        f"approximate_gelu={numerics.approximate_gelu}, value_range={numerics.value_range}."
+        f"{suffix} files cannot say that these weights want {' and '.join(forgotten)}. "
+        f"Remember it, or write {' or '.join(RECORDING_FORMATS)}."
     )
 
 
@@ -116,14 +129,19 @@ def _check_layout(layout, suffix):
 
 def _grid(image_size, architecture):
     """Return the grid of patches that `image_size` makes, or raise ValueError."""
-    grid = tuple(
-        side // patch for side, patch in zip(image_size, architecture.patch_size, strict=True)
+    patch_size = architecture.patch_size
+    sound = (
+        isinstance(image_size, (tuple, list))
+        and len(image_size) == 2
+        and all(isinstance(side, int) and side > 0 for side in image_size)
+        and not any(side % patch for side, patch in zip(image_size, patch_size, strict=True))
     )
+    grid = (image_size[0] // patch_size[0], image_size[1] // patch_size[1]) if sound else (0, 0)
     if grid[0] * grid[1] != architecture.num_patches:
         raise ValueError(
-            f"convert: `image_size` must make {architecture.num_patches} patches of "
-            f"{architecture.patch_size} pixels. Received: image_size={tuple(image_size)}, which "
-            f"makes {grid[0]} × {grid[1]}. Pass the size that the weights were trained at."
+            "convert: `image_size` must be (height, width) in pixels that make "
+            f"{architecture.num_patches} patches of {patch_size[0]} × {patch_size[1]}. "
+            f"Received: image_size={image_size!r}. Pass the size that the weights were trained at."
         )
     return grid
 
@@ -134,7 +152,14 @@ def _replaced_when_whole(target, suffix):
     with tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent) as folder:
         path = Path(folder) / f"whole{suffix}"
         yield path
+        path.chmod(0o666 & ~_umask())  # some writers keep their files to themselves
         os.replace(path, target)
+
+
+def _umask():
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def _arrays(file, layout):
@@ -147,15 +172,16 @@ def _arrays(file, layout):
     return arrays
 
 
-def _model(source, architecture, numerics):
-    """Return a model with the weights of `source`."""
-    if numerics.grid is None:
+def _model(weights):
+    """Return a model with opened weights."""
+    architecture = weights.file.architecture
+    if weights.grid is None:
         raise ValueError(
             "convert: `image_size` must be given if the weights were not trained on square "
             f"images. Received: image_size=None for {architecture.num_patches} patches. "
             "Pass the height and width in pixels (--image-size)."
         )
-    height, width = (n * p for n, p in zip(numerics.grid, architecture.patch_size, strict=True))
+    height, width = (n * p for n, p in zip(weights.grid, architecture.patch_size, strict=True))
     return MlpMixer(
         patch_size=architecture.patch_size,
         hidden_dim=architecture.hidden_dim,
@@ -163,8 +189,17 @@ def _model(source, architecture, numerics):
         tokens_mlp_dim=architecture.tokens_mlp_dim,
         channels_mlp_dim=architecture.channels_mlp_dim,
         include_top=architecture.classes is not None,
-        weights=source,
+        include_preprocessing=architecture.channels in (1, 3),
+        weights=weights,
         input_shape=(height, width, architecture.channels),
-        approximate_gelu=numerics.approximate_gelu,
-        value_range=numerics.value_range,
+        classifier_activation=_head_activation(weights.file.arrays),
+        dtype="float32",
     )
+
+
+def _head_activation(arrays):
+    if arrays.format == "keras":
+        for layer in arrays.metadata["config"]["layers"]:
+            if layer["config"]["name"] == "head":
+                return layer["config"]["activation"]
+    return "softmax"

@@ -56,6 +56,11 @@ def decode_predictions(preds, top=5):
             "of a published checkpoint predicts for a batch."
         )
     classes = preds.shape[1]
+    if np.isnan(preds).any():
+        raise ValueError(
+            "decode_predictions: `preds` must be numbers. Received: preds with NaN. Look for what "
+            "went wrong in the model or its input."
+        )
     if top > classes:
         raise ValueError(
             f"decode_predictions: `top` must be at most the number of classes, {classes}. "

@@ -79,6 +79,12 @@ class MlpBlock(keras.layers.Layer):
         self.dense_1 = self._dense(input_shape[-1], "Dense_1")
         self.dense_1.build((*input_shape[:-1], self.mlp_dim))
 
+    def set_kernel_initializer(self, initializer):
+        """Change what a clone of the block draws its weights by; its own stay."""
+        self.kernel_initializer = keras.initializers.get(initializer)
+        for dense in self.dense_layers:
+            dense.kernel_initializer = self.kernel_initializer.clone()
+
     @property
     def dense_layers(self):
         """The two dense layers in order; none before the block is built."""
@@ -236,6 +242,12 @@ class MixerBlock(keras.layers.Layer):
             name=name,
             dtype=self.dtype_policy,
         )
+
+    def set_kernel_initializer(self, initializer):
+        """See `MlpBlock.set_kernel_initializer`."""
+        self.kernel_initializer = keras.initializers.get(initializer)
+        for mlp in (self.token_mixing, self.channel_mixing):
+            mlp.set_kernel_initializer(self.kernel_initializer.clone())
 
     def build(self, input_shape):
         if len(input_shape) != 3 or None in input_shape[1:]:

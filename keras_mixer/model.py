@@ -18,16 +18,16 @@ from keras_mixer.arguments import (
 )
 from keras_mixer.checkpoints import resolution as resolutions
 from keras_mixer.checkpoints.architecture import Architecture
-from keras_mixer.checkpoints.catalog import ALIASES, CHECKPOINTS, Checkpoint
+from keras_mixer.checkpoints.catalog import IMAGE_SIZE, NAMES, Checkpoint
 from keras_mixer.checkpoints.load import (
     DEFAULT_NUMERICS,
+    Weights,
     open_weights,
     trained_grid,
 )
 from keras_mixer.checkpoints.numerics import Numerics
 from keras_mixer.layers import LAYER_NORM_EPSILON, MixerBlock
 
-DEFAULT_IMAGE_SIZE = 224  # pixels a side: the resolution of every published checkpoint
 DEFAULT_CLASSES = 1000  # ImageNet
 KERNEL_INITIALIZER = "lecun_normal"
 
@@ -111,17 +111,20 @@ def MlpMixer(
     """
     reject_unknown(MlpMixer, unknown)
     patch_size = check_patch_size(name, patch_size)
-    for argument, value in [
-        ("hidden_dim", hidden_dim),
-        ("num_blocks", num_blocks),
-        ("tokens_mlp_dim", tokens_mlp_dim),
-        ("channels_mlp_dim", channels_mlp_dim),
-    ]:
-        check_positive_int(name, argument, value)
+    hidden_dim = check_positive_int(name, "hidden_dim", hidden_dim)
+    num_blocks = check_positive_int(name, "num_blocks", num_blocks)
+    tokens_mlp_dim = check_positive_int(name, "tokens_mlp_dim", tokens_mlp_dim)
+    channels_mlp_dim = check_positive_int(name, "channels_mlp_dim", channels_mlp_dim)
     check_rate(name, "drop_path_rate", drop_path_rate)
     check_rate(name, "dropout_rate", dropout_rate)
-    check_top(name, include_top, pooling, classes)
-    check_numerics(name, approximate_gelu, value_range, include_preprocessing)
+    classes = check_top(name, include_top, pooling, classes)
+    check_numerics(name, approximate_gelu, value_range)
+    if value_range is not None and not include_preprocessing:
+        raise ValueError(
+            f"{name}: `value_range` is what the preprocessing inside the model scales to. "
+            f"Received: value_range={value_range!r} with include_preprocessing=False. "
+            "Scale the images yourself, or leave one of the two out."
+        )
     policy = keras.dtype_policies.get(dtype)  # Keras's global policy for None
     _check_weights(name, weights, policy)
     images = _images(name, input_tensor, input_shape, weights, patch_size)
@@ -243,10 +246,10 @@ def _graph(
 def _set_kernel_initializers(model):
     """Let a loaded model be as any other for whom clones it, which draws weights anew."""
     for layer in model.layers:
-        if layer.name == "stem" or isinstance(layer, MixerBlock):
-            for part in layer._flatten_layers():
-                if hasattr(part, "kernel_initializer"):
-                    part.kernel_initializer = keras.initializers.get(KERNEL_INITIALIZER)
+        if layer.name == "stem":
+            layer.kernel_initializer = keras.initializers.get(KERNEL_INITIALIZER)
+        elif isinstance(layer, MixerBlock):
+            layer.set_kernel_initializer(KERNEL_INITIALIZER)
 
 
 def _images(name, input_tensor, input_shape, weights, patch_size):
@@ -285,18 +288,18 @@ def _default_shape(weights, patch_size):
             if opened.grid is not None:
                 height, width = (n * p for n, p in zip(opened.grid, patch_size, strict=True))
                 return (height, width, opened.file.architecture.channels)
-    return (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE, 3)
+    return (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 
 def _check_weights(name, weights, policy):
     if weights is None:
         return
-    if not isinstance(weights, (str, os.PathLike, Checkpoint)):
+    if not isinstance(weights, (str, os.PathLike, Checkpoint, Weights)):
         raise ValueError(
             f"{name}: `weights` must be the path of a file of weights, or None. "
             f"Received: weights={weights!r}. Pass weights=None for random weights."
         )
-    if weights in {alias for c in CHECKPOINTS for alias in (c.name, *ALIASES)}:
+    if isinstance(weights, str) and weights in NAMES:
         raise ValueError(
             f"{name}: `weights` can be the name of a published checkpoint for the variants of the "
             f"paper only. Received: weights={weights!r}. Use a constructor such as "

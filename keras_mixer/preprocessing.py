@@ -62,8 +62,8 @@ def prepare_image(image, transform="resmall-crop", image_size=224):
 
     Raises:
         ValueError: If the transform is unknown, `image_size` is not of positive integers, or the
-            image has a wrong shape or dtype, no pixels, or values outside [0, 255] (which a
-            TensorFlow graph clips).
+            image has a wrong shape or dtype, no pixels, values outside [0, 255], or fractions of
+            1 (a TensorFlow graph cannot look at values; it clips them).
         OSError: If the file cannot be read; FileNotFoundError if there is none.
     """
     row, crop = _find_transform(transform), _check_image_size(image_size)
@@ -83,7 +83,13 @@ def prepare_image(image, transform="resmall-crop", image_size=224):
                 "prepare_image: the pixels of `image` must be numbers from 0 to 255. Received: "
                 f"values from {image.min()} to {image.max()}. Undo what scaled them."
             )
-        image = np.rint(image).astype("uint8")
+        rounded = np.rint(image)
+        if image.max() <= 1 and (rounded != image).any():
+            raise ValueError(
+                "prepare_image: the pixels of `image` must be from 0 to 255. Received: fractions "
+                f"from {image.min()} to {image.max()}. Multiply them by 255."
+            )
+        image = rounded.astype("uint8")
     image = np.repeat(image, 3 // image.shape[2], axis=2)  # (height, width, 3)
     size = np.int32(image.shape[:2])
     resized = _resized_size(np, size, row, crop)
@@ -137,7 +143,7 @@ def _margin(xp, resized, row, crop):
 
 
 def _find_transform(name):
-    if name in TRANSFORMS:
+    if isinstance(name, str) and name in TRANSFORMS:
         return TRANSFORMS[name]
     near = difflib.get_close_matches(str(name), TRANSFORMS, n=1)
     advice = f"Did you mean {near[0]!r}?" if near else "Pass one of these names."

@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from keras_mixer.arguments import reject_unknown
-from keras_mixer.checkpoints.catalog import CHECKPOINTS, find
+from keras_mixer.checkpoints.catalog import CHECKPOINTS, NAMES, find
 from keras_mixer.model import MlpMixer
 
 
@@ -41,8 +41,8 @@ def _resolve(variant, weights):
     """Return `weights` with the name of a published checkpoint replaced by its row."""
     if not isinstance(weights, str):
         return weights
-    looks_like_a_path = os.sep in weights or os.path.splitext(weights)[1] or os.path.exists(weights)
-    return weights if looks_like_a_path else find(variant, weights)
+    is_path = os.sep in weights or os.path.splitext(weights)[1] or os.path.isfile(weights)
+    return weights if is_path and weights not in NAMES else find(variant, weights)
 
 
 def _published(variant):

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
 LAYERS_OF_THE_LIBRARY = (
+    "checkpoints.numerics",
     "arguments",
     "resizing",
     "preprocessing",
@@ -22,7 +23,6 @@ LAYERS_OF_THE_LIBRARY = (
     "checkpoints.architecture",
     "checkpoints.formats",
     "checkpoints.layouts",
-    "checkpoints.numerics",
     "checkpoints.resolution",
     "checkpoints.load",
     "layers",

@@ -116,6 +116,7 @@ CHECKPOINTS = (
     _miil("miil_in21k", 11221),
     _miil("miil_in21k_ft_in1k", 1000, top1=((82.314, TIMM),)),
 )
+NAMES = {checkpoint.name for checkpoint in CHECKPOINTS} | ALIASES.keys()
 
 
 def find(variant, name):

@@ -20,6 +20,7 @@ MIRROR_VARIABLE = "KERAS_MIXER_MIRROR"
 RETRY_WAITS_SECONDS = (1, 4)  # between the attempts, of which there is one more
 TIMEOUTS_SECONDS = (15, 60)  # until the connection stands, and for each piece of the answer
 CHUNK_BYTES = 2**20
+LARGEST_FILE_BYTES = 2**32  # where nobody says how large a file is; the largest known has 0.9e9
 ABANDONED_SECONDS = 24 * 3600  # nobody writes to a file that is older
 
 CHECKSUMS = {
@@ -34,7 +35,8 @@ ADVICE = (
 )
 ADVICE_ON_OTHER_CONTENT = (
     "Try again later. If it is a checkpoint that was replaced on purpose, fetch it by hand and "
-    "pass its path as `weights`."
+    "pass its path as `weights`, with its `value_range` and `approximate_gelu`, which "
+    "keras_mixer.list_weights() shows."
 )
 
 
@@ -96,7 +98,8 @@ def fetch(url, path, num_bytes=None, digest=None):
         except _Failure as failure:
             if not failure.retry or wait_seconds is None:
                 raise DownloadError(
-                    f"fetch: {source} could not be fetched: {failure}. It belongs at {path}. "
+                    f"fetch: {_without_password(source)} could not be fetched: {failure}. "
+                    f"It belongs at {path}. "
                     f"{failure.advice}"
                 ) from failure
             _tell(f"{path.name}: {failure}. Trying again in {wait_seconds} s.")
@@ -110,7 +113,7 @@ def fetch(url, path, num_bytes=None, digest=None):
 
 def _source(url):
     """Return the URL to ask: `url`, or its counterpart on the mirror."""
-    mirror = os.environ.get(MIRROR_VARIABLE)
+    mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
     if not mirror:
         if urlsplit(url).scheme != "https":
             raise ValueError(
@@ -119,13 +122,25 @@ def _source(url):
                 "name a server without TLS."
             )
         return url
-    if urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).hostname:
+    if not _is_web_address(mirror):
         raise ValueError(
             f"fetch: the environment variable {MIRROR_VARIABLE} must be an http or https URL. "
             f"Received: {MIRROR_VARIABLE}={mirror!r}. Set it to one such as "
             "https://mirror.example/files, or unset it."
         )
     return mirror.rstrip("/") + urlsplit(url)._replace(scheme="", netloc="").geturl()
+
+
+def _is_web_address(url):
+    try:
+        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+def _without_password(url):
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _attempt(source, path, sizes, digests):
@@ -176,11 +191,15 @@ def _transfer(source, file, name, sizes):
             cause = f"the server offers {min(others):,} bytes instead of {sizes[0]:,}"
             raise _Failure(cause, advice=ADVICE_ON_OTHER_CONTENT)
         total = _count(response.headers.get("Content-Length"))
+        largest = min([*sizes, *announced_sizes], default=LARGEST_FILE_BYTES)
         try:
             with tqdm.tqdm(total=total, desc=name, unit="B", unit_scale=True) as bar:
                 for chunk in response.iter_content(CHUNK_BYTES):
                     file.write(chunk)
                     bar.update(len(chunk))
+                    if file.tell() > largest:
+                        cause = f"the server sends more than the expected {largest:,} bytes"
+                        raise _Failure(cause, advice=ADVICE_ON_OTHER_CONTENT)
         except requests.RequestException as error:
             end = "fell silent" if isinstance(error, requests.ConnectionError) else "was cut"
             received = f"{response.raw.tell():,}" + (f" of {total:,}" if total else "")

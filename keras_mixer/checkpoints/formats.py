@@ -19,10 +19,8 @@ import safetensors
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 READABLE = ".npz, .safetensors, .weights.h5 and .keras"
-ITEM_BYTES = 4  # float32
 # Deflate cannot do better; a larger claim is an attack on memory.
 LARGEST_COMPRESSION = 1032
-LARGEST_CONFIG = 2**26  # bytes of the model description in a .keras file
 
 
 class WeightsError(ValueError):
@@ -34,11 +32,12 @@ class WeightsError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class ArrayFile:
-    """An open file of float32 arrays."""
+    """An open file of named arrays."""
 
     path: Path
     format: str  # "npz", "safetensors", "h5" or "keras"
     shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, str]  # NumPy's names
     read_array: Callable[[str], np.ndarray]
     metadata: dict  # safetensors: its strings; keras: the configuration of the model
 
@@ -99,9 +98,10 @@ def _recognise(path):
         raise WeightsError(
             path, "does not exist.", "Check the path; it is relative to the working folder."
         ) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        cause = getattr(error, "strerror", None) or error
         raise WeightsError(
-            path, f"cannot be opened: {error.strerror or error}.", "Check the path and its rights."
+            path, f"cannot be opened: {cause}.", "Check the path and its rights."
         ) from None
 
     if not start:
@@ -137,18 +137,9 @@ def _pickle_error(path):
     )
 
 
-def _check_float32(path, name, dtype):
-    if dtype not in ("float32", "F32"):
-        raise WeightsError(
-            path,
-            f"array {name!r} holds {dtype}, not float32.",
-            "Convert it to float32 where the file was written.",
-        )
-
-
 def _open_npz(path, stack):
     archive = stack.enter_context(np.load(path, allow_pickle=False))
-    shapes = {}
+    shapes, dtypes = {}, {}
     for member in archive.zip.infolist():
         if not member.filename.endswith(".npy"):
             raise ValueError(f"it holds {member.filename!r}, which is no array")
@@ -168,11 +159,11 @@ def _open_npz(path, stack):
                 f"array {name!r} holds Python objects, which is a pickle and is never opened.",
                 "Write arrays of float32.",
             )
-        _check_float32(path, name, dtype.name if dtype.isnative else f"foreign {dtype}")
-        if member.file_size != header_bytes + ITEM_BYTES * math.prod(shape):
+        if member.file_size != header_bytes + dtype.itemsize * math.prod(shape):
             raise ValueError(f"array {name!r} is not as long as its shape {shape} says")
         shapes[name] = shape
-    return ArrayFile(path, "npz", shapes, archive.__getitem__, {})
+        dtypes[name] = dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
+    return ArrayFile(path, "npz", shapes, dtypes, archive.__getitem__, {})
 
 
 def _check_member(member):
@@ -185,16 +176,19 @@ def _check_member(member):
 
 def _open_safetensors(path, stack):
     file = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
-    shapes = {}
-    for name in file.keys():
-        header = file.get_slice(name)
-        _check_float32(path, name, header.get_dtype())
-        shapes[name] = tuple(header.get_shape())
-    return ArrayFile(path, "safetensors", shapes, file.get_tensor, file.metadata() or {})
+    headers = {name: file.get_slice(name) for name in file.keys()}
+    shapes = {name: tuple(header.get_shape()) for name, header in headers.items()}
+    dtypes = {
+        name: {"F32": "float32"}.get(header.get_dtype(), header.get_dtype())
+        for name, header in headers.items()
+    }
+    metadata = file.metadata() or {}
+    return ArrayFile(path, "safetensors", shapes, dtypes, file.get_tensor, metadata)
 
 
-def _open_h5(path, stack):
-    file = stack.enter_context(h5py.File(path, "r"))
+def _open_h5(path, stack, inside=None):
+    """Open `path`, or the copy `inside` of what it holds."""
+    file = stack.enter_context(h5py.File(inside or path, "r"))
     datasets = {}
 
     def visit(name, item):  # h5py follows no link out of the file here
@@ -203,27 +197,29 @@ def _open_h5(path, stack):
 
     file.visititems(visit)
     for name, dataset in datasets.items():
-        _check_float32(path, name, dataset.dtype.name)
-        num_bytes = ITEM_BYTES * math.prod(dataset.shape)
+        if dataset.shape is None:
+            raise ValueError(f"array {name!r} is empty")
+        num_bytes = dataset.dtype.itemsize * math.prod(dataset.shape)
         # As Keras writes them: in one piece, in this file, and all there.
         if dataset.chunks or dataset.is_virtual or dataset.external:
             raise ValueError(f"array {name!r} does not lie in the file in one piece")
         if dataset.id.get_storage_size() != num_bytes:
             raise ValueError(f"array {name!r} is not as long as its shape {dataset.shape} says")
     shapes = {name: dataset.shape for name, dataset in datasets.items()}
-    return ArrayFile(path, "h5", shapes, lambda name: datasets[name][()], {})
+    dtypes = {name: dataset.dtype.name for name, dataset in datasets.items()}
+    return ArrayFile(path, "h5", shapes, dtypes, lambda name: datasets[name][()], {})
 
 
 def _open_keras(path, stack):
     archive = stack.enter_context(zipfile.ZipFile(path))
     for name in ("config.json", "model.weights.h5"):
-        _check_member(archive.getinfo(name))
-    if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
-        raise ValueError("its config.json is too large to be a model's")
+        member = archive.getinfo(name)
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise ValueError(f"{name!r} is compressed, which Keras does not do")
     config = json.loads(archive.read("config.json"))
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    weights = _open_h5(archive.extract("model.weights.h5", folder), stack)
-    return ArrayFile(path, "keras", weights.shapes, weights.read_array, config)
+    weights = _open_h5(path, stack, archive.extract("model.weights.h5", folder))
+    return dataclasses.replace(weights, format="keras", metadata=config)
 
 
 _OPENERS = {

@@ -116,20 +116,20 @@ class MixerFile:
         return tuple(shape[axis] for axis in self.layout.axes_to_canonical(len(shape)))
 
     def read(self, name):
-        """Return an array."""
+        """Return an array; `check` first."""
         stored = self.stored_names[self.layout.rename(name)]
         array = self.arrays.read(stored)
         if self.layout is PRE_LINEN:
             return array.reshape(self.shape(name))
         return array.transpose(self.layout.axes_to_canonical(array.ndim))
 
-    def check(self, expected, optional=()):
-        """Hold the file against `{name: shape}`; it may have the arrays `optional` as well.
+    def check(self, expected):
+        """Hold the file against `{name: shape}`.
 
         Raises:
-            WeightsError: That lists what is missing, unexpected and misshapen.
+            WeightsError: That lists what is missing, unexpected and misshapen, or not float32.
         """
-        known = {self.layout.rename(name) for name in (*expected, *optional)}
+        known = {self.layout.rename(name) for name in expected}
         stored = {name: self.stored_names.get(self.layout.rename(name)) for name in expected}
         faults = {
             "missing": [self.layout.rename(name) for name in expected if stored[name] is None],
@@ -152,6 +152,13 @@ class MixerFile:
                 f"{found}.",
                 "Build the model to which the weights belong, or mend the file.",
             )
+        for name in stored.values():
+            if self.arrays.dtypes[name] != "float32":
+                raise WeightsError(
+                    self.path,
+                    f"array {name!r} holds {self.arrays.dtypes[name]}, not float32.",
+                    "Convert it to float32 where the file was written.",
+                )
 
 
 def recognise(arrays):
@@ -173,7 +180,8 @@ def recognise(arrays):
         arrays.path,
         f"does not hold a Mixer in a known layout ({', '.join(LAYOUTS)}). "
         f"It has {len(arrays.shapes)} arrays: {_listed(sorted(arrays.shapes))}.",
-        "If the Mixer is a part of a larger model, save that part by itself.",
+        "If the Mixer is a part of a larger model, save that part by itself, such as by "
+        "`model.layers[0].save('mixer.keras')`.",
     )
 
 

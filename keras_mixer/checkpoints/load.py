@@ -14,7 +14,6 @@ from keras_mixer.checkpoints.numerics import Numerics
 
 DEFAULT_NUMERICS = Numerics(approximate_gelu=True, value_range=(-1.0, 1.0))
 FLAX_NAMES = {"gamma": "scale", "beta": "bias"}  # of what Keras calls so in LayerNormalization
-HEAD = ("head/kernel", "head/bias")
 TOKEN_MIXING = "/token_mixing/"
 
 
@@ -28,10 +27,15 @@ def trained_grid(checkpoint):
 def open_weights(weights):
     """Open a catalog's `Checkpoint`, which is fetched first, or a path; yield `Weights`.
 
+    `Weights` that are open already are yielded as they are.
+
     Raises:
         WeightsError: If the file is not a sound Mixer.
         DownloadError: If it cannot be fetched.
     """
+    if isinstance(weights, Weights):
+        yield weights
+        return
     published = isinstance(weights, Checkpoint)
     path = weights
     if published:
@@ -42,6 +46,7 @@ def open_weights(weights):
             own = Numerics(weights.approximate_gelu, weights.value_range, trained_grid(weights))
         else:
             own = _numerics_of(file)
+        _check_grid(file, own)
         layouts_own = Numerics(file.layout.approximate_gelu)
         yield Weights(file, own.or_else(layouts_own).or_else(DEFAULT_NUMERICS))
 
@@ -51,12 +56,22 @@ def _numerics_of(file):
         if file.arrays.format == "keras":
             return Numerics.of_keras_config(file.arrays.metadata)
         return Numerics.of_metadata(file.arrays.metadata)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WeightsError(
             file.path,
             f"describes its model in a form that is not known: {error!r}.",
             "Save it again with this version, or convert it to .npz.",
         ) from None
+
+
+def _check_grid(file, numerics):
+    if numerics.grid and math.prod(numerics.grid) != file.architecture.num_patches:
+        raise WeightsError(
+            file.path,
+            f"states a grid of {numerics.grid} patches and holds token-mixing weights for "
+            f"{file.architecture.num_patches}.",
+            "Write it again with its own image size.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,10 +108,9 @@ class Weights:
             ValueError: If the weights were trained at another size that `resolution` cannot make
                 this one from.
         """
-        trained = self.numerics.grid
-        if trained is None:
-            same_number = self.file.architecture.num_patches == math.prod(grid)
-            trained = grid if same_number else self.grid
+        trained = self.grid
+        if trained is None and self.file.architecture.num_patches == math.prod(grid):
+            trained = grid  # not square, and not refuted
         if trained is None:
             raise ValueError(
                 f"{owner}: `input_shape` must be the size that the weights were trained at, unless "
@@ -117,14 +131,17 @@ class Weights:
                 tokens_mlp_dim=self._tokens_mlp_dim(architecture),
             ),
         )
-        self.file.check(loader.used.shapes(), optional=HEAD)
+        # The head of the file must be whole even where another takes its place.
+        whole = dataclasses.replace(loader.trained_architecture, classes=self.classes)
+        self.file.check(whole.shapes())
         return loader
 
     def _tokens_mlp_dim(self, architecture):
         """Return D_S as trained: the model's, or K times that in weights once expanded by K."""
         found = self.file.architecture
-        parts, rest = divmod(found.tokens_mlp_dim, architecture.tokens_mlp_dim)
-        expanded = parts > 1 and not rest and not found.num_patches % parts
+        usual_patches = math.prod(IMAGE_SIZE // patch for patch in architecture.patch_size)
+        parts = found.num_patches // max(usual_patches, 1)
+        expanded = parts > 1 and found.tokens_mlp_dim == parts * architecture.tokens_mlp_dim
         return found.tokens_mlp_dim if expanded else architecture.tokens_mlp_dim
 
 

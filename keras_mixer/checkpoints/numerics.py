@@ -1,17 +1,32 @@
 """What a model must compute for its weights to mean what they were trained to mean."""
 
 import dataclasses
+import math
+import numbers
 
-FLAG = {"true": True, "false": False}
+PREFIX = "keras_mixer."  # of our entries in the metadata of a .safetensors file
+FLAGS = {"true": True, "false": False}
 
 
 @dataclasses.dataclass(frozen=True)
 class Numerics:
-    """The choices that no array shows; None where a source does not say."""
+    """The choices that no array shows; None where a source does not say.
+
+    Raises:
+        ValueError: If a choice is not one that a model can be built with.
+    """
 
     approximate_gelu: bool | None = None  # tanh, or else erf
     value_range: tuple[float, float] | None = None  # of the pixels that the stem takes
     grid: tuple[int, int] | None = None  # patches down and across
+
+    def __post_init__(self):
+        if not isinstance(self.approximate_gelu, (bool, type(None))):
+            raise ValueError(f"approximate_gelu={self.approximate_gelu!r} is not a truth value")
+        if self.value_range is not None and not is_value_range(self.value_range):
+            raise ValueError(f"value_range={self.value_range!r} is not (low, high)")
+        if self.grid is not None and min(self.grid) < 1:
+            raise ValueError(f"grid={self.grid!r} is not a number of patches down and across")
 
     def or_else(self, other):
         """Return these choices, with those of `other` where they are open."""
@@ -20,18 +35,21 @@ class Numerics:
 
     def as_metadata(self):
         """Return the choices as the strings that a .safetensors file can hold."""
-        strings = {
-            "approximate_gelu": str(self.approximate_gelu).lower(),
-            "value_range": "{:g} {:g}".format(*self.value_range),
-        }
-        return strings | ({"grid": "{} {}".format(*self.grid)} if self.grid else {})
+        strings = {"approximate_gelu": str(self.approximate_gelu).lower()}
+        for name in ("value_range", "grid"):
+            pair = getattr(self, name)
+            if pair is not None:
+                strings[name] = f"{pair[0]!r} {pair[1]!r}"
+        return {PREFIX + name: string for name, string in strings.items()}
 
     @classmethod
     def of_metadata(cls, metadata):
         """Read what `as_metadata` wrote; other programs' files have none of it."""
-        flag, values, grid = map(metadata.get, ("approximate_gelu", "value_range", "grid"))
+        flag, values, grid = (
+            metadata.get(PREFIX + name) for name in ("approximate_gelu", "value_range", "grid")
+        )
         return cls(
-            FLAG[flag] if flag is not None else None,
+            FLAGS[flag] if flag is not None else None,
             _pair(float, values) if values is not None else None,
             _pair(int, grid) if grid is not None else None,
         )
@@ -39,22 +57,30 @@ class Numerics:
     @classmethod
     def of_keras_config(cls, config):
         """Read the configuration of a Mixer that Keras saved."""
-        layers = {
-            layer["config"]["name"]: (layer["class_name"], layer["config"])
-            for layer in config["config"]["layers"]
+        layers = {layer["config"]["name"]: layer for layer in config["config"]["layers"]}
+        (approximate_gelu,) = {
+            layer["config"]["approximate_gelu"]
+            for layer in layers.values()
+            if layer["class_name"] == "MixerBlock"
         }
-        blocks = [layer for kind, layer in layers.values() if kind == "MixerBlock"]
-        inputs = [layer for kind, layer in layers.values() if kind == "InputLayer"]
-        flags = {block["approximate_gelu"] for block in blocks}
-        value_range = grid = None
+        value_range = None
         if "preprocessing" in layers:
-            scale, offset = (layers["preprocessing"][1][key] for key in ("scale", "offset"))
-            value_range = (round(offset, 6), round(offset + 255 * scale, 6))
-        if len(inputs) == 1 and "stem" in layers:
-            patch_size = layers["stem"][1]["kernel_size"]
-            size = inputs[0]["batch_shape"][1:3]
-            grid = tuple(side // patch for side, patch in zip(size, patch_size, strict=True))
-        return cls(flags.pop() if len(flags) == 1 else None, value_range, grid)
+            scaling = layers["preprocessing"]["config"]
+            value_range = (scaling["offset"], scaling["offset"] + 255 * scaling["scale"])
+        stem = layers["stem"]
+        _, height, width, _ = stem["build_config"]["input_shape"]
+        patch_height, patch_width = stem["config"]["kernel_size"]
+        return cls(approximate_gelu, value_range, (height // patch_height, width // patch_width))
+
+
+def is_value_range(pair):
+    """Tell whether `pair` is two finite numbers of which the first is less."""
+    return (
+        isinstance(pair, (tuple, list))
+        and len(pair) == 2
+        and all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in pair)
+        and -math.inf < pair[0] < pair[1] < math.inf
+    )
 
 
 def _pair(number, text):

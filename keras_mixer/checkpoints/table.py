@@ -19,7 +19,7 @@ def list_weights():
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for heading in ("variant", "weights", "classes", "MB", "pixels", "GELU", "evaluation"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("ImageNet top-1, by whom")
+    table.add_column("ImageNet top-1, by whom", overflow="fold")
     notes = list(dict.fromkeys(c.warning for c in CHECKPOINTS if c.warning))
     for c in CHECKPOINTS:
         low, high = c.value_range

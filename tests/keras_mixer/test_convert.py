@@ -1,5 +1,7 @@
 """Weights from any format to any other, and back, without the change of a bit."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -109,9 +111,10 @@ def test_numerics_are_recorded_where_there_is_a_place(suffix, approximate, sourc
 def test_numerics_are_told_where_there_is_none(suffix, source, tmp_path):
     target = tmp_path / f"target{suffix}"
     note = convert(source, target, image_size=SIZE, approximate_gelu=False)
-    assert "approximate_gelu=False, value_range=(-1.0, 1.0)" in note
+    assert "want approximate_gelu=False and images of 2 × 3 patches" in note
     convert(source, tmp_path / "timm.safetensors", layout="timm")
-    assert convert(tmp_path / "timm.safetensors", target, image_size=SIZE, overwrite=True) == ""
+    note = convert(tmp_path / "timm.safetensors", target, image_size=SIZE, overwrite=True)
+    assert "want images of 2 × 3 patches" in note
 
 
 def test_weights_without_a_head(arrays, tmp_path):
@@ -140,9 +143,59 @@ def test_bad_arguments(source, tmp_path):
     fails("`layout` must be one of", source, tmp_path / "a.npz", layout="flax")
     fails("`layout` must be one of.*for .keras", source, tmp_path / "a.keras", layout="timm")
     fails("`image_size` must be given", source, tmp_path / "a.keras")
-    fails("`image_size` must make 6 patches", source, tmp_path / "a.keras", image_size=(8, 8))
+    for size in ((8, 8), (-8, -12), (9, 12), (8.0, 12.0), (8,), 8, "ab"):
+        fails(
+            "`image_size` must be .*make 6 patches", source, tmp_path / "a.keras", image_size=size
+        )
+    for values in ((1, -1), (0, float("inf")), (0,), "ab"):
+        fails("`value_range` must be", source, tmp_path / "a.npz", value_range=values)
+    fails("`approximate_gelu` must be", source, tmp_path / "a.npz", approximate_gelu="erf")
     fails("does not exist", tmp_path / "b.npz", tmp_path / "a.npz")
     assert {path.name for path in tmp_path.iterdir()} == {"source.npz"}
+
+
+def test_a_square_number_of_patches_in_an_oblong_image(tmp_path):
+    """Where the source does not say so, the argument does; the target then says it or a note."""
+    arrays = random_arrays(small_architecture(num_patches=16).shapes())
+    np.savez(tmp_path / "oblong.npz", **arrays)
+    for suffix in (".keras", ".safetensors"):
+        convert(tmp_path / "oblong.npz", tmp_path / f"oblong{suffix}", image_size=(8, 32))
+        model = small_mixer(weights=tmp_path / f"oblong{suffix}", classes=None, input_shape=None)
+        assert model.input_shape == (None, 8, 32, 3)
+    assert "2 × 8 patches" in convert(tmp_path / "oblong.keras", tmp_path / "again.npz")
+
+
+def test_the_activation_of_the_head_is_kept(tmp_path):
+    for activation in ("linear", "sigmoid"):
+        small_mixer(classifier_activation=activation).save(tmp_path / "model.keras")
+        convert(tmp_path / "model.keras", tmp_path / "again.keras", overwrite=True)
+        model = keras.saving.load_model(tmp_path / "again.keras")
+        assert model.get_layer("head").activation is keras.activations.get(activation)
+
+
+def test_another_dtype_policy_changes_no_bytes(source, arrays, tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float16")
+    try:
+        convert(source, tmp_path / "target.weights.h5", image_size=SIZE)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert_same_bytes(read(tmp_path / "target.weights.h5")[1], arrays)
+
+
+def test_images_of_other_channels(tmp_path):
+    arrays = random_arrays(small_architecture(channels=4).shapes())
+    np.savez(tmp_path / "four.npz", **arrays)
+    convert(tmp_path / "four.npz", tmp_path / "four.keras", image_size=SIZE)
+    assert_same_bytes(read(tmp_path / "four.keras")[1], arrays)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_others_may_read_the_target(suffix, source, tmp_path):
+    convert(source, tmp_path / f"target{suffix}", image_size=SIZE)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / f"target{suffix}").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_a_failure_keeps_the_old_target(arrays, tmp_path):
@@ -161,7 +214,7 @@ class TestCommandLine:
         main(["convert", str(source), target, "--gelu", "erf", "--value-range", "0", "1"])
         assert capsys.readouterr().out == f"Wrote {target}.\n"
         main(["convert", target, str(tmp_path / "back.npz")])
-        assert "Note: .npz cannot record" in capsys.readouterr().out
+        assert "Note: .npz files cannot say that these weights want" in capsys.readouterr().out
         assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
 
     @pytest.mark.parametrize(

@@ -111,6 +111,13 @@ def test_top_must_be_a_positive_integer(top):
         decode_predictions(scores(1, 1000), top)
 
 
+def test_nan_is_no_score():
+    preds = np.zeros((2, 1000))
+    preds[1, 3] = np.nan
+    with pytest.raises(ValueError, match="preds with NaN"):
+        decode_predictions(preds)
+
+
 def test_top_is_at_most_the_number_of_classes():
     with pytest.raises(ValueError, match="at most the number of classes, 1000. Received: top=1001"):
         decode_predictions(scores(1, 1000), top=1001)

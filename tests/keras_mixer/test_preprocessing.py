@@ -158,6 +158,12 @@ def test_floats_are_rounded_to_grey_levels(dtype, prepare):
     np.testing.assert_array_equal(result, prepare(levels, "resize", 64))
 
 
+def test_fractions_of_one_are_taken_for_the_mistake_that_they_are():
+    with pytest.raises(ValueError, match="fractions from .* Multiply them by 255"):
+        prepare_image(PHOTOS[0] / 255)
+    prepare_image(np.zeros((8, 8, 3), "float32"))
+
+
 def test_values_outside_are_clipped_in_a_graph():
     image = np.random.default_rng(0).uniform(-300, 600, (20, 30, 3)).astype("float32")
     result = prepare_in_graph(image, "timm-bicubic", 7)

@@ -71,6 +71,10 @@ def test_the_default_is_never_silently_random():
 def test_a_file_may_be_called_like_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet1k").write_bytes(b"")
+    (tmp_path / "imagenet").mkdir()
+    for name in ("imagenet1k", "imagenet"):
+        with pytest.raises(ValueError, match="was published as gsam"):
+            keras_mixer.MixerS16(weights=name)
     with pytest.raises(ValueError, match="'imagenet1k': is empty"):
         keras_mixer.MixerB16(weights="./imagenet1k")
 

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 import keras_mixer
-from keras_mixer.checkpoints.architecture import Architecture
 from keras_mixer.checkpoints.load import open_weights
 from keras_mixer.convert import convert
 
@@ -91,7 +90,7 @@ def _read(path):
 
 def _fill(model, path):
     with open_weights(path) as weights:
-        architecture: Architecture = weights.file.architecture
+        architecture = weights.file.architecture
         loader = weights.for_model("benchmark", architecture, weights.grid, "block_diagonal")
         loader.fill(model)
 

@@ -2,6 +2,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import signal
 import socket
 import stat
@@ -165,11 +166,12 @@ class TestMirror:
         assert [path for path, _ in server.requests] == [asked]
 
     @pytest.mark.parametrize(
-        "value", ["/srv/files", "ftp://host/files", "host.example", "https://"]
+        "value", ["/srv/files", "ftp://host/files", "host.example", "https://", "http://[::1"]
     )
     def test_it_must_be_a_url(self, monkeypatch, value):
         monkeypatch.setenv(download.MIRROR_VARIABLE, value)
-        with pytest.raises(ValueError, match=f"KERAS_MIXER_MIRROR must be .*Received: .*'{value}'"):
+        received = re.escape(f"Received: KERAS_MIXER_MIRROR={value!r}")
+        with pytest.raises(ValueError, match=f"KERAS_MIXER_MIRROR must be .*{received}"):
             fetch(URL, PATH)
 
     @pytest.mark.parametrize("mirror", [None, ""])
@@ -180,6 +182,13 @@ class TestMirror:
         with pytest.raises(ValueError, match="`url` must be an https URL. Received: url='http:"):
             fetch(server.url + SERVED, PATH)
         assert not server.requests
+
+    def test_its_password_is_not_shown(self, offline, monkeypatch):
+        monkeypatch.setenv(download.MIRROR_VARIABLE, offline.replace("//", "//user:secret@"))
+        with pytest.raises(DownloadError) as failure:
+            fetch(URL, PATH)
+        assert f"{offline}{SERVED}" in str(failure.value)
+        assert "secret" not in str(failure.value)
 
 
 class TestRedirects:
@@ -329,6 +338,17 @@ class TestVerification:
             fetch(URL, PATH, len(CONTENT))
         with pytest.raises(DownloadError, match="has the sha256 digest"):
             fetch(URL, PATH, digest=f"sha256:{SHA256}")
+        assert not files(home)
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_an_endless_answer_is_ended(self, server, home, monkeypatch, known):
+        """Without a length the server could fill the disk."""
+        monkeypatch.setattr(download, "CHUNK_BYTES", 100)
+        monkeypatch.setattr(download, "LARGEST_FILE_BYTES", 1_000)
+        server.serve(SERVED, Answer(CONTENT, headers={"Content-Length": None}))
+        with pytest.raises(DownloadError, match="sends more than the expected 1,000 bytes"):
+            fetch(URL, PATH, 1_000 if known else None)
+        assert server.count(SERVED) == 1
         assert not files(home)
 
     def test_the_file_is_asked_for_as_it_is(self, server):

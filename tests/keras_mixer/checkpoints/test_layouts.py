@@ -138,7 +138,7 @@ def test_old_numbers_and_axes_of_pre_linen_files(arrays, tmp_path):
 @pytest.mark.parametrize("layout", [GOOGLE, PRE_LINEN], ids=lambda layout: layout.name)
 def test_parameters_inside_a_training_state(tree, layout, arrays, tmp_path):
     state = {f"{tree}{name}": array for name, array in in_layout(layout, arrays).items()}
-    state["opt/state/step"] = np.float32(3)
+    state["opt/state/step"] = np.int32(3)  # the optimizer's, of any type
     np.savez(tmp_path / "state.npz", **state)
     _, found = read_all(tmp_path / "state.npz")
     np.testing.assert_array_equal(found["head/kernel"], arrays["head/kernel"])

@@ -133,6 +133,47 @@ class TestNumerics:
         reference = reference_mixer(arrays, pixels)
         assert relative_error(model.predict(scaled, verbose=0), reference) <= LARGEST_ERROR
 
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            {"value_range": "1 -1"},
+            {"value_range": "nan 1"},
+            {"value_range": "0 inf"},
+            {"value_range": "1"},
+            {"approximate_gelu": "no"},
+            {"grid": "0 0"},
+            {"grid": "-2 -3"},
+            {"grid": "2 x"},
+        ],
+    )
+    def test_unsound_metadata(self, metadata, arrays, tmp_path):
+        metadata = {f"keras_mixer.{key}": value for key, value in metadata.items()}
+        safetensors.numpy.save_file(arrays, tmp_path / "bad.safetensors", metadata)
+        with pytest.raises(WeightsError, match="bad.safetensors.*in a form that is not known"):
+            small_mixer(weights=tmp_path / "bad.safetensors", classes=None)
+
+    def test_a_grid_of_another_number_of_patches(self, arrays, tmp_path):
+        metadata = {"keras_mixer.grid": "3 3"}
+        safetensors.numpy.save_file(arrays, tmp_path / "bad.safetensors", metadata)
+        with pytest.raises(WeightsError, match=r"states a grid of \(3, 3\).*weights for 6"):
+            small_mixer(weights=tmp_path / "bad.safetensors", classes=None)
+
+    def test_metadata_of_other_programs_is_theirs(self, arrays, tmp_path):
+        metadata = {"format": "pt", "grid": "another thing", "value_range": "?"}
+        safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors", metadata)
+        small_mixer(weights=tmp_path / "model.safetensors", classes=None)
+
+    def test_a_keras_file_whose_images_are_resized_first(self, path, arrays, pixels, tmp_path):
+        """The grid is that of the stem's input, not that of the model's."""
+        inputs = keras.Input((None, None, 3))
+        x = keras.layers.Resizing(8, 12)(inputs)
+        small_mixer(weights=path, classes=None, input_shape=None, input_tensor=x).save(
+            tmp_path / "model.keras"
+        )
+        model = small_mixer(weights=tmp_path / "model.keras", classes=None, input_shape=None)
+        reference = reference_mixer(arrays, pixels)
+        assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
+
     @pytest.mark.parametrize("preprocessing", [True, False])
     def test_a_keras_file_without_preprocessing(self, preprocessing, path, pixels, tmp_path):
         model = small_mixer(weights=path, classes=None, include_preprocessing=False)
@@ -174,11 +215,16 @@ class TestHead:
         with pytest.raises(ValueError, match="`classes` must be given for weights without a head"):
             small_mixer(weights=tmp_path / "body.npz", classes=None)
 
-    def test_half_a_head_is_refused(self, arrays, tmp_path):
-        del arrays["head/bias"]
+    @pytest.mark.parametrize("lost", ["kernel", "bias"])
+    @pytest.mark.parametrize("head", [{"classes": 5}, {"classes": 7}, {"include_top": False}])
+    def test_half_a_head_is_refused(self, lost, head, arrays, tmp_path):
+        del arrays[f"head/{lost}"]
         np.savez(tmp_path / "half.npz", **arrays)
-        with pytest.raises(WeightsError, match="1 missing: head/bias"):
-            small_mixer(weights=tmp_path / "half.npz", classes=None)
+        with pytest.raises(WeightsError, match="1 (missing|unexpected): head/bias"):
+            small_mixer(weights=tmp_path / "half.npz", **head)
+
+    def test_numpy_integers(self, path):
+        assert small_mixer(weights=path, classes=np.int64(3)).output_shape == (None, 3)
 
 
 class TestModels:
@@ -230,6 +276,15 @@ class TestModels:
     def test_weights_of_another_size(self, change, path):
         with pytest.raises(WeightsError, match="does not hold exactly the arrays of this model"):
             small_mixer(weights=path, classes=None, **change)
+
+    def test_a_clone_starts_anew_like_that_of_any_model(self, path):
+        """Loading draws no weights, but cloning does."""
+        clone = keras.models.clone_model(small_mixer(weights=path, classes=None))
+        random = small_mixer()
+        for variable, other in zip(clone.weights, random.weights, strict=True):
+            if variable.name == "kernel" and "head" not in variable.path:
+                spread, usual = (float(keras.ops.std(v)) for v in (variable, other))
+                assert 0.5 < spread / usual < 2, variable.path
 
     def test_a_failure_in_the_last_array_leaves_no_model(self, arrays, tmp_path):
         arrays["head/bias"][0] = np.nan

@@ -4,8 +4,16 @@ import keras
 import numpy as np
 import pytest
 
+import keras_mixer
 from keras_mixer.checkpoints import resolution
-from tests.models import random_arrays, random_pixels, small_architecture, small_mixer
+from keras_mixer.variants import VARIANTS
+from tests.models import (
+    architecture_of,
+    random_arrays,
+    random_pixels,
+    small_architecture,
+    small_mixer,
+)
 from tests.reference import mixer as reference_mixer
 
 LARGEST_ERROR = 2e-6  # of the largest value
@@ -158,10 +166,14 @@ def test_a_model_of_another_size_saves_and_loads(shape, how, trained, tmp_path):
     model.save_weights(tmp_path / "other.weights.h5")
     pixels = random_pixels((2, *shape))
     expected = model.predict(pixels, verbose=0)
+    sizes = {
+        "classes": None,
+        "tokens_mlp_dim": model.get_layer("MixerBlock_0").tokens_mlp_dim,
+    }
     loaded = [
         keras.saving.load_model(tmp_path / "other.keras"),
-        small_mixer(weights=tmp_path / "other.keras", classes=None, input_shape=None),
-        small_mixer(weights=tmp_path / "other.weights.h5", classes=None, input_shape=shape),
+        small_mixer(weights=tmp_path / "other.keras", input_shape=None, **sizes),
+        small_mixer(weights=tmp_path / "other.weights.h5", input_shape=shape, **sizes),
     ]
     for other in loaded:
         np.testing.assert_array_equal(other.predict(pixels, verbose=0), expected)
@@ -187,10 +199,33 @@ def test_a_square_grid_is_taken_for_granted(tmp_path):
     weights = {"weights": tmp_path / "square.npz", "classes": None}
     assert small_mixer(input_shape=None, **weights).input_shape == (None, 12, 12, 3)
     assert small_mixer(input_shape=(24, 12, 3), **weights).get_layer("tokens").output.shape[1] == 18
-    assert small_mixer(input_shape=(4, 36, 3), **weights).input_shape == (None, 4, 36, 3)
+    # As many patches, but cut in another way: the file does not say so, and it is unlikely.
+    with pytest.raises(ValueError, match="integer multiple.*3 × 3 patches"):
+        small_mixer(input_shape=(4, 36, 3), **weights)
 
 
 def test_a_grid_that_cannot_be_known(tmp_path):
     np.savez(tmp_path / "oblong.npz", **random_arrays(small_architecture().shapes()))
     with pytest.raises(ValueError, match=r"4 × 6 patches for '.*oblong.npz', trained on 6 patches"):
         small_mixer(weights=tmp_path / "oblong.npz", classes=None, input_shape=(16, 24, 3))
+
+
+def test_a_variant_takes_its_own_weights_of_a_larger_size(tmp_path):
+    """K times D_S at K times the usual grid is what block-diagonal expansion makes."""
+    small = architecture_of(VARIANTS[0])
+    np.savez(tmp_path / "small.npz", **random_arrays(small.shapes()))
+    shape = (448, 224, 3)
+    large = keras_mixer.MixerS32(weights=tmp_path / "small.npz", input_shape=shape)
+    large.save(tmp_path / "large.keras")
+    again = keras_mixer.MixerS32(weights=tmp_path / "large.keras", input_shape=shape)
+    assert again.get_layer("MixerBlock_0").tokens_mlp_dim == 512
+    pixels = random_pixels((1, *shape))
+    np.testing.assert_array_equal(
+        again.predict(pixels, verbose=0), large.predict(pixels, verbose=0)
+    )
+
+
+def test_another_width_is_not_taken_for_an_expansion(trained):
+    path, _ = trained
+    with pytest.raises(ValueError, match=r"\(6, 8\) instead of \(6, 4\)"):
+        small_mixer(weights=path, classes=None, tokens_mlp_dim=4)
