@@ -53,10 +53,11 @@ def flat(text):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--help"], ["train", "evaluate", "predict"]),
+        (["--help"], ["train", "evaluate", "predict", "benchmark"]),
         (["train", "--help"], ["digits", "tiny", "KERAS_BACKEND"]),
         (["evaluate", "--help"], ["RUN", "--json", "Folder of a finished training run"]),
         (["predict", "--help"], ["RUN", "IMAGE...", "--top", "--json"]),
+        (["benchmark", "--help"], ["loading", "--variant", "--repeats", "--json"]),
     ],
 )
 def test_help(call, arguments, expected):
@@ -78,7 +79,7 @@ def test_help_of_a_recipe_lists_every_field(call):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "Expected one of {train, evaluate, predict}"),
+        ([], "Expected one of {train, evaluate, predict, benchmark}"),
         (["trian"], "trian"),
         (["train"], "{digits, tiny}"),
         (["train", "digist"], "digist"),
@@ -93,6 +94,9 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["predict", "no/such/run"], "IMAGE... must be one or more image files"),
         (["predict", "no/such/run", "a.png"], "no/such/run, which has no config.json"),
         (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
+        (["benchmark", "speed"], "speed"),
+        (["benchmark", "loading", "--variant", "B16"], "B16"),
+        (["benchmark", "loading", "--repeats", "0"], "--repeats must be at least 1"),
     ],
 )
 def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, arguments, expected):
