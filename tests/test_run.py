@@ -1,5 +1,7 @@
 """The start from a fresh checkout, without making an environment."""
 
+import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,7 +119,9 @@ def test_half_an_environment_is_removed(monkeypatch, tmp_path, outcome):
 
 def test_every_direct_dependency_is_pinned():
     pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").open()}
-    for line in (ROOT / "setup.cfg").read_text().split("[options]")[1].splitlines():
-        if line.startswith("    ") and line.strip() != "keras_mixer":
-            name = line.strip().split(">")[0].split("=")[0].lower()
-            assert name in pinned, name
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    for line in "\n".join(lists).splitlines():
+        name = re.match("[^<>=#]*", line)[0].strip().lower()
+        assert not name or name in pinned, name
