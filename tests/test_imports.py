@@ -89,7 +89,11 @@ def test_only_fit_and_the_command_line_join_the_parts(path):
         "errors",
     }
     if path.stem not in ("fit", "__main__"):
-        inside = path.parent.name if path.parent.name != "training" else None
+        inside = (
+            path.relative_to(ROOT / "training").parts[0]
+            if path.parent != ROOT / "training"
+            else None
+        )
         assert parts <= {inside}, parts
 
 

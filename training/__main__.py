@@ -109,7 +109,7 @@ def evaluate(run: RunPath, as_json: JsonFlag = False):
 
     model = _load_model(folder)
     source = load_source(config.data)
-    batches = evaluation_batches(source.test, len(source.class_names), config.data)
+    batches = evaluation_batches(source.test, source, config.data)
     result = dataclasses.asdict(evaluate_accuracy(model, batches))
     if as_json:
         print(json.dumps(result, indent=2))
@@ -139,7 +139,8 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = 
 
     model = _load_model(folder)
     class_names = folder.read_summary()["class_names"]
-    predictions = predict_images(model, class_names, images, top)
+    transform = folder.read_config().data.evaluation_transform
+    predictions = predict_images(model, class_names, images, top, transform)
     if as_json:
         print(json.dumps([dataclasses.asdict(p) for p in predictions], indent=2))
         return

@@ -41,9 +41,23 @@ def require_fraction(config, *arguments):
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    source: Literal["digits"] = "digits"
-    """Where the images come from. digits: handwritten digits of 8 × 8 grey pixels that come
-    with scikit-learn, 1,797 in 10 classes."""
+    source: str = "digits"
+    """Where the images come from: digits (1,797 scans of 8 × 8 grey pixels in 10 classes, which
+    come with scikit-learn), tfds:NAME (a set of TensorFlow Datasets), folder:PATH (images in
+    PATH/train/CLASS, and validation and test likewise, or in PATH/CLASS) or arrays:FILE.npz
+    (x_train, y_train and so on)."""
+
+    data_dir: str = ""
+    """Folder of TensorFlow Datasets; its own default if empty."""
+
+    train_split: str = "train"
+    """Split of a tfds set to train on, such as train[:98%]."""
+
+    validation_split: str = ""
+    """Split of a tfds set for validation; none if empty."""
+
+    test_split: str = "test"
+    """Split of a tfds set for the test."""
 
     image_size: int = 8
     """Side of the square images that the model sees, in pixels."""
@@ -52,11 +66,30 @@ class Data:
     """Images per training step."""
 
     validation_fraction: float = 0.1
-    """Share of the training images that is held out for validation; 0 trains on all of them."""
+    """Share of the training images that is held out for validation where the source has no such
+    part (digits, folder, arrays); 0 trains on all of them."""
+
+    test_fraction: float = 0.2
+    """Share of the images that is held out for the test where a folder or file of arrays has no
+    such part."""
+
+    training_crop: Literal["resize", "inception", "pad"] = "resize"
+    """How a training image comes to its size: squashed, by a random crop of 5 to 100 % of its
+    area and an aspect of 3/4 to 4/3 (as the Mixers were trained), or squashed, padded by an
+    eighth and cropped at random."""
+
+    flip: bool = False
+    """Whether half of the training images are mirrored."""
+
+    evaluation_transform: Literal[
+        "resmall-crop", "resize-crop", "resize", "timm-bicubic", "timm-bilinear"
+    ] = "resize"
+    """How an image of the validation or test comes to its size; see keras_mixer.preprocessing.
+    Images of that size are left as they are."""
 
     def check(self):
         require_positive(self, "image_size", "batch_size")
-        require_fraction(self, "validation_fraction")
+        require_fraction(self, "validation_fraction", "test_fraction")
 
 
 @dataclasses.dataclass(frozen=True)

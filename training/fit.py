@@ -41,7 +41,6 @@ def train(config, folder):
     hardware.hide_accelerators_from_tensorflow()
     keras.utils.set_random_seed(config.seed)
     source = load_source(config.data)
-    num_classes = len(source.class_names)
     steps = _total_steps(config, source.train)
     model = build_model(config.model, config.data.image_size, source)
     model.compile(
@@ -53,9 +52,9 @@ def train(config, folder):
     folder.write_config(config, backend)
     throughput = Throughput(config.data.batch_size)
     model.fit(
-        training_batches(source.train, num_classes, config.data, config.augmentation, config.seed),
+        training_batches(source, config.data, config.augmentation, config.seed),
         validation_data=(
-            evaluation_batches(source.validation, num_classes, config.data)
+            evaluation_batches(source.validation, source, config.data)
             if len(source.validation)
             else None
         ),
@@ -76,7 +75,7 @@ def train(config, folder):
     model.save(folder.model)
     title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
     draw_curves(folder.history, folder.curves, title)
-    test = evaluate_accuracy(model, evaluation_batches(source.test, num_classes, config.data))
+    test = evaluate_accuracy(model, evaluation_batches(source.test, source, config.data))
     folder.write_summary(
         {
             "test_accuracy": test.accuracy,
@@ -98,10 +97,9 @@ def train(config, folder):
 
 def build_model(model, image_size, source):
     """Return the Mixer of a `training.config.Model` for a source's images; it gives logits."""
-    channels = source.train.images.shape[-1]
     return keras_mixer.MlpMixer(
         **dataclasses.asdict(model),
-        input_shape=(image_size, image_size, channels),
+        input_shape=(image_size, image_size, source.channels),
         classes=len(source.class_names),
         classifier_activation=None,
     )

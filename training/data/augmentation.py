@@ -27,7 +27,7 @@ def geometric_layers(augmentation, seed):
     return chosen
 
 
-def mixup(images, labels, alpha, generator):
+def mixup(images, labels, alpha, seed):
     """Mix every example with its neighbour in the batch (Zhang et al. 2018, arXiv 1710.09412).
 
     As in the code that trained the published Mixers: one share `a ~ Beta(alpha, alpha)` for the
@@ -38,10 +38,9 @@ def mixup(images, labels, alpha, generator):
         images: float32 `(batch, height, width, channels)`.
         labels: float32 `(batch, classes)`.
         alpha: Parameter of the Beta distribution.
-        generator: A `tf.random.Generator`.
+        seed: Of a stateless draw, int32 `(2,)`.
     """
     # Beta(p, p) is X / (X + Y) for X, Y ~ Gamma(p); in float64, since both may be minute.
-    seed = generator.make_seeds(1)[:, 0]
     gammas = tf.random.stateless_gamma([2], seed=seed, alpha=alpha, dtype=tf.float64)
     share = tf.cast(gammas[0] / tf.reduce_sum(gammas), tf.float32)
     share = tf.maximum(share, 1 - share)
@@ -53,21 +52,33 @@ def mixup(images, labels, alpha, generator):
 
 
 def augment(dataset, augmentation, seed):
-    """Apply `augmentation` to a dataset of batches `(images, one-hot labels)`.
+    """Apply `augmentation` to a dataset of batches `(step, images, one-hot labels)`.
 
-    Images stay in [0, 255]; they become float32 if anything is on, and stay as they are if not.
+    What is drawn for a batch depends on the seed and its step alone. Images stay in [0, 255];
+    they become float32 if anything is on, and stay as they are if not.
+
+    Returns:
+        A dataset of `(images, labels)`.
     """
     if not any(vars(augmentation).values()):
-        return dataset
+        return dataset.map(lambda step, images, labels: (images, labels))
     layers = geometric_layers(augmentation, seed)
-    generator = tf.random.Generator.from_seed(seed)
 
-    def apply(images, labels):
+    def apply(step, images, labels):
+        seeds = tf.random.split(tf.random.fold_in([seed, 1], step), len(layers) + 1)
         images = tf.cast(images, tf.float32)
-        for layer in layers:
+        for layer, layer_seed in zip(layers, tf.unstack(seeds[1:]), strict=True):
+            _restart(layer, layer_seed)
             images = layer(images, training=True)
         if augmentation.mixup_alpha:
-            images, labels = mixup(images, labels, augmentation.mixup_alpha, generator)
+            images, labels = mixup(images, labels, augmentation.mixup_alpha, seeds[0])
         return images, labels
 
-    return dataset.map(apply)  # one batch at a time: in parallel they would race for the draws
+    return dataset.map(apply)  # one batch at a time, since the layers' generators are shared
+
+
+def _restart(layer, seed):
+    """Let a keras-cv layer draw what belongs to `seed`, wherever its own generator stands."""
+    generator = layer._random_generator
+    key = tf.cast(seed, generator.state.dtype)
+    generator.reset(tf.concat([key, tf.zeros_like(generator.state)[2:]], axis=0))

@@ -2,22 +2,33 @@
 
 import tensorflow as tf
 
+from training.data import images
 from training.data.augmentation import augment
 
 
-def training_batches(split, num_classes, data, augmentation, seed):
+def training_batches(source, data, augmentation, seed, start_step=0):
     """Return an endless dataset of shuffled, augmented batches `(images, one-hot labels)`.
 
-    An epoch is `steps_per_epoch` of them. All batches are full: what an epoch leaves over takes
-    its turn in the order of another.
+    An epoch is `steps_per_epoch` of them. All batches are full, and the seed and the step alone
+    decide what is in one, also if the dataset begins at a later `start_step`.
     """
-    dataset = _examples(split)
-    dataset = dataset.shuffle(len(split), seed=seed, reshuffle_each_iteration=True)
+
+    def prepare(position, image, label):
+        example_seed = tf.random.fold_in([seed, 0], position)
+        image = images.for_training(image, data, source.channels, example_seed)
+        return position, image, label
+
+    dataset = source.train.shuffled(seed, start_step * data.batch_size)
+    dataset = dataset.map(prepare, tf.data.AUTOTUNE)
     dataset = dataset.batch(data.batch_size, drop_remainder=True)
-    dataset = dataset.repeat()
-    dataset = dataset.map(_prepare(num_classes, data.image_size))
-    dataset = augment(dataset, augmentation, seed)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(
+        lambda positions, pixels, labels: (
+            positions[0] // data.batch_size,
+            pixels,
+            tf.one_hot(labels, len(source.class_names)),
+        )
+    )
+    return augment(dataset, augmentation, seed).prefetch(tf.data.AUTOTUNE)
 
 
 def steps_per_epoch(split, data):
@@ -25,24 +36,12 @@ def steps_per_epoch(split, data):
     return len(split) // data.batch_size
 
 
-def evaluation_batches(split, num_classes, data):
+def evaluation_batches(split, source, data):
     """Return a dataset of every example once, in order; the last batch may be short."""
-    dataset = _examples(split).batch(data.batch_size)
-    dataset = dataset.map(_prepare(num_classes, data.image_size))
-    return dataset.prefetch(tf.data.AUTOTUNE)
 
+    def prepare(_, image, label):
+        pixels = images.for_evaluation(image, data, source.channels)
+        return pixels, tf.one_hot(label, len(source.class_names))
 
-def _examples(split):
-    return tf.data.Dataset.from_tensor_slices((split.images, split.labels))
-
-
-def _prepare(num_classes, image_size):
-    """Return the function of a batch that resizes where needed and makes labels one-hot."""
-    size = (image_size, image_size)
-
-    def prepare(images, labels):
-        if tuple(images.shape[1:3]) != size:
-            images = tf.image.resize(images, size)  # (batch, image_size, image_size, channels)
-        return images, tf.one_hot(labels, num_classes)
-
-    return prepare
+    dataset = split.in_order().map(prepare, tf.data.AUTOTUNE)
+    return dataset.batch(data.batch_size).prefetch(tf.data.AUTOTUNE)

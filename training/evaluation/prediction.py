@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from keras_mixer.preprocessing import prepare_image
 from training.errors import UserError
 from training.evaluation.accuracy import log_softmax
 
@@ -20,38 +21,44 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
 
 
-def read_image(path, shape):
-    """Return the image at `path` as uint8 of `shape`, (height, width, channels).
+def read_image(path, channels):
+    """Return the image at `path` as uint8 `(height, width, channels)`, of 1 or 3 channels.
 
     Raises:
         UserError: If it cannot be read as an image.
     """
-    height, width, channels = shape
     try:
         with Image.open(path) as image:
             if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8
                 image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
             image = image.convert({1: "L", 3: "RGB"}[channels])
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
     except UNREADABLE as error:
         reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else error
         raise UserError(
             f"IMAGE must be a readable image file. Received: {path}: {reason}. "
             "Pass a PNG, JPEG or another format that Pillow reads."
         ) from error
-    return np.asarray(image, "uint8").reshape(shape)
+    return np.asarray(image, "uint8").reshape(image.height, image.width, channels)
 
 
-def predict_images(model, class_names, paths, top):
+def predict_images(model, class_names, paths, top, transform):
     """Return one `Prediction` per path, of the `top` likeliest classes.
 
-    All files are read before the model runs.
+    All files are read before the model runs; `transform`, of `keras_mixer.preprocessing`, brings
+    them to its size.
 
     Raises:
         UserError: If a file cannot be read as an image.
     """
-    shape = model.input_shape[1:]
-    images = np.stack([read_image(path, shape) for path in paths])
+    height, width, channels = model.input_shape[1:]
+
+    def prepare(image):
+        if image.shape == (height, width, channels):
+            return image
+        return prepare_image(image, transform, (height, width))[..., :channels]
+
+    images = [read_image(path, channels) for path in paths]
+    images = np.stack([prepare(image) for image in images])
     probabilities = np.exp(log_softmax(model.predict(images, verbose=0).astype("float64")))
     return [
         Prediction(

@@ -24,22 +24,22 @@ def test_images_become_what_the_model_takes(tmp_path):
     grey = save(tmp_path / "grey.png", 7)
     colour = save(tmp_path / "colour.png", (7, 7, 7), "RGB", (9, 6))
     for path in (grey, colour):
-        image = read_image(path, (4, 4, 1))
-        assert (image.shape, image.dtype) == ((4, 4, 1), np.uint8)
+        image = read_image(path, 1)
+        assert image.shape[2:] == (1,) and image.dtype == np.uint8
         assert np.all(image == 7)
-    assert read_image(grey, (2, 3, 3)).shape == (2, 3, 3)
+    assert read_image(colour, 3).shape == (6, 9, 3)
 
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path):
     ramp = np.arange(16, dtype=np.uint16).reshape(4, 4) * 17 * 257
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    image = read_image(tmp_path / "deep.png", (4, 4, 1))
+    image = read_image(tmp_path / "deep.png", 1)
     np.testing.assert_array_equal(image[..., 0], np.arange(16).reshape(4, 4) * 17)
 
 
 def test_the_likeliest_classes_come_first(tmp_path, brightness_model):
     paths = [save(tmp_path / "dark.png", 0), save(tmp_path / "bright.png", 255)]
-    dark, bright = predict_images(brightness_model, ["night", "day"], paths, top=2)
+    dark, bright = predict_images(brightness_model, ["night", "day"], paths, 2, "resize")
     high, low = np.e / (np.e + 1), 1 / (np.e + 1)
     assert [name for name, _ in dark.classes] == ["night", "day"]
     assert [name for name, _ in bright.classes] == ["day", "night"]
@@ -50,7 +50,7 @@ def test_the_likeliest_classes_come_first(tmp_path, brightness_model):
 def test_top_limits_the_classes_and_may_exceed_them(tmp_path, brightness_model):
     path = save(tmp_path / "dark.png", 0)
     for top, count in [(1, 1), (5, 2)]:
-        (prediction,) = predict_images(brightness_model, ["night", "day"], [path], top)
+        (prediction,) = predict_images(brightness_model, ["night", "day"], [path], top, "resize")
         assert len(prediction.classes) == count
 
 
@@ -65,4 +65,15 @@ def test_files_that_are_no_images_are_named(tmp_path, brightness_model, monkeypa
     huge = save(tmp_path / "huge.png", 0, size=(100, 100))
     for bad in (text, empty, truncated, huge, tmp_path, tmp_path / "missing.png"):
         with pytest.raises(UserError, match=f"IMAGE must be .* Received: {bad}"):
-            predict_images(brightness_model, ["night", "day"], [good, bad], top=1)
+            predict_images(brightness_model, ["night", "day"], [good, bad], 1, "resize")
+
+
+def test_images_come_to_their_size_as_in_the_evaluation(tmp_path, brightness_model):
+    """By the transform's crop, the bright border is not seen."""
+    image = np.full((64, 64), 255, np.uint8)
+    image[8:-8, 8:-8] = 0
+    Image.fromarray(image).save(tmp_path / "framed.png")
+    paths = [tmp_path / "framed.png"]
+    (squashed,) = predict_images(brightness_model, ["night", "day"], paths, 1, "resize")
+    (cropped,) = predict_images(brightness_model, ["night", "day"], paths, 1, "resmall-crop")
+    assert cropped.classes[0][1] > squashed.classes[0][1]

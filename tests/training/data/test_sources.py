@@ -1,0 +1,260 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from training.config import Data
+from training.data.sources import digits, load_source
+from training.errors import UserError
+
+
+def examples(split):
+    """Return the images and labels of a split, in its order."""
+    read = [(image.numpy(), int(label)) for _, image, label in split.in_order()]
+    return [image for image, _ in read], np.array([label for _, label in read], int)
+
+
+def as_set(split):
+    return {bytes(image) for image in examples(split)[0]}
+
+
+def refused(message, **fields):
+    with pytest.raises(UserError, match=message):
+        load_source(Data(**fields))
+
+
+class TestDigits:
+    def test_parts(self):
+        source = load_source(Data(validation_fraction=0.1))
+        assert source.class_names == tuple("0123456789")
+        assert source.channels == 1
+        splits = (source.train, source.validation, source.test)
+        assert [len(split) for split in splits] == [1293, 144, 360]
+        for split in splits:
+            images = np.stack(examples(split)[0])
+            assert images.shape == (len(split), 8, 8, 1)
+            assert images.dtype == np.uint8
+            assert (images.min(), images.max()) == (0, 255)
+        assert not as_set(source.test) & (as_set(source.train) | as_set(source.validation))
+        assert not as_set(source.train) & as_set(source.validation)
+
+    def test_a_fifth_of_every_class_is_held_out(self):
+        source = digits.load(Data(validation_fraction=0.1))
+        test = np.bincount(examples(source.test)[1])
+        rest = sum(np.bincount(examples(s)[1]) for s in (source.train, source.validation))
+        np.testing.assert_allclose(test / (test + rest), 0.2, atol=0.005)
+
+    def test_the_test_split_does_not_depend_on_the_validation_split(self):
+        one, other = (digits.load(Data(validation_fraction=f)) for f in (0.1, 0.0))
+        assert as_set(one.test) == as_set(other.test)
+        assert len(other.validation) == 0
+        assert len(other.train) == 1437
+
+    def test_a_validation_split_without_every_class_is_refused(self):
+        for fraction in (0.001, 0.999):
+            refused("--validation-fraction must leave", validation_fraction=fraction)
+
+
+@pytest.mark.parametrize("source", ["digit", "digits:", "folder:", "tfds", "zip:a.zip", ""])
+def test_unknown_sources_are_refused(source):
+    refused("--source must be digits, tfds:NAME, folder:PATH or arrays", source=source)
+
+
+class TestArrays:
+    @pytest.fixture
+    def arrays(self):
+        rng = np.random.default_rng(0)
+        return {
+            "x_train": rng.integers(0, 256, (30, 6, 5), dtype=np.uint8),
+            "y_train": np.arange(30) % 3,
+            "x_test": rng.integers(0, 256, (7, 6, 5), dtype=np.uint8),
+            "y_test": np.arange(7) % 3,
+        }
+
+    @pytest.fixture
+    def load(self, tmp_path):
+        def load(arrays, **fields):
+            np.savez(tmp_path / "set.npz", **arrays)
+            return load_source(Data(source=f"arrays:{tmp_path / 'set.npz'}", **fields))
+
+        return load
+
+    def test_parts(self, arrays, load):
+        source = load(arrays, validation_fraction=0.2)
+        assert source.class_names == ("0", "1", "2")
+        assert source.channels == 1
+        assert [len(s) for s in (source.train, source.validation, source.test)] == [24, 6, 7]
+        images, labels = examples(source.test)
+        np.testing.assert_array_equal(np.stack(images)[..., 0], arrays["x_test"])
+        np.testing.assert_array_equal(labels, arrays["y_test"])
+
+    def test_colour_names_and_a_held_out_test(self, arrays, load):
+        arrays = {
+            "x_train": np.repeat(arrays["x_train"][..., None], 3, axis=3),
+            "y_train": arrays["y_train"][:, None],  # as keras.datasets.cifar10 has them
+            "class_names": np.array(["cat", "dog", "emu"]),
+        }
+        source = load(arrays, validation_fraction=0.0, test_fraction=0.5)
+        assert source.class_names == ("cat", "dog", "emu")
+        assert source.channels == 3
+        assert [len(s) for s in (source.train, source.validation, source.test)] == [15, 0, 15]
+
+    @pytest.mark.parametrize(
+        "change, message",
+        [
+            ({"x_train": None}, "must hold x_train and y_train"),
+            ({"y_train": None}, "must hold 30 integers as y_train. Received: none"),
+            ({"y_test": np.arange(6)}, "must hold 7 integers as y_test"),
+            ({"y_train": np.arange(30) / 3}, "must hold 30 integers as y_train"),
+            ({"y_train": np.arange(30) % 3 - 1}, "labels from 0 on. Received: y_train with -1"),
+            ({"x_test": np.zeros((7, 6, 6), "uint8")}, "images of one size"),
+            ({"x_test": np.zeros((7, 6, 5))}, "x_test as uint8"),
+            ({"x_test": np.zeros((7, 6, 5, 4), "uint8")}, "with 1 or 3 channels"),
+            ({"class_names": np.array(["a", "b"])}, "labels up to 2 and 2 class_names"),
+        ],
+    )
+    def test_unsound_files(self, change, message, arrays, load):
+        arrays = {k: v for k, v in {**arrays, **change}.items() if v is not None}
+        with pytest.raises(UserError, match=message):
+            load(arrays)
+
+    def test_no_file(self, tmp_path):
+        refused("must name a file of NumPy arrays", source=f"arrays:{tmp_path / 'none.npz'}")
+        (tmp_path / "text.npz").write_text("text")
+        refused("must name a file of NumPy arrays", source=f"arrays:{tmp_path / 'text.npz'}")
+
+
+class TestFolder:
+    @pytest.fixture
+    def root(self, tmp_path):
+        """Three classes of ten images each, whose grey level tells the class."""
+        for part in ("train", "test"):
+            for label, name in enumerate(["cat", "dog", "emu"]):
+                folder = tmp_path / part / name
+                folder.mkdir(parents=True)
+                for i in range(10):
+                    suffix = ["jpg", "png", "BMP", "gif", "webp"][i % 5]
+                    image = Image.new("RGB", (20 + i, 15), (80 * label,) * 3)
+                    image.save(folder / f"{i}.{suffix}", quality=95)
+                (folder / ".DS_Store").write_text("left alone")
+        return tmp_path
+
+    def test_parts(self, root):
+        source = load_source(Data(source=f"folder:{root}", validation_fraction=0.2))
+        assert source.class_names == ("cat", "dog", "emu")
+        assert source.channels == 3
+        assert [len(s) for s in (source.train, source.validation, source.test)] == [24, 6, 30]
+        for split in (source.train, source.validation, source.test):
+            for image, label in zip(*examples(split), strict=True):
+                pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+                assert abs(int(pixels[0, 0, 0]) - 80 * label) < 5
+
+    def test_one_folder_is_divided_always_alike(self, root):
+        data = Data(source=f"folder:{root / 'train'}", test_fraction=0.2, validation_fraction=0.25)
+        one, other = load_source(data), load_source(data)
+        assert [len(s) for s in (one.train, one.validation, one.test)] == [18, 6, 6]
+        assert as_set(one.test) == as_set(other.test)
+        np.testing.assert_array_equal(np.bincount(examples(one.test)[1]), [2, 2, 2])
+
+    def test_unsound_folders(self, root, tmp_path):
+        where = f"folder:{root}"
+        refused("is not a folder", source=f"folder:{root / 'nowhere'}")
+        (root / "train" / "cat" / "kittens").mkdir()
+        refused("cat/kittens is a folder inside a class.*not be nested", source=where)
+        (root / "train" / "cat" / "kittens").rmdir()
+        (root / "train" / "cat" / "notes.txt").write_text("x")
+        refused("notes.txt is none of .jpg", source=where)
+        (root / "train" / "cat" / "notes.txt").unlink()
+        (root / "train" / "Dog").mkdir()
+        refused("two classes that differ in case only: Dog and dog", source=where)
+        (root / "train" / "Dog").rename(root / "train" / "fox")
+        refused("fox is a class without images|other classes than train", source=where)
+        (root / "test" / "fox").mkdir()
+        refused("fox is a class without images", source=where)
+        refused("holds 0 class folders", source=f"folder:{root / 'test' / 'cat'}")
+        (root / "train").rename(root / "training")
+        refused("has a folder .*test and none called train", source=where)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """A set of TensorFlow Datasets on disk, made of the digits, in four files."""
+    import tensorflow_datasets as tfds
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("tfds")
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype("uint8")[..., None]
+
+    class TinyDigits(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(
+                    {
+                        "image": tfds.features.Image(shape=(8, 8, 1)),
+                        "label": tfds.features.ClassLabel(names=list("0123456789")),
+                    }
+                ),
+                supervised_keys=("image", "label"),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._part(range(1000)), "test": self._part(range(1000, 1203))}
+
+        def _part(self, numbers):
+            for i in numbers:
+                yield i, {"image": images[i], "label": int(bunch.target[i])}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+    TinyDigits(data_dir=folder).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=4)
+    )
+    return str(folder)
+
+
+class TestTfds:
+    def test_splits(self, data_dir):
+        data = Data(
+            source="tfds:tiny_digits",
+            data_dir=data_dir,
+            train_split="train[:90%]",
+            validation_split="train[90%:]",
+        )
+        source = load_source(data)
+        assert source.class_names == tuple("0123456789")
+        assert source.channels == 1
+        splits = (source.train, source.validation, source.test)
+        assert [len(split) for split in splits] == [900, 100, 203]
+        for split in splits:
+            images, labels = examples(split)
+            assert len(images) == len(split)
+            assert len(set(labels)) == 10
+            assert all(isinstance(image, bytes) for image in images)  # still encoded
+        assert not as_set(source.train) & as_set(source.validation)
+
+    def test_the_order_is_random_and_repeatable_and_each_pass_is_whole(self, data_dir):
+        data = Data(source="tfds:tiny_digits", data_dir=data_dir)
+        source = load_source(data)
+
+        def drawn(seed, start=0, number=2000):
+            dataset = source.train.shuffled(seed, start).take(number)
+            return [(int(p), image.numpy()) for p, image, _ in dataset]
+
+        first = drawn(0)
+        assert [position for position, _ in first] == list(range(2000))
+        assert {image for _, image in first[:1000]} == as_set(source.train)
+        assert [i for _, i in first[:1000]] != [i for _, i in first[1000:]]
+        assert drawn(0) == first
+        assert drawn(1)[:50] != first[:50]
+        assert drawn(0, start=1500, number=20) == first[1500:1520]
+
+    def test_what_is_wrong_is_named(self, data_dir):
+        where = {"data_dir": data_dir}
+        refused("--source tfds:NAME must be a set .*tiny_digit", source="tfds:tiny_digit", **where)
+        named = {"source": "tfds:tiny_digits", **where}
+        refused("--train-split must be a split of tiny_digits, .*train", train_split="tr", **named)
+        refused("--test-split must be a split", test_split="validation", **named)

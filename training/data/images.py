@@ -1,0 +1,91 @@
+"""From an example's image, encoded or not, to pixels of the model's size, inside tf.data.
+
+All return uint8 `(image_size, image_size, channels)`: the model scales its input itself, and
+bytes are a quarter of what floats would be on their way to an accelerator.
+"""
+
+import tensorflow as tf
+
+from keras_mixer.preprocessing import prepare_image
+
+# Inception's crop (Szegedy et al. 2015), as the Mixers were trained.
+CROP_AREA = (0.05, 1.0)  # share of the image
+CROP_ASPECT = (3 / 4, 4 / 3)  # width to height
+PADDING = 8  # a pad-crop pads each side by an eighth of the size: 4 for 32
+
+
+def decode(image, channels):
+    """Return uint8 pixels, (height, width, channels), of encoded bytes or of pixels."""
+    if image.dtype != tf.string:
+        return image
+    pixels = tf.io.decode_image(image, channels=channels, expand_animations=False)
+    return tf.ensure_shape(pixels, (None, None, channels))
+
+
+def for_evaluation(image, data, channels):
+    """Return an image as `data.evaluation_transform` makes it, which every call repeats."""
+    pixels = decode(image, channels)
+    if pixels.shape == (data.image_size, data.image_size, channels):
+        return pixels
+    prepared = prepare_image(pixels, data.evaluation_transform, data.image_size)
+    return prepared[..., :channels]  # of a grey image all three are alike
+
+
+def for_training(image, data, channels, seed):
+    """Return an image as `data.training_crop` and `data.flip` make it of a stateless seed."""
+    crop_seed, flip_seed = tf.unstack(tf.random.split(seed))
+    size = data.image_size
+    if data.training_crop == "inception":
+        pixels = _inception_crop(image, size, channels, crop_seed)
+    elif data.training_crop == "pad":
+        pixels = _resize(decode(image, channels), size)
+        pixels = tf.pad(pixels, [[size // PADDING] * 2] * 2 + [[0, 0]])
+        pixels = tf.image.stateless_random_crop(pixels, (size, size, channels), crop_seed)
+    else:
+        pixels = _resize(decode(image, channels), size)
+    if data.flip:
+        pixels = tf.image.stateless_random_flip_left_right(pixels, flip_seed)
+    return tf.ensure_shape(pixels, (size, size, channels))
+
+
+def _inception_crop(image, size, channels, seed):
+    """Return a random part of the image; of a JPEG, only that part is decoded."""
+    if image.dtype != tf.string:
+        window = _random_window(tf.shape(image), seed)
+        return _resize(_cut(image, window), size)
+
+    def from_jpeg():
+        window = _random_window(tf.io.extract_jpeg_shape(image), seed)
+        return tf.io.decode_and_crop_jpeg(image, window, channels=channels)
+
+    def from_other():
+        pixels = decode(image, channels)
+        return _cut(pixels, _random_window(tf.shape(pixels), seed))
+
+    return _resize(tf.cond(tf.io.is_jpeg(image), from_jpeg, from_other), size)
+
+
+def _random_window(shape, seed):
+    """Return [top, left, height, width] in pixels."""
+    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        shape,
+        bounding_boxes=tf.zeros((1, 0, 4)),
+        seed=seed,
+        min_object_covered=0.0,
+        area_range=CROP_AREA,
+        aspect_ratio_range=CROP_ASPECT,
+        use_image_if_no_bounding_boxes=True,
+    )
+    return tf.concat([begin[:2], extent[:2]], axis=0)
+
+
+def _cut(pixels, window):
+    top, left, height, width = tf.unstack(window)
+    return pixels[top : top + height, left : left + width]
+
+
+def _resize(pixels, size):
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    # Bilinear without antialiasing, as the authors' code does it.
+    return tf.saturate_cast(tf.round(tf.image.resize(pixels, (size, size))), tf.uint8)

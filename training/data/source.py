@@ -1,0 +1,49 @@
+"""A labelled set of images in three parts."""
+
+import dataclasses
+
+import numpy as np
+
+from training.data.splits import IndexedSplit, StreamedSplit
+from training.errors import UserError
+
+Split = IndexedSplit | StreamedSplit
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A classification set; `validation` may be empty."""
+
+    class_names: tuple[str, ...]
+    channels: int  # of the images: 1 or 3
+    train: Split
+    validation: Split
+    test: Split
+
+
+def hold_out(indices, labels, fraction, option):
+    """Divide examples by class, always in the same way; return what stays and what is held out.
+
+    Args:
+        indices: Numbers of the examples.
+        labels: The class of every example of the set.
+        fraction: Share to hold out; 0 for nothing.
+        option: Name of the option for the message.
+
+    Raises:
+        UserError: If a class would be missing on one side.
+    """
+    if fraction == 0:
+        return indices, indices[:0]
+    from sklearn.model_selection import train_test_split
+
+    try:
+        kept, held_out = train_test_split(
+            indices, test_size=fraction, stratify=labels[indices], random_state=0
+        )
+    except ValueError as error:
+        raise UserError(
+            f"{option} must leave images of every class on both sides. "
+            f"Received: {fraction} of {len(indices)} images: {error} Pass 0 or about 0.1."
+        ) from error
+    return kept, np.sort(held_out)

@@ -1,0 +1,30 @@
+"""scikit-learn's handwritten digits, which come with the package."""
+
+import numpy as np
+
+from training.data.source import Source, hold_out
+from training.data.splits import in_memory
+
+TEST_FRACTION = 0.2
+
+
+def load(data):
+    """Return 1,797 scans of 8 × 8 pixels, bright ink on black.
+
+    A fifth of every class is the test split, always the same; the validation split is taken
+    from the rest, likewise by class.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype("uint8")[..., np.newaxis]
+    labels = bunch.target
+    rest, test = hold_out(np.arange(len(labels)), labels, TEST_FRACTION, "the test split")
+    train, validation = hold_out(rest, labels, data.validation_fraction, "--validation-fraction")
+    return Source(
+        class_names=tuple(str(name) for name in bunch.target_names),
+        channels=1,
+        train=in_memory(images[train], labels[train]),
+        validation=in_memory(images[validation], labels[validation]),
+        test=in_memory(images[test], labels[test]),
+    )
