@@ -254,7 +254,9 @@ class TestTfds:
 
     def test_what_is_wrong_is_named(self, data_dir):
         where = {"data_dir": data_dir}
-        refused("--source tfds:NAME must be a set .*tiny_digit", source="tfds:tiny_digit", **where)
+        refused("Did you mean tiny_digits", source="tfds:tiny_digit", **where)
+        refused("Did you mean .*mnist", source="tfds:mnisst", **where)
+        refused("Received: xqzw. See", source="tfds:xqzw", **where)
         named = {"source": "tfds:tiny_digits", **where}
         refused("--train-split must be a split of tiny_digits, .*train", train_split="tr", **named)
         refused("--test-split must be a split", test_split="validation", **named)

@@ -1,5 +1,8 @@
 """Any classification set of TensorFlow Datasets, by its name."""
 
+import difflib
+from pathlib import Path
+
 from training.data.source import Source
 from training.data.splits import IndexedSplit, StreamedSplit
 from training.errors import UserError
@@ -17,9 +20,8 @@ def load(name, data):
         builder = tfds.builder(name, data_dir=data.data_dir or None)
     except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"--source tfds:NAME must be a set that TensorFlow Datasets knows, or one in "
-            f"--data-dir. Received: {name}: {_first_lines(error)} "
-            "See https://www.tensorflow.org/datasets/catalog."
+            "--source tfds:NAME must be a set that TensorFlow Datasets knows, or one in "
+            f"--data-dir. Received: {name}. {_advice(tfds, name, data.data_dir)}"
         ) from error
     _prepare(builder, name)
     image_key, label_key = _keys(tfds, builder, name)
@@ -61,6 +63,13 @@ def load(name, data):
         validation=split_of(data.validation_split, "--validation-split"),
         test=split_of(data.test_split, "--test-split"),
     )
+
+
+def _advice(tfds, name, data_dir):
+    known = [*tfds.list_builders(), *(p.name for p in Path(data_dir or "nowhere").glob("*"))]
+    near = difflib.get_close_matches(name.partition(":")[0], known)
+    names = f"Did you mean {' or '.join(near)}? " if near else ""
+    return f"{names}See https://www.tensorflow.org/datasets/catalog."
 
 
 def _prepare(builder, name):
