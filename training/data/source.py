@@ -8,6 +8,7 @@ from training.data.splits import IndexedSplit, StreamedSplit
 from training.errors import UserError
 
 Split = IndexedSplit | StreamedSplit
+PARTS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,3 +48,19 @@ def hold_out(indices, labels, fraction, option):
             f"Received: {fraction} of {len(indices)} images: {error} Pass 0 or about 0.1."
         ) from error
     return kept, np.sort(held_out)
+
+
+def complete(parts, data):
+    """Hold the parts that a set does not have out of its training part.
+
+    Args:
+        parts: `{"train": (examples, labels), …}`, arrays of equal length; changed in place.
+        data: The `training.config.Data` that says how much to hold out.
+    """
+    for part, fraction in [("test", data.test_fraction), ("validation", data.validation_fraction)]:
+        if part not in parts:
+            examples, labels = parts["train"]
+            everything = np.arange(len(labels))
+            kept, held_out = hold_out(everything, labels, fraction, f"--{part}-fraction")
+            parts["train"] = examples[kept], labels[kept]
+            parts[part] = examples[held_out], labels[held_out]

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from training.data.source import Source, hold_out
+from training.data.source import PARTS, Source, complete
 from training.data.splits import in_memory
 from training.errors import UserError
-
-PARTS = ("train", "validation", "test")
 
 
 def load(path, data):
@@ -17,31 +15,21 @@ def load(path, data):
     `--test-fraction` of every class is held out, without `x_validation` `--validation-fraction`.
     """
     arrays = _read(path)
-    images, labels = {}, {}
-    for part in PARTS:
-        if f"x_{part}" in arrays:
-            images[part], labels[part] = _check(path, part, arrays)
-    if "train" not in images:
+    parts = {part: _check(path, part, arrays) for part in PARTS if f"x_{part}" in arrays}
+    if "train" not in parts:
         _fail(path, f"must hold x_train and y_train. Received: {', '.join(arrays) or 'nothing'}")
-    shapes = {part: array.shape[1:] for part, array in images.items()}
+    shapes = {part: images.shape[1:] for part, (images, _) in parts.items()}
     if len(set(shapes.values())) > 1:
         _fail(path, f"must hold images of one size. Received: {shapes}")
-    num_classes = 1 + max(int(array.max(initial=-1)) for array in labels.values())
+    num_classes = 1 + max(int(labels.max(initial=-1)) for _, labels in parts.values())
     class_names = arrays.get("class_names", np.arange(num_classes)).astype(str)
     if len(class_names) < num_classes:
         _fail(path, f"has labels up to {num_classes - 1} and {len(class_names)} class_names")
-
-    for part, fraction in [("test", data.test_fraction), ("validation", data.validation_fraction)]:
-        if part not in images:
-            option = f"--{part}-fraction"
-            everything = np.arange(len(labels["train"]))
-            kept, held_out = hold_out(everything, labels["train"], fraction, option)
-            images[part], labels[part] = images["train"][held_out], labels["train"][held_out]
-            images["train"], labels["train"] = images["train"][kept], labels["train"][kept]
+    complete(parts, data)
     return Source(
         class_names=tuple(class_names),
-        channels=images["train"].shape[-1],
-        **{part: in_memory(images[part], labels[part]) for part in PARTS},
+        channels=shapes["train"][-1],
+        **{part: in_memory(*parts[part]) for part in PARTS},
     )
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from training.data.source import Source, hold_out
+from training.data.source import PARTS, Source, complete
 from training.data.splits import IndexedSplit
 from training.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-PARTS = ("train", "validation", "test")
 
 
 def load(path, data):
@@ -31,23 +30,16 @@ def load(path, data):
         parts = {"train": root}
 
     class_names = _class_names(parts["train"])
-    files, labels = {}, {}
+    files = {}
     for part, folder in parts.items():
-        if (others := set(_class_names(folder)) ^ set(class_names)) and part != "train":
+        if others := set(_class_names(folder)) ^ set(class_names):
             _fail(folder, f"has other classes than train: {sorted(others)}", "Make them agree.")
-        files[part], labels[part] = _files(folder, class_names)
-
-    for part, fraction in [("test", data.test_fraction), ("validation", data.validation_fraction)]:
-        if part not in files:
-            everything = np.arange(len(labels["train"]))
-            option = f"--{part}-fraction"
-            kept, held_out = hold_out(everything, labels["train"], fraction, option)
-            files[part], labels[part] = files["train"][held_out], labels["train"][held_out]
-            files["train"], labels["train"] = files["train"][kept], labels["train"][kept]
+        files[part] = _files(folder, class_names)
+    complete(files, data)
     return Source(
         class_names=class_names,
         channels=3,
-        **{part: _split_of(files[part], labels[part]) for part in PARTS},
+        **{part: _split_of(*files[part]) for part in PARTS},
     )
 
 
