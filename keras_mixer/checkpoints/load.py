@@ -167,7 +167,7 @@ class Loader:
 
     @property
     def used(self):
-        """What the file must hold: a head of another size is not looked at."""
+        """What is taken from the file: not a head of another size."""
         same_head = self.trained_architecture.classes == self.file.architecture.classes
         return dataclasses.replace(
             self.trained_architecture,
