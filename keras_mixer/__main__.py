@@ -61,7 +61,8 @@ def main(arguments=None):
         else:
             list_weights()
     except (ValueError, OSError) as error:  # of the user's, or of a file
-        sys.exit(_fail(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _convert(options):
@@ -77,11 +78,6 @@ def _convert(options):
     print(f"Wrote {options.target}.")
     if note:
         print(f"Note: {note}")
-
-
-def _fail(error):
-    print(f"error: {error}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

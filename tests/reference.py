@@ -3,6 +3,13 @@
 import numpy as np
 import scipy.special
 
+LARGEST_ERROR = 2e-6  # of the largest value, float32 against float64
+
+
+def relative_error(found, expected):
+    """Return the largest error as a share of the largest expected value."""
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
 
 def gelu(x, approximate):
     """Hendrycks & Gimpel (arXiv 1606.08415, section 2): their tanh approximation, or exact."""

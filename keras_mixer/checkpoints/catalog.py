@@ -58,8 +58,8 @@ class Checkpoint:
 
 
 def _google(variant, name, num_bytes, classes=1000, **more):
-    size, patch = variant.removeprefix("Mixer")[0], variant.removeprefix("Mixer")[1:]
-    url = f"{BUCKET}/{name}/Mixer-{size}_{patch}.npz"
+    model = variant.removeprefix("Mixer")
+    url = f"{BUCKET}/{name}/Mixer-{model[0]}_{model[1:]}.npz"
     return Checkpoint(variant, name, url, num_bytes, None, classes, **more)
 
 

@@ -11,18 +11,14 @@ import pytest
 import keras_mixer
 from run import BACKENDS
 from tests.models import random_pixels, randomize, small_mixer
+from tests.reference import LARGEST_ERROR, relative_error
 from tests.reference import mixer as reference_mixer
 
-LARGEST_ERROR = 2e-6  # of the largest logit, float32 against float64
 VARIANTS = ("MixerS32", "MixerB16")
 
 
 def logits_model(variant):
     return getattr(keras_mixer, variant)(weights=None, classifier_activation=None)
-
-
-def relative_error(logits, reference):
-    return np.abs(logits - reference).max() / np.abs(reference).max()
 
 
 @pytest.fixture(scope="module", params=VARIANTS)

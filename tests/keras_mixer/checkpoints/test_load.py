@@ -20,15 +20,10 @@ from tests.models import (
     small_architecture,
     small_mixer,
 )
+from tests.reference import LARGEST_ERROR, mixer_features, relative_error
 from tests.reference import mixer as reference_mixer
-from tests.reference import mixer_features
 
-LARGEST_ERROR = 2e-6  # of the largest logit, float32 against float64
 FEWER_BLOCKS = {"MixerL16": 2, "MixerH14": 2}  # the whole ones are slow
-
-
-def relative_error(logits, reference):
-    return np.abs(logits - reference).max() / np.abs(reference).max()
 
 
 def logits_of(variant, path, num_blocks, pixels, **arguments):

@@ -11,29 +11,23 @@ from tests.models import (
     architecture_of,
     random_arrays,
     random_pixels,
+    randomize,
     small_architecture,
     small_mixer,
 )
+from tests.reference import LARGEST_ERROR, relative_error
 from tests.reference import mixer as reference_mixer
 
-LARGEST_ERROR = 2e-6  # of the largest value
 TRAINED = (8, 12)  # pixels; 2 × 3 patches of 4 × 4
 
 
 @pytest.fixture
 def trained(tmp_path):
     """A file of weights that says at which size they were trained, and its arrays."""
-    arrays = random_arrays(small_architecture().shapes())
     model = small_mixer(input_shape=(*TRAINED, 3))
-    for variable in model.weights:
-        name = variable.path.replace("gamma", "scale").replace("beta", "bias")
-        variable.assign(arrays[name])
+    arrays = randomize(model)
     model.save(tmp_path / "trained.keras")
     return tmp_path / "trained.keras", arrays
-
-
-def relative_error(found, expected):
-    return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 @pytest.mark.parametrize("down, across", [(2, 2), (2, 1), (1, 3), (3, 2)])

@@ -15,9 +15,7 @@ DRAWS = 2000
 
 def encoded(pixels, kind):
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, quality=100) if kind == "JPEG" else Image.fromarray(
-        pixels
-    ).save(buffer, kind)
+    Image.fromarray(pixels).save(buffer, kind, quality=100)
     return buffer.getvalue()
 
 
