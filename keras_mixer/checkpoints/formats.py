@@ -98,6 +98,8 @@ def _recognise(path):
         raise WeightsError(
             path, "does not exist.", "Check the path; it is relative to the working folder."
         ) from None
+    except WeightsError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         cause = getattr(error, "strerror", None) or error
         raise WeightsError(

@@ -255,8 +255,10 @@ def test_a_pickle_is_refused_by_name(suffix, tmp_path):
 def test_no_file_and_a_folder(tmp_path):
     with pytest.raises(WeightsError, match="nowhere.npz' *: does not exist"):
         read_all(tmp_path / "nowhere.npz")
-    with pytest.raises(WeightsError, match="is a folder"):
+    with pytest.raises(WeightsError, match="^Weight file '[^']*': is a folder"):
         read_all(tmp_path)
+    with pytest.raises(WeightsError, match="cannot be opened: embedded null"):
+        read_all(f"{tmp_path}/a\0b.npz")
 
 
 def test_a_zip_made_to_exhaust_memory(tmp_path):
