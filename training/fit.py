@@ -9,10 +9,12 @@ import keras
 import keras_mixer
 from training import hardware
 from training.curves import draw_curves
+from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
 from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
+from training.interruption import Interruption
 from training.optimization import loss_function, optimizer
 
 
@@ -41,6 +43,12 @@ def train(config, folder):
     hardware.hide_accelerators_from_tensorflow()
     keras.utils.set_random_seed(config.seed)
     source = load_source(config.data)
+    for part in ("train", "test"):
+        if not len(getattr(source, part)):
+            raise UserError(
+                f"--source must have images for {part}. Received: {config.data.source}, which has "
+                f"none. Name a part by --{part}-split, or choose another source."
+            )
     steps = _total_steps(config, source.train)
     model = build_model(config.model, config.data.image_size, source)
     model.compile(
@@ -49,28 +57,32 @@ def train(config, folder):
         metrics=["accuracy"],
     )
 
+    source = cached(source, config.data)
     folder.write_config(config, backend)
+    folder.write_skipped_images(source.skipped)
     throughput = Throughput(config.data.batch_size)
-    model.fit(
-        training_batches(source, config.data, config.augmentation, config.seed),
-        validation_data=(
-            evaluation_batches(source.validation, source, config.data)
-            if len(source.validation)
-            else None
-        ),
-        steps_per_epoch=steps_per_epoch(source.train, config.data),
-        epochs=config.optimization.total_epochs,
-        shuffle=False,  # the dataset shuffles
-        callbacks=[
-            throughput,
-            keras.callbacks.CSVLogger(folder.history, append=True),
-            keras.callbacks.TensorBoard(folder.tensorboard),
-            # Last, so that an epoch counts as done once its records are written.
-            keras.callbacks.BackupAndRestore(
-                folder.checkpoints, double_checkpoint=True, delete_checkpoint=False
+    with Interruption() as interruption:
+        model.fit(
+            training_batches(source, config.data, config.augmentation, config.seed),
+            validation_data=(
+                evaluation_batches(source.validation, source, config.data)
+                if len(source.validation)
+                else None
             ),
-        ],
-    )
+            steps_per_epoch=steps_per_epoch(source.train, config.data),
+            epochs=config.optimization.total_epochs,
+            shuffle=False,  # the dataset shuffles
+            callbacks=[
+                throughput,
+                interruption,
+                keras.callbacks.CSVLogger(folder.history, append=True),
+                keras.callbacks.TensorBoard(folder.tensorboard),
+                # Last, so that an epoch counts as done once its records are written.
+                keras.callbacks.BackupAndRestore(
+                    folder.checkpoints, double_checkpoint=True, delete_checkpoint=False
+                ),
+            ],
+        )
 
     model.save(folder.model)
     title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
@@ -81,6 +93,7 @@ def train(config, folder):
             "test_accuracy": test.accuracy,
             "test_loss": test.loss,
             "test_examples": test.examples,
+            "skipped_images": len(source.skipped),
             "train_images_per_second": throughput.images_per_second(),
             "wall_seconds": time.perf_counter() - began,
             "parameters": model.count_params(),

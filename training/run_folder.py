@@ -39,6 +39,10 @@ class RunFolder:
         return self.path / "model.keras"
 
     @property
+    def skipped_images(self):
+        return self.path / "skipped_images.txt"
+
+    @property
     def summary(self):
         return self.path / "summary.json"
 
@@ -78,6 +82,11 @@ class RunFolder:
                 f"--run-dir must be writable. Received: {self.path}: {error.strerror}. "
                 "Choose another."
             ) from error
+
+    def write_skipped_images(self, lines):
+        """List the images that were left out, with the cause, one line each."""
+        if lines:
+            self.skipped_images.write_text("".join(f"{line}\n" for line in lines))
 
     def is_finished(self):
         return self.summary.exists()

@@ -28,6 +28,7 @@ def test_recipes_are_sound(name):
         ("data", "batch_size", -1, "--batch-size must be above 0"),
         ("data", "validation_fraction", 1.0, "--validation-fraction must be at least 0 and below"),
         ("data", "test_fraction", -0.1, "--test-fraction must be at least 0 and below"),
+        ("data", "cache", "disk", "--cache-dir must name a folder with --cache disk"),
         ("augmentation", "shift_fraction", -0.1, "--shift-fraction must be at least 0 and below 1"),
         ("augmentation", "rotation_degrees", -1, "--rotation-degrees must be at least 0"),
         ("augmentation", "zoom_fraction", 1, "--zoom-fraction must be at least 0 and below 1"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from training import fit
+from training.data.splits import IndexedSplit
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
@@ -173,3 +174,33 @@ def test_digits_accuracy(tmp_path):
         for seed in (0, 1, 2)
     ]
     assert np.mean(accuracies) >= 0.985, accuracies
+
+
+def test_images_that_were_left_out_are_counted_and_listed(tmp_path):
+    from PIL import Image
+
+    for name, grey in (("dark", 0), ("light", 255)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.new("L", (8, 8), grey).save(tmp_path / "images" / name / f"{i}.png")
+    bad = tmp_path / "images" / "dark" / "bad.png"
+    bad.write_bytes(b"")
+    source = f"folder:{tmp_path / 'images'}"
+    config = change(TINY, "data", source=source, batch_size=8)
+    config = change(config, "optimization", total_epochs=1, warmup_steps=1)
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(UserError, match="bad.png: it is empty"):
+        fit.train(config, folder)
+    assert not folder.path.exists()
+    summary = fit.train(change(config, "data", on_bad_image="skip"), folder)
+    assert summary["skipped_images"] == 1
+    assert folder.skipped_images.read_text() == f"{bad}: it is empty\n"
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_source_without_images_for_a_part_is_refused(tmp_path, monkeypatch, part):
+    source = fit.load_source(TINY.data)
+    without = dataclasses.replace(source, **{part: IndexedSplit(np.zeros(0, int))})
+    monkeypatch.setattr(fit, "load_source", lambda data: without)
+    with pytest.raises(UserError, match=f"--source must have images for {part}"):
+        fit.train(TINY, RunFolder(tmp_path / "run"))

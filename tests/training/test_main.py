@@ -72,7 +72,8 @@ def test_help_of_a_recipe_lists_every_field(call):
     assert status == 0
     for part in (Data, Augmentation, Model, Optimization):
         for field in dataclasses.fields(part):
-            assert f"--{field.name.replace('_', '-')} " in out
+            name = field.name.replace("_", "-")
+            assert f"--{'no-' if field.default is True else ''}{name} " in out
     assert "--run-dir" in out and "--seed" in out
 
 

@@ -7,19 +7,33 @@ bytes are a quarter of what floats would be on their way to an accelerator.
 import tensorflow as tf
 
 from keras_mixer.preprocessing import prepare_image
+from training.data.splits import Encoded
 
 # Inception's crop (Szegedy et al. 2015), as the Mixers were trained.
 CROP_AREA = (0.05, 1.0)  # share of the image
 CROP_ASPECT = (3 / 4, 4 / 3)  # width to height
+UPRIGHT = 1  # EXIF's orientation of pixels that lie as they are to be seen
 PADDING = 8  # a pad-crop pads each side by an eighth of the size: 4 for 32
 
 
 def decode(image, channels):
-    """Return uint8 pixels, (height, width, channels), of encoded bytes or of pixels."""
-    if image.dtype != tf.string:
+    """Return uint8 pixels, (height, width, channels) and upright, of `Encoded` or of pixels."""
+    if not isinstance(image, Encoded):
         return image
-    pixels = tf.io.decode_image(image, channels=channels, expand_animations=False)
+    pixels = tf.io.decode_image(image.file, channels=channels, expand_animations=False)
+    pixels = tf.cond(
+        image.orientation == UPRIGHT, lambda: pixels, lambda: _turn(pixels, image.orientation)
+    )
     return tf.ensure_shape(pixels, (None, None, channels))
+
+
+def _turn(pixels, orientation):
+    """Return pixels as EXIF's tag Orientation, 1 to 8, says that they are to be seen."""
+    pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
+    from_right = tf.reduce_any(orientation == [2, 3, 6, 7])
+    from_below = tf.reduce_any(orientation == [3, 4, 7, 8])
+    pixels = tf.cond(from_right, lambda: pixels[:, ::-1], lambda: pixels)
+    return tf.cond(from_below, lambda: pixels[::-1], lambda: pixels)
 
 
 def for_evaluation(image, data, channels):
@@ -50,19 +64,19 @@ def for_training(image, data, channels, seed):
 
 def _inception_crop(image, size, channels, seed):
     """Return a random part of the image; of a JPEG, only that part is decoded."""
-    if image.dtype != tf.string:
-        window = _random_window(tf.shape(image), seed)
-        return _resize(_cut(image, window), size)
 
     def from_jpeg():
-        window = _random_window(tf.io.extract_jpeg_shape(image), seed)
-        return tf.io.decode_and_crop_jpeg(image, window, channels=channels)
+        window = _random_window(tf.io.extract_jpeg_shape(image.file), seed)
+        return tf.io.decode_and_crop_jpeg(image.file, window, channels=channels)
 
     def from_other():
         pixels = decode(image, channels)
         return _cut(pixels, _random_window(tf.shape(pixels), seed))
 
-    return _resize(tf.cond(tf.io.is_jpeg(image), from_jpeg, from_other), size)
+    if not isinstance(image, Encoded):
+        return _resize(from_other(), size)
+    is_upright_jpeg = tf.io.is_jpeg(image.file) & (image.orientation == UPRIGHT)
+    return _resize(tf.cond(is_upright_jpeg, from_jpeg, from_other), size)
 
 
 def _random_window(shape, seed):

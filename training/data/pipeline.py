@@ -1,34 +1,35 @@
 """From a split to batches, by tf.data, under every backend."""
 
+import math
+
 import tensorflow as tf
 
 from training.data import images
 from training.data.augmentation import augment
+from training.data.splits import WHOLE
 
 
-def training_batches(source, data, augmentation, seed, start_step=0):
+def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE):
     """Return an endless dataset of shuffled, augmented batches `(images, one-hot labels)`.
 
     An epoch is `steps_per_epoch` of them. All batches are full, and the seed and the step alone
-    decide what is in one, also if the dataset begins at a later `start_step`.
+    decide what is in one, also if the dataset begins at a later `start_step`. On several hosts
+    each reads its part, of `batch_size / hosts`, of every batch.
     """
 
     def prepare(position, image, label):
         example_seed = tf.random.fold_in([seed, 0], position)
         image = images.for_training(image, data, source.channels, example_seed)
-        return position, image, label
+        return position, image, _as_vector(label, source)
 
-    dataset = source.train.shuffled(seed, start_step * data.batch_size)
+    dataset = source.train.shuffled(seed, data.batch_size, start_step, shard)
     dataset = dataset.map(prepare, tf.data.AUTOTUNE)
-    dataset = dataset.batch(data.batch_size, drop_remainder=True)
+    dataset = dataset.batch(data.batch_size // shard.count, drop_remainder=True)
     dataset = dataset.map(
-        lambda positions, pixels, labels: (
-            positions[0] // data.batch_size,
-            pixels,
-            tf.one_hot(labels, len(source.class_names)),
-        )
+        lambda positions, pixels, labels: (positions[0] // data.batch_size, pixels, labels)
     )
-    return augment(dataset, augmentation, seed).prefetch(tf.data.AUTOTUNE)
+    dataset = augment(dataset, augmentation, seed).prefetch(tf.data.AUTOTUNE)
+    return _in_order_if(data.deterministic, dataset)
 
 
 def steps_per_epoch(split, data):
@@ -36,12 +37,43 @@ def steps_per_epoch(split, data):
     return len(split) // data.batch_size
 
 
-def evaluation_batches(split, source, data):
-    """Return a dataset of every example once, in order; the last batch may be short."""
+def evaluation_batches(split, source, data, shard=WHOLE, pad=False):
+    """Return a dataset of `(images, labels, weights)` with every example once, in order.
+
+    Examples without a label weigh 0, all others 1.
+
+    Args:
+        split: A part of the source.
+        source: The `training.data.source.Source`.
+        data: The `training.config.Data`.
+        shard: On several hosts, which part of the examples to read.
+        pad: Whether the last batch is filled up by black images that weigh 0; all hosts give
+            the same number of batches then. Otherwise the last batch is short.
+    """
 
     def prepare(_, image, label):
         pixels = images.for_evaluation(image, data, source.channels)
-        return pixels, tf.one_hot(label, len(source.class_names))
+        label = _as_vector(label, source)
+        return pixels, label, tf.cast(tf.reduce_any(label > 0), tf.float32)
 
-    dataset = split.in_order().map(prepare, tf.data.AUTOTUNE)
-    return dataset.batch(data.batch_size).prefetch(tf.data.AUTOTUNE)
+    dataset = split.in_order(shard).map(prepare, tf.data.AUTOTUNE)
+    batch_size = data.batch_size // shard.count
+    if pad:
+        zeros = tf.data.Dataset.from_tensors(
+            tuple(tf.zeros(spec.shape, spec.dtype) for spec in dataset.element_spec)
+        ).repeat()
+        batches = math.ceil(math.ceil(len(split) / shard.count) / batch_size)
+        dataset = dataset.concatenate(zeros).take(batches * batch_size)
+    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _as_vector(label, source):
+    if label.shape.rank == 1:
+        return label  # of several classes
+    return tf.one_hot(label, len(source.class_names))
+
+
+def _in_order_if(deterministic, dataset):
+    options = tf.data.Options()
+    options.deterministic = deterministic
+    return dataset.with_options(options)

@@ -13,13 +13,15 @@ PARTS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A classification set; `validation` may be empty."""
+    """A classification set; of its parts, all but one may be empty."""
 
     class_names: tuple[str, ...]
     channels: int  # of the images: 1 or 3
     train: Split
     validation: Split
     test: Split
+    skipped: tuple[str, ...] = ()  # "path: cause" of each image that was left out
+    fingerprint: str = ""  # changes with the files, where they may be cached on disk
 
 
 def hold_out(indices, labels, fraction, option):

@@ -3,16 +3,52 @@
 Both give `(position, image, label)`. The position counts the examples that were drawn, from 0
 on; whatever is random about an example is derived from the run's seed and its position, so that
 a run that starts in the middle sees what one that came that way would see. An image is uint8
-pixels, (height, width, channels), or the bytes of an encoded file.
+pixels, (height, width, channels), or `Encoded`; a label is the number of its class, or for
+images of several classes a float32 vector with ones for these.
+
+On several hosts each reads its `Shard`.
 """
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 ENDLESS = tf.int64.max
 BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
+
+
+class Shard(NamedTuple):
+    """Host `index` of `count` hosts."""
+
+    index: int = 0
+    count: int = 1
+
+
+WHOLE = Shard()
+
+
+class Encoded(NamedTuple):
+    """The bytes of an image file, and how its pixels lie: 1 to 8, as EXIF counts (1: upright)."""
+
+    file: tf.Tensor
+    orientation: tf.Tensor
+
+
+def training_positions(batch_size, start_step, shard):
+    """Return a dataset of the positions that a host reads, from those of `start_step` on.
+
+    Of the positions of each step, `batch_size` of all hosts together, it takes its part in a row.
+    """
+    local = batch_size // shard.count
+
+    def at(i):
+        step, place = i // local, i % local
+        return step * batch_size + shard.index * local + place
+
+    return tf.data.Dataset.range(start_step * local, ENDLESS).map(at)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,45 +56,52 @@ class IndexedSplit:
     """Examples that can be read by number: in memory, or one file each.
 
     Args:
-        num_examples: How many there are.
-        load: Function of an int64 scalar tensor that returns `(image, label)`.
+        labels: The class of every example, integers.
+        load: Function of an int64 scalar tensor that returns that example's image.
     """
 
-    num_examples: int
-    load: Callable
+    labels: np.ndarray
+    load: Callable | None = None
 
     def __len__(self):
-        return self.num_examples
+        return len(self.labels)
 
-    def in_order(self):
-        """Return a dataset of every example once."""
-        return tf.data.Dataset.range(self.num_examples).map(
-            lambda index: (index, *self.load(index)), tf.data.AUTOTUNE
-        )
+    def in_order(self, shard=WHOLE):
+        """Return a dataset of every example once; on several hosts, of every `count`-th."""
+        example = self._by_number()
+        numbers = tf.data.Dataset.range(shard.index, len(self), shard.count)
+        return numbers.map(lambda index: (index, *example(index)), tf.data.AUTOTUNE)
 
-    def shuffled(self, seed, start=0):
-        """Return an endless dataset that begins at position `start`.
+    def shuffled(self, seed, batch_size, start_step=0, shard=WHOLE):
+        """Return an endless dataset that begins with the examples of step `start_step`.
 
         Each pass over the examples is a random permutation of its own. No buffer is needed:
         where a position lies in its permutation is computed.
         """
-        last = tf.constant(self.num_examples - 1, tf.int64)
+        example = self._by_number()
+        last = tf.constant(len(self) - 1, tf.int64)
 
         def at(position):
-            epoch = tf.cast(position // self.num_examples, tf.uint32)
+            epoch = tf.cast(position // len(self), tf.uint32)
             index = tf.random.experimental.index_shuffle(
-                position % self.num_examples, tf.stack([tf.constant(seed, tf.uint32), epoch]), last
+                position % len(self), tf.stack([tf.constant(seed, tf.uint32), epoch]), last
             )
-            return (position, *self.load(index))
+            return (position, *example(index))
 
-        return tf.data.Dataset.range(start, ENDLESS).map(at, tf.data.AUTOTUNE)
+        positions = training_positions(batch_size, start_step, shard)
+        return positions.map(at, tf.data.AUTOTUNE)
+
+    def _by_number(self):
+        with tf.device("CPU"):
+            labels = tf.constant(self.labels, tf.int64)  # once, not in the graph of every map
+        return lambda index: (self.load(index), labels[index])
 
 
 def in_memory(images, labels):
     """Return the `IndexedSplit` of NumPy arrays: uint8 images, and integers."""
     with tf.device("CPU"):
-        images, labels = tf.constant(images), tf.constant(labels, tf.int64)
-    return IndexedSplit(len(labels), lambda index: (images[index], labels[index]))
+        images = tf.constant(images)
+    return IndexedSplit(labels, lambda index: images[index])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +110,9 @@ class StreamedSplit:
 
     Args:
         num_examples: How many there are.
-        open_stream: Function of an integer seed, or None for the files' own order, that returns
-            a dataset of `(image, label)`. With a seed, each iteration shuffles the files anew.
+        open_stream: Function of a seed, or None for the files' own order, and of a `Shard`, that
+            returns a dataset of `(image, label)`. With a seed, each iteration shuffles the files
+            anew. The shards are disjoint, and together whole.
     """
 
     num_examples: int
@@ -77,16 +121,21 @@ class StreamedSplit:
     def __len__(self):
         return self.num_examples
 
-    def in_order(self):
-        """Return a dataset of every example once."""
-        return self.open_stream(None).enumerate().map(_flat)
+    def in_order(self, shard=WHOLE):
+        """Return a dataset of every example of the shard once."""
+        return self.open_stream(None, shard).enumerate().map(_flat)
 
-    def shuffled(self, seed, start=0):
-        """Return an endless dataset that begins at position `start`; what is before it is read."""
-        dataset = self.open_stream(seed)
+    def shuffled(self, seed, batch_size, start_step=0, shard=WHOLE):
+        """Return an endless dataset that begins with the examples of step `start_step`.
+
+        What comes before them is read and thrown away.
+        """
+        dataset = self.open_stream(seed, shard)
         buffer = min(self.num_examples, BUFFER_EXAMPLES)
-        dataset = dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=True)
-        return dataset.repeat().enumerate().skip(start).map(_flat)
+        dataset = dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=True).repeat()
+        dataset = dataset.skip(start_step * (batch_size // shard.count))
+        positions = training_positions(batch_size, start_step, shard)
+        return tf.data.Dataset.zip(positions, dataset).map(_flat)
 
 
 def _flat(position, example):

@@ -15,20 +15,32 @@ class Accuracy:
 
 
 def evaluate_accuracy(model, batches):
-    """Return the `Accuracy` of a model of logits on batches of `(images, one-hot labels)`.
+    """Return the `Accuracy` of a model of logits.
+
+    Args:
+        model: Model of logits.
+        batches: Batches of `(images, labels, weights)`. Labels are one-hot, or have ones for
+            several classes, each of which counts as right; the loss is then against equal shares
+            of them. Examples of weight 0 are not counted.
 
     Raises:
-        ValueError: If there are no batches.
+        ValueError: If there is nothing to count.
     """
     correct, loss, examples = 0, 0.0, 0
-    for images, labels in batches:
-        images, labels = np.asarray(images), np.asarray(labels)  # JAX takes no tensors of tf.data
+    for images, labels, weights in batches:
+        images = np.asarray(images)  # JAX takes no tensors of tf.data
         logits = np.asarray(model.predict_on_batch(images), np.float64)  # (batch, classes)
-        correct += int(np.sum(logits.argmax(axis=1) == labels.argmax(axis=1)))
-        loss -= float(np.sum(labels * log_softmax(logits)))
+        counted = np.asarray(weights) > 0
+        logits, labels = logits[counted], np.asarray(labels)[counted]
+        correct += int(np.sum(np.take_along_axis(labels, logits.argmax(1)[:, None], 1) > 0))
+        shares = labels / labels.sum(axis=1, keepdims=True)
+        loss -= float(np.sum(shares * log_softmax(logits)))
         examples += len(labels)
     if not examples:
-        raise ValueError("evaluate_accuracy: `batches` must not be empty. Received: no batch.")
+        raise ValueError(
+            "evaluate_accuracy: `batches` must hold examples of weight above 0. Received: none. "
+            "Pass a split with labels."
+        )
     return Accuracy(accuracy=correct / examples, loss=loss / examples, examples=examples)
 
 

@@ -5,18 +5,19 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from training.config import Data
 from training.data import images
+from training.data.splits import Encoded
 
 DRAWS = 2000
 
 
-def encoded(pixels, kind):
+def encoded(pixels, kind, orientation=1):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind, quality=100)
-    return buffer.getvalue()
+    return Encoded(tf.constant(buffer.getvalue()), tf.constant(orientation))
 
 
 def windows(shape):
@@ -71,7 +72,7 @@ def test_pad_crop_moves_the_image_by_at_most_an_eighth():
 def test_encoded_images_of_every_kind(kind, crop):
     pixels = np.full((40, 60, 3), 200, np.uint8)
     data = Data(image_size=16, training_crop=crop)
-    image = tf.constant(encoded(pixels, kind))
+    image = encoded(pixels, kind)
     result = images.for_training(image, data, 3, (0, 1))
     assert (result.shape, result.dtype) == ((16, 16, 3), tf.uint8)
     inner = result.numpy()[4:-4, 4:-4].astype(int)
@@ -86,10 +87,47 @@ def test_the_part_of_a_jpeg_is_that_of_the_whole_image():
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(0, 256, (10, 15, 3)).astype("uint8"))
     pixels = np.asarray(small.resize((150, 100), Image.Resampling.BICUBIC))
-    image = tf.constant(encoded(pixels, "JPEG"))
+    image = encoded(pixels, "JPEG")
     whole = images.decode(image, 3)
     for i in range(5):
         fused = images._inception_crop(image, 32, 3, (i, 0))
         cut = images._inception_crop(whole, 32, 3, (i, 0))
         assert np.abs(fused.numpy().astype(int) - cut.numpy()).max() <= 12
         assert np.abs(fused.numpy().astype(int) - cut.numpy()).mean() < 1
+
+
+@pytest.mark.parametrize("crop", ["resize", "inception", "pad"])
+def test_one_pixel_is_enough(crop):
+    data = Data(image_size=8, training_crop=crop, flip=True)
+    pixels = np.full((1, 1, 3), 200, np.uint8)
+    for image in (tf.constant(pixels), encoded(pixels, "JPEG"), encoded(pixels, "PNG")):
+        for prepared in (
+            tf.function(images.for_training)(image, data, 3, (0, 1)),
+            tf.function(images.for_evaluation)(image, data, 3),
+        ):
+            assert np.abs(prepared[2:-2, 2:-2].numpy().astype(int) - 200).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_exif_says(orientation):
+    """By Pillow's own reading of the tag."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype("uint8")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(buffer)))
+    upright = tf.function(images.decode)(encoded(pixels, "PNG", orientation), 3)
+    np.testing.assert_array_equal(upright, expected)
+
+
+def test_crops_of_turned_photos_are_upright():
+    """The left half of the file is black; turned by a quarter, that is the upper half."""
+    pixels = np.full((200, 200, 3), 255, np.uint8)
+    pixels[:, :100] = 0
+    photo = encoded(pixels, "JPEG", orientation=6)
+    data = Data(image_size=32, training_crop="inception")
+    draw = tf.function(lambda seed: images.for_training(photo, data, 3, (seed, 0)))
+    for seed in range(20):
+        rows = draw(tf.constant(seed)).numpy()[..., 0].mean(axis=1)
+        assert np.all(np.diff(rows) >= -1)  # never darker further down

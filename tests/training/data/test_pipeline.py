@@ -5,7 +5,7 @@ from training.config import Augmentation, Data
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.source import Source
 from training.data.sources import digits
-from training.data.splits import in_memory
+from training.data.splits import Shard, in_memory
 
 PLAIN = Augmentation()
 EVERYTHING = Augmentation(
@@ -25,7 +25,7 @@ def read(dataset, batches=None):
     """Return the images and labels of a dataset, or of its first `batches`."""
     if batches is not None:
         dataset = dataset.take(batches)
-    batches = [(images.numpy(), labels.numpy()) for images, labels in dataset]
+    batches = [(images.numpy(), labels.numpy()) for images, labels, *_ in dataset]
     return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
 
@@ -37,6 +37,45 @@ def test_evaluation_sees_every_example_once_and_in_order():
         np.testing.assert_array_equal(labels, np.eye(examples))
         np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(examples))
         assert images.dtype == np.uint8
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 3])
+@pytest.mark.parametrize("examples, batch_size", [(10, 6), (12, 6), (2, 6), (13, 12), (5, 12)])
+def test_padded_evaluation_counts_every_example_once_on_any_number_of_hosts(
+    hosts, examples, batch_size
+):
+    source, data = numbered(examples), Data(batch_size=batch_size)
+    seen, numbers_of_batches = np.zeros(examples), set()
+    for host in range(hosts):
+        dataset = evaluation_batches(source.test, source, data, Shard(host, hosts), pad=True)
+        batches = list(dataset.as_numpy_iterator())
+        numbers_of_batches.add(len(batches))
+        for images, labels, weights in batches:
+            assert images.shape == (batch_size // hosts, 8, 8, 1)
+            np.testing.assert_array_equal(weights, labels.sum(axis=1))
+            np.testing.assert_array_equal(images[:, 0, 0, 0], labels @ np.arange(examples))
+            seen += weights @ labels
+    np.testing.assert_array_equal(seen, 1)
+    assert len(numbers_of_batches) == 1
+
+
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_hosts_read_the_parts_of_the_batch_that_one_host_reads(hosts):
+    source, data = numbered(50), Data(batch_size=8, flip=True)
+    whole = read(training_batches(source, data, PLAIN, seed=1, start_step=3), 6)
+    parts = [
+        read(training_batches(source, data, PLAIN, 1, start_step=3, shard=Shard(host, hosts)), 6)
+        for host in range(hosts)
+    ]
+    for i in range(2):
+        together = np.stack([part[i].reshape(6, 8 // hosts, -1) for part in parts], axis=1)
+        np.testing.assert_array_equal(together.reshape(6 * 8, -1), whole[i].reshape(6 * 8, -1))
+
+
+def test_without_determinism_the_images_are_the_same_in_some_order():
+    source, data = numbered(40), Data(batch_size=4, deterministic=False)
+    _, labels = read(training_batches(source, data, PLAIN, seed=0), 10)
+    assert len(set(labels.argmax(axis=1))) >= 30  # some may come from the next pass
 
 
 def test_training_batches_are_full_and_their_images_keep_their_labels():

@@ -4,13 +4,18 @@ import tensorflow as tf
 from PIL import Image
 
 from training.config import Data
-from training.data.sources import digits, load_source
+from training.data.cache import cached
+from training.data.pipeline import evaluation_batches
+from training.data.sources import digits, load_source, presets
+from training.data.splits import Shard
 from training.errors import UserError
 
 
 def examples(split):
-    """Return the images and labels of a split, in its order."""
-    read = [(image.numpy(), int(label)) for _, image, label in split.in_order()]
+    """Return the images, or their files, and labels of a split, in its order."""
+    read = [
+        (getattr(image, "file", image).numpy(), int(label)) for _, image, label in split.in_order()
+    ]
     return [image for image, _ in read], np.array([label for _, label in read], int)
 
 
@@ -57,7 +62,7 @@ class TestDigits:
 
 @pytest.mark.parametrize("source", ["digit", "digits:", "folder:", "tfds", "zip:a.zip", ""])
 def test_unknown_sources_are_refused(source):
-    refused("--source must be digits, tfds:NAME, folder:PATH or arrays", source=source)
+    refused("--source must be digits, folder:PATH, arrays:FILE.npz, tfds", source=source)
 
 
 class TestArrays:
@@ -111,6 +116,7 @@ class TestArrays:
             ({"x_test": np.zeros((7, 6, 5))}, "x_test as uint8"),
             ({"x_test": np.zeros((7, 6, 5, 4), "uint8")}, "with 1 or 3 channels"),
             ({"class_names": np.array(["a", "b"])}, "labels up to 2 and 2 class_names"),
+            ({"y_train": np.arange(30) % 3 * 2}, "images of every class. Received: none of 1, 3"),
         ],
     )
     def test_unsound_files(self, change, message, arrays, load):
@@ -163,7 +169,7 @@ class TestFolder:
         refused("cat/kittens is a folder inside a class.*not be nested", source=where)
         (root / "train" / "cat" / "kittens").rmdir()
         (root / "train" / "cat" / "notes.txt").write_text("x")
-        refused("notes.txt is none of .jpg", source=where)
+        refused("1 of 61 that are not:\n.*notes.txt: it is none of .jpg", source=where)
         (root / "train" / "cat" / "notes.txt").unlink()
         (root / "train" / "Dog").mkdir()
         refused("two classes that differ in case only: Dog and dog", source=where)
@@ -175,44 +181,95 @@ class TestFolder:
         (root / "train").rename(root / "training")
         refused("has a folder .*test and none called train", source=where)
 
+    def test_bad_images_are_named_or_left_out(self, root):
+        where = f"folder:{root}"
+        (root / "train" / "cat" / "empty.jpg").write_bytes(b"")
+        whole = (root / "test" / "dog" / "0.jpg").read_bytes()
+        (root / "test" / "dog" / "half.jpg").write_bytes(whole[: len(whole) // 2])
+        refused(
+            r"2 of 62 that are not:\n.*cat/empty.jpg: it is empty\n.*dog/half.jpg", source=where
+        )
+        source = load_source(Data(source=where, on_bad_image="skip", validation_fraction=0.2))
+        assert [len(s) for s in (source.train, source.validation, source.test)] == [24, 6, 30]
+        assert [line.rpartition("/")[2].partition(":")[0] for line in source.skipped] == [
+            "empty.jpg",
+            "half.jpg",
+        ]
+        for image in (root / "train" / "emu").glob("[0-9]*"):
+            image.write_bytes(b"")
+        message = "emu is a class without images that can be read"
+        refused(message, source=where, on_bad_image="skip")
+
+    def test_many_bad_images_are_counted(self, root):
+        for i in range(30):
+            (root / "train" / "cat" / f"bad {i:02}.png").write_bytes(b"")
+        refused(
+            "(?s)30 of 90 that .*bad 09.png: it is empty\n  and 20 more", source=f"folder:{root}"
+        )
+
+    def test_photos_are_turned_as_exif_says(self, root):
+        pixels = np.zeros((30, 40, 3), np.uint8)
+        pixels[:, :20] = 255
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned clockwise, so that what is left comes up
+        Image.fromarray(pixels).save(root / "test" / "cat" / "! photo.jpg", exif=exif)
+        data = Data(source=f"folder:{root}", image_size=8)
+        source = load_source(data)
+        batch = next(iter(evaluation_batches(source.test, source, data)))
+        photo = batch[0][0].numpy()
+        assert photo[:4].min() > 200 and photo[4:].max() < 50
+
+
+def build_tfds(folder, set_name, label_feature, splits):
+    """Build a set of TensorFlow Datasets on disk, in four files each.
+
+    `splits` gives `(image, label)` by names.
+    """
+    import tensorflow_datasets as tfds
+
+    class Builder(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+        name = set_name
+
+        def _info(self):
+            features = {"image": tfds.features.Image(shape=(8, 8, 1)), "label": label_feature}
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
+            )
+
+        def _split_generators(self, dl_manager):
+            return {split: self._part(examples) for split, examples in splits.items()}
+
+        def _part(self, examples):
+            for i, (image, label) in enumerate(examples):
+                yield i, {"image": image, "label": label}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+    Builder(data_dir=folder).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=4)
+    )
+
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """A set of TensorFlow Datasets on disk, made of the digits, in four files."""
+    """Sets of TensorFlow Datasets on disk, made of the digits."""
     import tensorflow_datasets as tfds
     from sklearn.datasets import load_digits
 
     folder = tmp_path_factory.mktemp("tfds")
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype("uint8")[..., None]
-
-    class TinyDigits(tfds.core.GeneratorBasedBuilder):
-        VERSION = tfds.core.Version("1.0.0")
-
-        def _info(self):
-            return self.dataset_info_from_configs(
-                features=tfds.features.FeaturesDict(
-                    {
-                        "image": tfds.features.Image(shape=(8, 8, 1)),
-                        "label": tfds.features.ClassLabel(names=list("0123456789")),
-                    }
-                ),
-                supervised_keys=("image", "label"),
-            )
-
-        def _split_generators(self, dl_manager):
-            return {"train": self._part(range(1000)), "test": self._part(range(1000, 1203))}
-
-        def _part(self, numbers):
-            for i in numbers:
-                yield i, {"image": images[i], "label": int(bunch.target[i])}
-
-        def _generate_examples(self):
-            raise NotImplementedError
-
-    TinyDigits(data_dir=folder).download_and_prepare(
-        download_config=tfds.download.DownloadConfig(num_shards=4)
-    )
+    labelled = list(zip(images, map(int, bunch.target), strict=True))
+    ten_classes = tfds.features.ClassLabel(names=list("0123456789"))
+    splits = {"train": labelled[:1000], "test": labelled[1000:1203]}
+    build_tfds(folder, "tiny_digits", ten_classes, splits)
+    secret = {"train": labelled[:20], "test": [(image, -1) for image in images[:20]]}
+    build_tfds(folder, "secret_digits", ten_classes, secret)
+    several = [(images[i], [i % 10, (i + 1) % 10] if i % 3 else []) for i in range(30)]
+    classes = tfds.features.Sequence(ten_classes)
+    build_tfds(folder, "several_digits", classes, {"validation": several})
     return str(folder)
 
 
@@ -241,8 +298,8 @@ class TestTfds:
         source = load_source(data)
 
         def drawn(seed, start=0, number=2000):
-            dataset = source.train.shuffled(seed, start).take(number)
-            return [(int(p), image.numpy()) for p, image, _ in dataset]
+            dataset = source.train.shuffled(seed, batch_size=1, start_step=start).take(number)
+            return [(int(p), image.file.numpy()) for p, image, _ in dataset]
 
         first = drawn(0)
         assert [position for position, _ in first] == list(range(2000))
@@ -252,11 +309,113 @@ class TestTfds:
         assert drawn(1)[:50] != first[:50]
         assert drawn(0, start=1500, number=20) == first[1500:1520]
 
+    def test_hosts_read_disjoint_shards_that_are_whole_together(self, data_dir):
+        source = load_source(Data(source="tfds:tiny_digits", data_dir=data_dir))
+
+        def of_hosts(count, read):
+            shards = [Shard(index, count) for index in range(count)]
+            return [{image.file.numpy() for _, image, _ in read(shard)} for shard in shards]
+
+        for count in (2, 3):
+            once = of_hosts(count, source.train.in_order)
+            assert sum(map(len, once)) == len(set.union(*once)) == 1000
+            batch_size = 10 * count
+            drawn = of_hosts(
+                count,
+                lambda shard: source.train.shuffled(0, batch_size, 3, shard).take(300),  # noqa: B023
+            )
+            for i in range(count):
+                assert drawn[i] <= once[i]
+
+    def test_images_of_several_classes(self, data_dir):
+        data = Data(
+            source="tfds:several_digits",
+            data_dir=data_dir,
+            train_split="none",
+            test_split="validation",
+            batch_size=30,
+        )
+        source = load_source(data)
+        assert len(source.train) == 0 and len(source.class_names) == 10
+        ((_, labels, weights),) = evaluation_batches(source.test, source, data)
+        expected = np.zeros((30, 10))
+        for i in range(30):
+            if i % 3:
+                expected[i, [i % 10, (i + 1) % 10]] = 1
+        # The order in the files is not that in which they were made.
+        assert sorted(map(tuple, labels.numpy())) == sorted(map(tuple, expected))
+        np.testing.assert_array_equal(weights, labels.numpy().any(axis=1))
+
+    def test_a_cache_gives_the_same_images_in_a_random_order(self, data_dir):
+        data = Data(source="tfds:tiny_digits", data_dir=data_dir, cache="memory")
+        source = load_source(data)
+        near = cached(source, data)
+        assert as_set(near.train) == as_set(source.train)
+        np.testing.assert_array_equal(
+            np.bincount(near.train.labels), np.bincount(examples(source.train)[1])
+        )
+
     def test_what_is_wrong_is_named(self, data_dir):
         where = {"data_dir": data_dir}
+        secret = {"source": "tfds:secret_digits", **where}
+        refused("--test-split must have labels from 0 to 9. Received: .* a label of -1", **secret)
         refused("Did you mean tiny_digits", source="tfds:tiny_digit", **where)
         refused("Did you mean .*mnist", source="tfds:mnisst", **where)
         refused("Received: xqzw. See", source="tfds:xqzw", **where)
         named = {"source": "tfds:tiny_digits", **where}
         refused("--train-split must be a split of tiny_digits, .*train", train_split="tr", **named)
         refused("--test-split must be a split", test_split="validation", **named)
+
+
+class TestPresets:
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """What is asked of TensorFlow Datasets: name, and splits for training and so on."""
+        requests = []
+
+        def load(name, data):
+            requests.append((name, data.train_split, data.validation_split, data.test_split))
+            return digits.load(Data())
+
+        monkeypatch.setattr(presets.tfds, "load", load)
+        return requests
+
+    @pytest.mark.parametrize(
+        "name, expected",
+        [
+            ("imagenet", ("imagenet2012", "train[:99%]", "train[99%:]", "validation")),
+            ("imagenet-real", ("imagenet2012_real", "none", "none", "validation")),
+            ("cifar10", ("cifar10", "train[:98%]", "train[98%:]", "test")),
+            ("cifar100", ("cifar100", "train[:98%]", "train[98%:]", "test")),
+            ("pets", ("oxford_iiit_pet", "train[:90%]", "train[90%:]", "test")),
+            ("flowers102", ("oxford_flowers102", "train[:90%]", "train[90%:]", "test")),
+            ("fewshot-imagenet", ("imagenet2012", "train[:65000]", "none", "validation")),
+            ("fewshot-caltech101", ("caltech101", "train", "none", "test")),
+            ("fewshot-cars196", ("cars196", "train", "none", "test")),
+            ("fewshot-cifar100", ("cifar100", "train", "none", "test")),
+            ("fewshot-dtd", ("dtd", "train", "none", "test")),
+            ("fewshot-pets", ("oxford_iiit_pet", "train", "none", "test")),
+            ("fewshot-uc-merced", ("uc_merced", "train[:1000]", "none", "train[1000:]")),
+        ],
+    )
+    def test_splits(self, name, expected, asked):
+        load_source(Data(source=name))
+        assert asked == [expected]
+
+    def test_every_preset_is_a_set_that_is_known(self):
+        import tensorflow_datasets as tfds
+
+        assert {preset.name for preset in presets.PRESETS.values()} <= set(tfds.list_builders())
+
+    def test_a_split_that_is_given_replaces_those_of_the_preset(self, asked):
+        load_source(Data(source="pets", train_split="train"))
+        load_source(Data(source="pets", validation_split="train[80%:]"))
+        load_source(Data(source="pets", test_split="test[:10]"))
+        assert asked == [
+            ("oxford_iiit_pet", "train", "", "test"),
+            ("oxford_iiit_pet", "train[:90%]", "train[80%:]", "test"),
+            ("oxford_iiit_pet", "train[:90%]", "train[90%:]", "test[:10]"),
+        ]
+
+    def test_files_to_be_fetched_by_hand_are_named(self, tmp_path):
+        refused("ILSVRC2012_img_train.tar", source="imagenet", data_dir=str(tmp_path))

@@ -1,15 +1,18 @@
 """Images in folders, one for each class."""
 
+import hashlib
+import itertools
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from training.data import image_files
 from training.data.source import PARTS, Source, complete
-from training.data.splits import IndexedSplit
+from training.data.splits import Encoded, IndexedSplit
 from training.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+NAMED_FAULTS = 10  # in a message; all of them are listed where they are skipped
 
 
 def load(path, data):
@@ -18,28 +21,44 @@ def load(path, data):
     `PATH/train/CLASS/IMAGE`, and `validation` and `test` likewise; a part that is not there is
     held out of `train`, by class, as `--validation-fraction` and `--test-fraction` say. Without
     `PATH/train` the classes are the folders in PATH itself. Files whose names begin with a dot
-    are left alone.
+    are left alone. Images that cannot be read are refused or, by `--on-bad-image skip`, left out.
     """
     root = Path(path)
     if not root.is_dir():
         _fail(path, "is not a folder", "Check the path; it is relative to the working folder.")
-    parts = {part: root / part for part in PARTS if (root / part).is_dir()}
-    if "train" not in parts:
-        if parts:
-            _fail(path, f"has a folder {next(iter(parts))} and none called train", "Add it.")
-        parts = {"train": root}
+    folders = {part: root / part for part in PARTS if (root / part).is_dir()}
+    if "train" not in folders:
+        if folders:
+            _fail(path, f"has a folder {next(iter(folders))} and none called train", "Add it.")
+        folders = {"train": root}
 
-    class_names = _class_names(parts["train"])
-    files = {}
-    for part, folder in parts.items():
+    class_names = _class_names(folders["train"])
+    for folder in folders.values():
         if others := set(_class_names(folder)) ^ set(class_names):
             _fail(folder, f"has other classes than train: {sorted(others)}", "Make them agree.")
-        files[part] = _files(folder, class_names)
-    complete(files, data)
+    files = {part: _files(folder, class_names) for part, folder in folders.items()}
+    everything = [file for classes in files.values() for file in _joined(classes)]
+    findings = dict(zip(everything, image_files.examine(everything, root), strict=True))
+    faults = tuple(f"{file}: {found.fault}" for file, found in findings.items() if found.fault)
+    if faults and data.on_bad_image == "error":
+        _refuse(path, faults, len(everything))
+
+    parts = {}
+    for part, classes in files.items():
+        sound = [[file for file in found if not findings[file].fault] for found in classes]
+        for name, found in zip(class_names, sound, strict=True):
+            if not found:
+                advice = "Add some, or remove the folder."
+                _fail(folders[part] / name, "is a class without images that can be read", advice)
+        labels = np.repeat(np.arange(len(sound)), [len(found) for found in sound])
+        parts[part] = np.array(_joined(sound), object), labels
+    complete(parts, data)
     return Source(
         class_names=class_names,
         channels=3,
-        **{part: _split_of(*files[part]) for part in PARTS},
+        skipped=faults,
+        fingerprint=_fingerprint(everything, root) if data.cache == "disk" else "",
+        **{part: _split_of(*parts[part], findings) for part in PARTS},
     )
 
 
@@ -64,9 +83,9 @@ def _class_names(folder):
 
 
 def _files(folder, class_names):
-    """Return the paths and labels of all images of a part, in the order of their names."""
-    files, labels = [], []
-    for label, name in enumerate(class_names):
+    """Return the files of each class of a part, in the order of their names."""
+    classes = []
+    for name in class_names:
         found = sorted(p for p in (folder / name).iterdir() if not p.name.startswith("."))
         for file in found:
             if file.is_dir():
@@ -75,20 +94,36 @@ def _files(folder, class_names):
                     "is a folder inside a class",
                     "Classes must not be nested: move its images up, or make it a class.",
                 )
-            if file.suffix.lower() not in SUFFIXES:
-                _fail(file, f"is none of {', '.join(SUFFIXES)}", "Convert or remove it.")
-        if not found:
-            _fail(folder / name, "is a class without images", "Add some, or remove the folder.")
-        files += map(str, found)
-        labels += [label] * len(found)
-    return np.array(files), np.array(labels)
+        classes.append(found)
+    return classes
 
 
-def _split_of(files, labels):
+def _joined(lists):
+    return list(itertools.chain.from_iterable(lists))
+
+
+def _split_of(files, labels, findings):
     with tf.device("CPU"):
-        files = tf.constant(files, tf.string)
-        labels = tf.constant(labels, tf.int64)
-    return IndexedSplit(len(labels), lambda index: (tf.io.read_file(files[index]), labels[index]))
+        paths = tf.constant([str(file) for file in files], tf.string)
+        orientations = tf.constant([findings[file].orientation for file in files], tf.int32)
+    return IndexedSplit(
+        labels, lambda index: Encoded(tf.io.read_file(paths[index]), orientations[index])
+    )
+
+
+def _fingerprint(files, root):
+    sizes = "".join(f"{file.relative_to(root)} {file.stat().st_size}\n" for file in files)
+    return hashlib.sha256(sizes.encode()).hexdigest()
+
+
+def _refuse(path, faults, total):
+    listed = "\n  ".join(faults[:NAMED_FAULTS])
+    more = f"\n  and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+    raise UserError(
+        f"--source folder: the images in {path} must all be readable. Received: {len(faults)} of "
+        f"{total} that are not:\n  {listed}{more}\nMend or remove them, or leave them out by "
+        "--on-bad-image skip."
+    )
 
 
 def _fail(path, cause, advice):

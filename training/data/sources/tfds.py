@@ -3,16 +3,23 @@
 import difflib
 from pathlib import Path
 
+import numpy as np
+import tensorflow as tf
+
 from training.data.source import Source
-from training.data.splits import IndexedSplit, StreamedSplit
+from training.data.splits import WHOLE, Encoded, IndexedSplit, StreamedSplit
 from training.errors import UserError
+
+NO_SPLIT = "none"
+PEEKED_LABELS = 256
 
 
 def load(name, data):
     """Return the set `name`, such as `cifar10` or `imagenet2012:5.1.0`.
 
-    The splits are expressions of TensorFlow Datasets, such as `train[:98%]`; images stay encoded
-    where the set has them so. What is not on disk is fetched, into `--data-dir`.
+    The splits are expressions of TensorFlow Datasets, such as `train[:98%]`; without any they are
+    `train`, none and `test`. Images stay encoded where the set has them so. What is not on disk
+    is fetched, into `--data-dir`. Images of several classes have a vector for their label.
     """
     import tensorflow_datasets as tfds
 
@@ -26,42 +33,53 @@ def load(name, data):
     _prepare(builder, name)
     image_key, label_key = _keys(tfds, builder, name)
     features = builder.info.features
-    channels = features[image_key].shape[-1] or 3
+    is_multi_label = isinstance(features[label_key], tfds.features.Sequence)
+    class_label = features[label_key].feature if is_multi_label else features[label_key]
+
+    def read(example):
+        label = example[label_key]
+        if is_multi_label:
+            label = tf.reduce_max(tf.one_hot(label, class_label.num_classes), axis=0)
+            label = tf.maximum(label, 0)  # of no label at all, the maximum is the least number
+        return Encoded(example[image_key], tf.constant(1)), label
 
     def split_of(expression, option):
-        if not expression:
-            return IndexedSplit(0, None)
+        if expression in ("", NO_SPLIT):
+            return IndexedSplit(np.zeros(0, int))
         try:
             num_examples = builder.info.splits[expression].num_examples
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"{option} must be a split of {name}, {', '.join(builder.info.splits)}, or a part "
-                f"of one, such as train[:98%]. Received: {expression}: {_first_lines(error)}"
+                f"of one, such as train[:98%], or {NO_SPLIT}. Received: {expression}: "
+                f"{_first_lines(error)}"
             ) from error
 
-        def open_stream(seed):
-            config = tfds.ReadConfig(
-                shuffle_seed=seed,
-                shuffle_reshuffle_each_iteration=True,
-                add_tfds_id=False,
-                try_autocache=False,
-            )
+        def open_stream(seed, shard=WHOLE):
             dataset = builder.as_dataset(
-                split=expression,
+                split=tfds.even_splits(expression, shard.count)[shard.index],
                 shuffle_files=seed is not None,
                 decoders={image_key: tfds.decode.SkipDecoding()},
-                read_config=config,
+                read_config=tfds.ReadConfig(
+                    shuffle_seed=seed,
+                    shuffle_reshuffle_each_iteration=True,
+                    add_tfds_id=False,
+                    try_autocache=False,
+                ),
             )
-            return dataset.map(lambda example: (example[image_key], example[label_key]))
+            return dataset.map(read)
 
+        if not is_multi_label:
+            _check_labels(open_stream(None), class_label.num_classes, name, option, expression)
         return StreamedSplit(num_examples, open_stream)
 
     return Source(
-        class_names=tuple(features[label_key].names),
-        channels=channels,
-        train=split_of(data.train_split, "--train-split"),
+        class_names=tuple(class_label.names),
+        channels=features[image_key].shape[-1] or 3,
+        fingerprint=builder.info.full_name,
+        train=split_of(data.train_split or "train", "--train-split"),
         validation=split_of(data.validation_split, "--validation-split"),
-        test=split_of(data.test_split, "--test-split"),
+        test=split_of(data.test_split or "test", "--test-split"),
     )
 
 
@@ -86,15 +104,30 @@ def _prepare(builder, name):
 def _keys(tfds, builder, name):
     """Return the keys of the image and of the label among the features."""
     features = builder.info.features
+
+    def is_label(feature):
+        return isinstance(getattr(feature, "feature", feature), tfds.features.ClassLabel)
+
     keys = builder.info.supervised_keys or tuple(features)
     images = [k for k in keys if isinstance(features[k], tfds.features.Image)]
-    labels = [k for k in keys if isinstance(features[k], tfds.features.ClassLabel)]
+    labels = [k for k in keys if is_label(features[k])]
     if len(images) != 1 or len(labels) != 1:
         raise UserError(
             f"--source tfds:{name} must have one image and one class label. Received: "
             f"{dict(features)}. Choose a set for image classification."
         )
     return images[0], labels[0]
+
+
+def _check_labels(stream, num_classes, name, option, expression):
+    """Refuse a split whose labels are not classes; where they are kept secret, all are -1."""
+    labels = stream.map(lambda image, label: label).take(PEEKED_LABELS)
+    wrong = [int(label) for label in labels if not 0 <= label < num_classes]
+    if wrong:
+        raise UserError(
+            f"{option} must have labels from 0 to {num_classes - 1}. Received: {name} "
+            f"{expression} with a label of {wrong[0]}. Choose a split that has labels."
+        )
 
 
 def _first_lines(error):

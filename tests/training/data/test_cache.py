@@ -1,0 +1,93 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.config import Augmentation, Data
+from training.data import cache
+from training.data.cache import cached
+from training.data.pipeline import training_batches
+from training.data.sources import digits, load_source
+from training.errors import UserError
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (10, 12 + i, 3)).astype("uint8")
+            exif = Image.Exif()
+            exif[0x0112] = 1 + i % 8
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.jpg", exif=exif)
+    return Data(
+        source=f"folder:{tmp_path / 'images'}",
+        cache_dir=str(tmp_path / "cache"),
+        image_size=8,
+        batch_size=4,
+    )
+
+
+def batches(source, data):
+    dataset = training_batches(source, data, Augmentation(), seed=0).take(12)
+    return [
+        np.concatenate([images.ravel(), labels.ravel()])
+        for images, labels in dataset.as_numpy_iterator()
+    ]
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_a_cache_changes_nothing_and_is_read_instead_of_the_files(data, where, tmp_path):
+    data = dataclasses.replace(data, cache=where)
+    source = load_source(data)
+    expected = batches(source, data)
+    near = cached(source, data)
+    shutil.rmtree(tmp_path / "images")
+    np.testing.assert_array_equal(batches(near, data), expected)
+    for part in ("train", "validation"):
+        assert len(getattr(near, part)) == len(getattr(source, part))
+    assert near.test is source.test
+
+
+def test_a_cache_on_disk_is_used_again_and_only_for_the_same_images(data, tmp_path, monkeypatch):
+    data = dataclasses.replace(data, cache="disk")
+    expected = batches(cached(load_source(data), data), data)
+    copies = []
+    write = cache._write
+    monkeypatch.setattr(cache, "_write", lambda *args: copies.append(args) or write(*args))
+    np.testing.assert_array_equal(batches(cached(load_source(data), data), data), expected)
+    assert not copies
+    Image.new("RGB", (40, 30)).save(tmp_path / "images" / "cat" / "0.jpg")
+    cached(load_source(data), data)
+    assert len(copies) == 2
+
+
+def test_a_cache_that_was_interrupted_is_written_again(data, monkeypatch):
+    data = dataclasses.replace(data, cache="disk")
+    source = load_source(data)
+
+    def interrupted(examples, *_, **__):
+        yield from examples.take(3)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "tqdm", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cached(source, data)
+    np.testing.assert_array_equal(batches(cached(source, data), data), batches(source, data))
+
+
+def test_pixels_in_memory_stay_there():
+    data = Data(cache="memory")
+    source = digits.load(data)
+    assert cached(source, data) == source
+
+
+def test_a_folder_that_cannot_be_written(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    data = dataclasses.replace(data, cache="disk", cache_dir=str(tmp_path / "file"))
+    with pytest.raises(UserError, match="--cache-dir must be a folder that can be written"):
+        cached(load_source(data), data)

@@ -1,0 +1,142 @@
+"""Files of images: which can be read, and how their pixels lie.
+
+Every file is decoded once before the first step, by the very operation that training uses, so
+that a damaged one is found here, with its name, and not in the middle of a run.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import warnings
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = 1
+
+
+class Finding(NamedTuple):
+    """What is wrong with a file, None if nothing, and its orientation, 1 to 8 as EXIF counts."""
+
+    fault: str | None
+    orientation: int = UPRIGHT
+
+
+def examine(paths, root):
+    """Return a `Finding` for each path, with a progress bar.
+
+    What was found is remembered in Keras's folder, so that a file is decoded again only if its
+    size or its time has changed.
+
+    Args:
+        paths: Paths of files below `root`.
+        root: Folder of the set.
+    """
+    memory = _Memory(root)
+    unknown = [path for path in paths if memory.recall(path) is None]
+    if unknown:
+        try:
+            with ThreadPool() as pool, warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                findings = pool.imap(_examine, unknown, chunksize=16)
+                progress = tqdm(findings, "checking images", len(unknown), unit="file")
+                for path, finding in zip(unknown, progress, strict=True):
+                    memory.keep(path, finding)
+        finally:
+            memory.write()  # what is known so far, also after ctrl-C
+    return [memory.recall(path) for path in paths]
+
+
+def _examine(path):
+    if path.suffix.lower() not in SUFFIXES:
+        return Finding(f"it is none of {', '.join(SUFFIXES)}")
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        return Finding(f"it cannot be opened: {error.strerror}")
+    if not encoded:
+        return Finding("it is empty")
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            kind, orientation = image.format, _orientation(image)
+            reference = np.asarray(image.convert("RGB")) if kind == "BMP" else None
+    except Exception as error:  # Pillow raises many kinds for what it cannot read
+        return Finding(f"it is not an image that can be read: {_first_line(error)}")
+    try:
+        with tf.device("CPU"):
+            pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    except tf.errors.OpError as error:
+        return Finding(f"its {kind} data are damaged or of an unknown kind: {_first_line(error)}")
+    # TensorFlow takes the indices of a BMP's palette for grey levels.
+    if reference is not None and not np.array_equal(reference, pixels):
+        return Finding("it is a BMP with a palette, or of another kind that TensorFlow misreads")
+    return Finding(None, orientation)
+
+
+def _orientation(image):
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
+    except Exception:  # EXIF data are often damaged in images that are not
+        return UPRIGHT
+    return orientation if orientation in range(1, 9) else UPRIGHT
+
+
+class _Memory:
+    """The findings of earlier runs for the files below a folder, with their sizes and times."""
+
+    def __init__(self, root):
+        self.root = root
+        home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+        name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+        self.path = home / "datasets" / "keras_mixer" / f"{name}.json"
+        try:
+            self.entries = json.loads(self.path.read_text())
+        except (OSError, ValueError):  # none yet, or damaged
+            self.entries = {}
+        self.has_news = False
+
+    def recall(self, path):
+        entry = self.entries.get(self._key(path))
+        return Finding(*entry[2:]) if entry and entry[:2] == self._stamp(path) else None
+
+    def keep(self, path, finding):
+        self.entries[self._key(path)] = [*self._stamp(path), *finding]
+        self.has_news = True
+
+    def write(self):
+        """Write what is new, whole or not at all; a folder that cannot be written is no fault."""
+        if not self.has_news:
+            return
+        draft = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(self.entries))
+            draft.replace(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+    def _key(self, path):
+        return str(path.relative_to(self.root))
+
+    @staticmethod
+    def _stamp(path):
+        try:
+            status = path.stat()
+        except OSError:  # a link to nothing
+            return [0, 0]
+        return [status.st_size, status.st_ctime_ns]
+
+
+def _first_line(error):
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text.partition("}} ")[2] or text  # without the name of TensorFlow's node
