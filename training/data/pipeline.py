@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from training.data import images
-from training.data.augmentation import augment
+from training.data.augmentation import augment_image, mix
 
 
 def training_batches(source, data, augmentation, seed, start_step=0):
@@ -16,19 +16,19 @@ def training_batches(source, data, augmentation, seed, start_step=0):
     def prepare(position, image, label):
         example_seed = tf.random.fold_in([seed, 0], position)
         image = images.for_training(image, data, source.channels, example_seed)
+        # The first two parts of the seed are the crop's and the flip's.
+        image = augment_image(image, augmentation, tf.random.split(example_seed, 3)[2])
         return position, image, label
+
+    def prepare_batch(positions, pixels, labels):
+        batch_seed = tf.random.fold_in([seed, 1], positions[0] // data.batch_size)
+        one_hot = tf.one_hot(labels, len(source.class_names))
+        return mix(pixels, one_hot, augmentation, batch_seed)
 
     dataset = source.train.shuffled(seed, start_step * data.batch_size)
     dataset = dataset.map(prepare, tf.data.AUTOTUNE)
     dataset = dataset.batch(data.batch_size, drop_remainder=True)
-    dataset = dataset.map(
-        lambda positions, pixels, labels: (
-            positions[0] // data.batch_size,
-            pixels,
-            tf.one_hot(labels, len(source.class_names)),
-        )
-    )
-    return augment(dataset, augmentation, seed).prefetch(tf.data.AUTOTUNE)
+    return dataset.map(prepare_batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def steps_per_epoch(split, data):
