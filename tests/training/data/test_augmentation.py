@@ -185,6 +185,8 @@ def test_erasing_s_rate_areas_and_aspects():
     for before, after in [(top, bottom), (left, right)]:
         assert before.min() == after.min() == 0
         assert before.mean() == pytest.approx(after.mean(), rel=0.1)
+    places = [top / (top + bottom + 1e-9), left / (left + right + 1e-9)]
+    assert abs(np.corrcoef(places)[0, 1]) < 4 / len(covered) ** 0.5
 
 
 @pytest.mark.parametrize("image", [SMALL, GREY_PHOTO[:32, :32]])
