@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from training.data import images
-from training.data.augmentation import augment
+from training.data.augmentation import augment_image, mix
 from training.data.splits import WHOLE
 
 
@@ -14,21 +14,24 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE
 
     An epoch is `steps_per_epoch` of them. All batches are full, and the seed and the step alone
     decide what is in one, also if the dataset begins at a later `start_step`. On several hosts
-    each reads its part, of `batch_size / hosts`, of every batch.
+    each reads its part, of `batch_size / hosts`, of every batch, and mixes within it.
     """
 
     def prepare(position, image, label):
         example_seed = tf.random.fold_in([seed, 0], position)
         image = images.for_training(image, data, source.channels, example_seed)
+        # The first two parts of the seed are the crop's and the flip's.
+        image = augment_image(image, augmentation, tf.random.split(example_seed, 3)[2])
         return position, image, _as_vector(label, source)
+
+    def prepare_batch(positions, pixels, labels):
+        step = positions[0] // data.batch_size
+        return mix(pixels, labels, augmentation, tf.random.fold_in([seed, 1], step))
 
     dataset = source.train.shuffled(seed, data.batch_size, start_step, shard)
     dataset = dataset.map(prepare, tf.data.AUTOTUNE)
     dataset = dataset.batch(data.batch_size // shard.count, drop_remainder=True)
-    dataset = dataset.map(
-        lambda positions, pixels, labels: (positions[0] // data.batch_size, pixels, labels)
-    )
-    dataset = augment(dataset, augmentation, seed).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(prepare_batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     return _in_order_if(data.deterministic, dataset)
 
 

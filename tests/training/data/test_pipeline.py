@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,17 @@ from training.data.sources import digits
 from training.data.splits import Shard, in_memory
 
 PLAIN = Augmentation()
-EVERYTHING = Augmentation(
-    shift_fraction=0.1, rotation_degrees=10, zoom_fraction=0.1, mixup_alpha=0.2
+MIXUP = Augmentation(shift_fraction=0.1, rotation_degrees=10, zoom_fraction=0.1, mixup_alpha=0.2)
+EVERYTHING = dataclasses.replace(
+    MIXUP,
+    randaugment_magnitude=10,
+    augmix_severity=3,
+    color_jitter=0.2,
+    hue_jitter=0.1,
+    cutout_fraction=0.2,
+    erasing_probability=0.3,
+    cutmix_alpha=1.0,
+    mix_probability=0.8,
 )
 
 
@@ -114,7 +125,7 @@ def test_augmentation_is_repeated_by_the_seed_and_new_in_every_epoch(seed):
     data = Data(batch_size=200)
 
     def batches(seed):
-        dataset = training_batches(source, data, EVERYTHING, seed)
+        dataset = training_batches(source, data, MIXUP, seed)
         return read(dataset, 4 * steps_per_epoch(source.train, data))
 
     images, labels = batches(seed)
@@ -138,6 +149,17 @@ def test_a_run_that_starts_in_the_middle_sees_the_same_batches(crop):
     late = read(training_batches(source, data, EVERYTHING, seed=3, start_step=40), 5)
     np.testing.assert_array_equal(images[40 * 64 :], late[0])
     np.testing.assert_array_equal(labels[40 * 64 :], late[1])
+
+
+def test_the_crops_of_a_run_do_not_hang_on_its_augmentation():
+    data = Data(batch_size=16, training_crop="pad", flip=True)
+    source = digits.load(data)
+    plain, erased = (
+        read(training_batches(source, data, augmentation, seed=0), 1)[0]
+        for augmentation in (PLAIN, Augmentation(erasing_probability=1.0))
+    )
+    assert 0.6 < np.mean(plain == erased) < 1
+    assert set(erased[plain != erased]) == {128}
 
 
 def test_images_are_resized():
