@@ -44,14 +44,31 @@ class Run:
     another configuration is refused."""
 
 
-Recipe = tyro.extras.subcommand_type_from_defaults(
-    {name: Run(recipe.CONFIG, Path("runs") / name) for name, recipe in RECIPES.items()},
-    {name: recipe.__doc__ for name, recipe in RECIPES.items()},
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    output_dir: Path
+    """Folder for images.png and classes.png, which are replaced."""
+    images: int = 16
+    """Number of images, of the first batch at the most."""
+
+
+def _for_each_recipe(make):
+    """Return a choice of recipes as subcommands, each of which gives `make(name, recipe)`."""
+    return tyro.extras.subcommand_type_from_defaults(
+        {name: make(name, recipe) for name, recipe in RECIPES.items()},
+        {name: recipe.__doc__ for name, recipe in RECIPES.items()},
+    )
+
+
+RunOfRecipe = _for_each_recipe(lambda name, recipe: Run(recipe.CONFIG, Path("runs") / name))
+PicturesOfRecipe = _for_each_recipe(
+    lambda name, recipe: Pictures(recipe.CONFIG, Path("pictures") / name)
 )
 
 
 @app.command
-def train(recipe: Recipe):
+def train(recipe: RunOfRecipe):
     """Train a Mixer by a recipe; `train RECIPE --help` lists the options.
 
     The backend is Keras's own choice: set the environment variable KERAS_BACKEND to
@@ -91,11 +108,42 @@ def train(recipe: Recipe):
 
 
 @app.command
-def evaluate(run: RunPath, as_json: JsonFlag = False):
-    """Count how often a trained model is right on its test images.
+def show(recipe: PicturesOfRecipe):
+    """Draw the training images of a recipe as the model will see them, and its classes.
+
+    The options of `train` change what is drawn. Each training image stands above the same image
+    as an evaluation sees it, with the classes of its label and their shares.
+    """
+    config = recipe.config
+    config.check()
+    if recipe.images < 1:
+        raise UserError(f"--images must be at least 1. Received: {recipe.images}. Pass 16.")
+    _require_backend()
+    from training import hardware
+    from training.data import pictures
+    from training.data.pipeline import steps_per_epoch
+    from training.data.sources import load_source
+
+    hardware.hide_accelerators_from_tensorflow()
+    source = load_source(config.data)
+    steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
+    recipe.output_dir.mkdir(parents=True, exist_ok=True)
+    paths = [recipe.output_dir / name for name in ("images.png", "classes.png")]
+    pictures.draw_images(
+        source, config.data, config.augmentation, config.seed, recipe.images, paths[0]
+    )
+    pictures.draw_classes(source, config.data.source, paths[1])
+    _print_table({"images": paths[0], "classes": paths[1], "skipped": len(source.skipped)})
+
+
+@app.command
+def evaluate(run: RunPath, source: str = "", test_split: str = "", as_json: JsonFlag = False):
+    """Count how often a trained model is right on its test images, or on others.
 
     Args:
         run: Folder of a finished training run.
+        source: Another set of the same classes, such as imagenet-real; see `train`.
+        test_split: Split of a tfds set, instead of its own for the test.
         as_json: Print JSON instead of a table.
     """
     folder = RunFolder(run)
@@ -108,8 +156,15 @@ def evaluate(run: RunPath, as_json: JsonFlag = False):
     from training.evaluation.accuracy import evaluate_accuracy
 
     model = _load_model(folder)
-    source = load_source(config.data)
-    batches = evaluation_batches(source.test, source, config.data)
+    data = config.data
+    if source:  # with its own splits; what it has for training is not divided for a validation
+        own = {"train_split": "", "validation_split": "", "test_split": ""}
+        data = dataclasses.replace(data, source=source, validation_fraction=0.0, **own)
+    if test_split:
+        data = dataclasses.replace(data, test_split=test_split)
+    examples = load_source(data)
+    _require_classes(examples, folder)
+    batches = evaluation_batches(examples.test, examples, data)
     result = dataclasses.asdict(evaluate_accuracy(model, batches))
     if as_json:
         print(json.dumps(result, indent=2))
@@ -223,6 +278,20 @@ def _load_model(folder):
             f"model.keras must be a whole Keras model file. Received: {folder.model}: {error}. "
             "Train again, into another --run-dir."
         ) from error
+
+
+def _require_classes(source, folder):
+    ours = folder.read_summary()["class_names"]
+    if list(source.class_names) != ours:
+        raise UserError(
+            f"--source must have the classes of the run, {len(ours)}: {_first(ours)}. Received: "
+            f"{len(source.class_names)}: {_first(source.class_names)}. Choose a set of the same "
+            "classes in the same order."
+        )
+
+
+def _first(names):
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _rounded(number):

@@ -147,11 +147,6 @@ class Throughput(keras.callbacks.Callback):
 def _total_steps(config, split):
     """Return the number of training steps, or raise UserError if there are too few."""
     epoch_steps = steps_per_epoch(split, config.data)
-    if not epoch_steps:
-        raise UserError(
-            f"--batch-size must be at most the number of training images, {len(split)}. "
-            f"Received: {config.data.batch_size}. Pass a smaller one."
-        )
     total_steps = epoch_steps * config.optimization.total_epochs
     if config.optimization.warmup_steps >= total_steps:
         raise UserError(

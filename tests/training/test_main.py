@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -53,9 +54,11 @@ def flat(text):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--help"], ["train", "evaluate", "predict", "benchmark"]),
+        (["--help"], ["train", "show", "evaluate", "predict", "benchmark"]),
         (["train", "--help"], ["digits", "tiny", "KERAS_BACKEND"]),
-        (["evaluate", "--help"], ["RUN", "--json", "Folder of a finished training run"]),
+        (["show", "--help"], ["digits", "tiny", "as the model will see them"]),
+        (["show", "tiny", "--help"], ["--output-dir", "--images", "--mixup-alpha"]),
+        (["evaluate", "--help"], ["RUN", "--source", "--test-split", "--json", "Folder of a fin"]),
         (["predict", "--help"], ["RUN", "IMAGE...", "--top", "--json"]),
         (["benchmark", "--help"], ["loading", "--variant", "--repeats", "--json"]),
     ],
@@ -80,7 +83,7 @@ def test_help_of_a_recipe_lists_every_field(call):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "Expected one of {train, evaluate, predict, benchmark}"),
+        ([], "Expected one of {train, show, evaluate, predict, benchmark}"),
         (["trian"], "trian"),
         (["train"], "{digits, tiny}"),
         (["train", "digist"], "digist"),
@@ -90,6 +93,11 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["train", "tiny", "--source", "cats"], "--source"),
         (["train", "tiny", "--total-epochs", "0"], "--total-epochs must be above 0"),
         (["train", "tiny", "--image-size", "9"], "--image-size must be a multiple"),
+        (["show", "tiny", "--images", "0"], "--images must be at least 1"),
+        (["show", "tiny", "--batch-size", "9999"], "--batch-size must be at most"),
+        (["show", "tiny", "--source", "cats"], "--source must be digits"),
+        (["show", "tiny", "--on-bad-image", "maybe"], "--on-bad-image"),
+        (["show", "tiny", "--cache", "disk"], "--cache-dir must name a folder"),
         (["evaluate"], "RUN"),
         (["evaluate", "no/such/run"], "no/such/run, which has no config.json"),
         (["predict", "no/such/run"], "IMAGE... must be one or more image files"),
@@ -149,6 +157,35 @@ def test_evaluate_agrees_with_the_summary(call, finished):
     assert result["examples"] == 360
     status, out, _ = call("evaluate", folder.path)
     assert status == 0 and "accuracy" in out
+
+
+def test_evaluate_on_another_set(call, finished, tmp_path):
+    folder, _ = finished
+    images = np.zeros((60, 8, 8), np.uint8)
+    arrays = {"x_train": images, "y_train": np.arange(60) % 10, "x_test": images[:20]}
+    np.savez(tmp_path / "zeros.npz", y_test=np.arange(20) % 10, **arrays)
+    source = f"arrays:{tmp_path / 'zeros.npz'}"
+    status, out, _ = call("evaluate", folder.path, "--source", source, "--json")
+    assert status == 0
+    assert json.loads(out)["examples"] == 20
+    assert json.loads(out)["accuracy"] == 0.1  # all images are alike
+    np.savez(
+        tmp_path / "zeros.npz", y_test=np.arange(20) % 10, class_names=list("abcdefghij"), **arrays
+    )
+    status, _, err = call("evaluate", folder.path, "--source", source)
+    assert status == 2
+    assert "--source must have the classes of the run, 10: 0, 1, 2, 3, 4, …. Received: 10: a" in err
+
+
+def test_show_draws_pictures(call, tmp_path):
+    for _ in range(2):  # the second time replaces them
+        status, out, _ = call("show", "tiny", "--output-dir", tmp_path / "pictures")
+        assert status == 0
+    for name in ("images.png", "classes.png"):
+        path = tmp_path / "pictures" / name
+        assert str(path) in "".join(out.replace("│", "").split())
+        with Image.open(path) as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
 
 
 def test_predict(call, finished, tmp_path, monkeypatch):

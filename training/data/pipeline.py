@@ -7,6 +7,7 @@ import tensorflow as tf
 from training.data import images
 from training.data.augmentation import augment_image, mix
 from training.data.splits import WHOLE
+from training.errors import UserError
 
 
 def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE):
@@ -36,7 +37,16 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE
 
 
 def steps_per_epoch(split, data):
-    """Return how many full batches a split gives."""
+    """Return how many full batches a split gives.
+
+    Raises:
+        UserError: If it gives none.
+    """
+    if len(split) < data.batch_size:
+        raise UserError(
+            f"--batch-size must be at most the number of training images, {len(split)}. "
+            f"Received: {data.batch_size}. Pass a smaller one."
+        )
     return len(split) // data.batch_size
 
 

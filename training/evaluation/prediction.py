@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_mixer.preprocessing import prepare_image
 from training.errors import UserError
@@ -29,6 +29,7 @@ def read_image(path, channels):
     """
     try:
         with Image.open(path) as image:
+            ImageOps.exif_transpose(image, in_place=True)  # as it is to be seen
             if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8
                 image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
             image = image.convert({1: "L", 3: "RGB"}[channels])

@@ -37,6 +37,17 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path):
     np.testing.assert_array_equal(image[..., 0], np.arange(16).reshape(4, 4) * 17)
 
 
+def test_photos_are_turned_as_exif_says(tmp_path):
+    pixels = np.zeros((4, 6), np.uint8)
+    pixels[:, :3] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise, so that what is left comes up
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    image = read_image(tmp_path / "photo.png", 1)
+    assert image.shape == (6, 4, 1)
+    assert image[:3].min() == 255 and image[3:].max() == 0
+
+
 def test_the_likeliest_classes_come_first(tmp_path, brightness_model):
     paths = [save(tmp_path / "dark.png", 0), save(tmp_path / "bright.png", 255)]
     dark, bright = predict_images(brightness_model, ["night", "day"], paths, 2, "resize")
