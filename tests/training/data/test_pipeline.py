@@ -2,11 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 from training.config import Augmentation, Data
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.source import Source
-from training.data.sources import digits
+from training.data.sources import digits, load_source
 from training.data.splits import Shard, in_memory
 
 PLAIN = Augmentation()
@@ -183,3 +185,64 @@ def test_the_evaluation_transform_is_the_library_s_own():
         data = Data(image_size=16, batch_size=1, evaluation_transform=name)
         images, _ = read(evaluation_batches(split, source, data))
         np.testing.assert_array_equal(images[0], prepare_image(photo[0], name, 16))
+
+
+def test_a_folder_of_hundreds_of_photos_with_every_defect(tmp_path):
+    """All that can be read go through every crop, and evaluation counts each once."""
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (30, 40, 3)).astype("uint8"))
+    modes, sound = ["RGB", "L", "CMYK"], 0
+    for i in range(300):
+        folder = tmp_path / f"class {i % 3}"
+        folder.mkdir(exist_ok=True)
+        photo = noise.resize(rng.integers(1, 400, 2).tolist()).convert(modes[i % 7 % 3])
+        exif = Image.Exif()
+        exif[0x0112] = 1 + i % 8
+        photo.save(folder / f"{i}.jpg", exif=exif, progressive=bool(i % 2))
+        if i % 20 == 19:
+            contents = (folder / f"{i}.jpg").read_bytes()
+            (folder / f"{i}.jpg").write_bytes(contents[: len(contents) * (i % 3) // 3])
+        else:
+            sound += 1
+    data = Data(
+        source=f"folder:{tmp_path}",
+        on_bad_image="skip",
+        image_size=32,
+        batch_size=16,
+        flip=True,
+        evaluation_transform="resmall-crop",
+    )
+    source = load_source(data)
+    assert len(source.skipped) == 300 - sound
+    parts = (source.train, source.validation, source.test)
+    counted = 0
+    for part in parts:
+        for images, labels, weights in evaluation_batches(part, source, data, pad=True):
+            assert images.shape == (16, 32, 32, 3) and images.dtype == tf.uint8
+            np.testing.assert_array_equal(labels.numpy().sum(axis=1), weights)
+            counted += int(weights.numpy().sum())
+    assert counted == sound
+    for crop in ("resize", "inception", "pad"):
+        images, labels = read(
+            training_batches(source, dataclasses.replace(data, training_crop=crop), PLAIN, 0), 20
+        )
+        assert images.shape == (320, 32, 32, 3) and images.dtype == np.uint8
+        assert images.min() < 30 and images.max() > 225
+        np.testing.assert_array_equal(labels.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("augmentation", [PLAIN, EVERYTHING])
+def test_no_python_runs_for_an_image(augmentation):
+    """Whatever TensorFlow calls back into Python with is an operation of a name with PyFunc."""
+    source = digits.load(Data())
+    data = Data(batch_size=8, training_crop="inception", flip=True)
+
+    def graph(dataset):
+        return tf.raw_ops.DatasetToGraphV2(
+            input_dataset=tf.data.experimental.to_variant(dataset)
+        ).numpy()
+
+    calls_back = tf.data.Dataset.range(3).map(lambda i: tf.py_function(abs, [i], "int64"))
+    assert b"PyFunc" in graph(calls_back)
+    assert b"PyFunc" not in graph(training_batches(source, data, augmentation, 0))
+    assert b"PyFunc" not in graph(evaluation_batches(source.test, source, data, pad=True))
