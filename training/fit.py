@@ -15,7 +15,14 @@ from training.data.sources import load_source
 from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
 from training.interruption import Interruption
-from training.optimization import loss_function, optimizer
+from training.optimization.averages import EvaluateAverages
+from training.optimization.duration import StopAfter, duration
+from training.optimization.freezing import freeze, plain_model
+from training.optimization.layer_decay import layer_scale
+from training.optimization.loss import loss_function
+from training.optimization.optimizer import optimizer
+from training.optimization.schedule import learning_rate_schedule
+from training.optimization.sharpness_aware import sharpness_aware
 
 
 def train(config, folder):
@@ -49,10 +56,16 @@ def train(config, folder):
                 f"--source must have images for {part}. Received: {config.data.source}, which has "
                 f"none. Name a part by --{part}-split, or choose another source."
             )
-    steps = _total_steps(config, source.train)
+    epoch_steps = steps_per_epoch(source.train, config.data)
+    length = duration(config.optimization, epoch_steps)
+    schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
     model = build_model(config.model, config.data.image_size, source)
+    freeze(model, config.optimization)
+    model = sharpness_aware(model, config.optimization.sam_rho)
     model.compile(
-        optimizer=optimizer(config.optimization, steps),
+        optimizer=optimizer(
+            config.optimization, schedule, layer_scale(model, config.optimization.layer_decay)
+        ),
         loss=loss_function(config.optimization),
         metrics=["accuracy"],
     )
@@ -69,12 +82,14 @@ def train(config, folder):
                 if len(source.validation)
                 else None
             ),
-            steps_per_epoch=steps_per_epoch(source.train, config.data),
-            epochs=config.optimization.total_epochs,
+            steps_per_epoch=epoch_steps,
+            epochs=length.epochs,
             shuffle=False,  # the dataset shuffles
             callbacks=[
                 throughput,
                 interruption,
+                StopAfter(length.batches),
+                *([EvaluateAverages()] if config.optimization.ema_momentum else []),
                 keras.callbacks.CSVLogger(folder.history, append=True),
                 keras.callbacks.TensorBoard(folder.tensorboard),
                 # Last, so that an epoch counts as done once its records are written.
@@ -84,6 +99,7 @@ def train(config, folder):
             ],
         )
 
+    model = plain_model(model)
     model.save(folder.model)
     title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
     draw_curves(folder.history, folder.curves, title)
@@ -142,19 +158,6 @@ class Throughput(keras.callbacks.Callback):
             self.steps += 1
             self.seconds += now - self._last
         self._last = now
-
-
-def _total_steps(config, split):
-    """Return the number of training steps, or raise UserError if there are too few."""
-    epoch_steps = steps_per_epoch(split, config.data)
-    total_steps = epoch_steps * config.optimization.total_epochs
-    if config.optimization.warmup_steps >= total_steps:
-        raise UserError(
-            f"--warmup-steps must be below the number of training steps, {total_steps} "
-            f"({config.optimization.total_epochs} epochs of {epoch_steps}). Received: "
-            f"{config.optimization.warmup_steps}. Pass fewer, or raise --total-epochs."
-        )
-    return total_steps
 
 
 def _versions(backend):

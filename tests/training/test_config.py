@@ -59,8 +59,18 @@ def test_recipes_are_sound(name):
         ("optimization", "learning_rate", float("nan"), "--learning-rate must be above 0"),
         ("optimization", "warmup_steps", -1, "--warmup-steps must be at least 0"),
         ("optimization", "weight_decay", -0.1, "--weight-decay must be at least 0"),
-        ("optimization", "clip_global_norm", 0, "--clip-global-norm must be above 0"),
+        ("optimization", "clip_global_norm", -1, "--clip-global-norm must be at least 0"),
         ("optimization", "label_smoothing", 1.0, "--label-smoothing must be at least 0 and below"),
+        ("optimization", "total_steps", -1, "--total-steps must be at least 0 and finite"),
+        ("optimization", "reference_batch_size", -1, "--reference-batch-size must be at least 0"),
+        ("optimization", "momentum", 1.0, "--momentum must be at least 0 and below 1"),
+        ("optimization", "accumulation_steps", 0, "--accumulation-steps must be above 0"),
+        ("optimization", "ema_momentum", 1.0, "--ema-momentum must be at least 0 and below 1"),
+        ("optimization", "frozen_blocks", -1, "--frozen-blocks must be at least 0"),
+        ("optimization", "frozen_blocks", 5, "--frozen-blocks must be at most --num-blocks, 4"),
+        ("optimization", "layer_decay", 0.0, "--layer-decay must be above 0"),
+        ("optimization", "layer_decay", 1.1, "--layer-decay must be at most 1. Received: 1.1"),
+        ("optimization", "sam_rho", float("inf"), "--sam-rho must be at least 0 and finite"),
     ],
 )
 def test_unsound_values_are_refused(part, field, value, message):
@@ -69,6 +79,11 @@ def test_unsound_values_are_refused(part, field, value, message):
     with pytest.raises(UserError) as error:
         dataclasses.replace(config, **{part: changed}).check()
     assert str(error.value).startswith(message)
+
+
+def test_blocks_are_not_frozen_beside_the_whole_body():
+    with pytest.raises(UserError, match="--frozen-blocks must be 0 with --freeze body"):
+        Optimization(freeze="body", frozen_blocks=1).check()
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from training.config import Optimization
+from training.optimization.loss import loss_function
+
+LOGITS = np.random.default_rng(0).standard_normal((6, 4)).astype("float32") * 3
+ONE_HOT = np.eye(4, dtype="float32")[[0, 1, 2, 3, 0, 1]]
+SOFT = 0.7 * ONE_HOT + 0.3 * np.roll(ONE_HOT, 1, axis=0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("labels", [ONE_HOT, SOFT])
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_the_losses_of_logits_against_numpy(loss, labels, smoothing):
+    found = loss_function(Optimization(loss=loss, label_smoothing=smoothing))(labels, LOGITS)
+    smoothed = labels * (1 - smoothing) + smoothing / 4
+    logits = LOGITS.astype(np.float64)
+    if loss == "softmax":
+        costs = -smoothed * (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+    else:
+        probabilities = 1 / (1 + np.exp(-logits))
+        costs = -smoothed * np.log(probabilities) - (1 - smoothed) * np.log(1 - probabilities)
+    expected = costs.sum(axis=1).mean()  # summed over classes
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_sigmoid_loss_keeps_large_logits():
+    logits = np.array([[200.0, -200.0]], "float32")
+    loss = loss_function(Optimization(loss="sigmoid"))
+    assert float(loss(np.array([[1.0, 0.0]], "float32"), logits)) == 0
+    assert float(loss(np.array([[0.0, 1.0]], "float32"), logits)) == 400
+    small = loss(np.array([[1.0, 0.0]], "float32"), np.array([[20.0, -20.0]], "float32"))
+    assert float(small) == pytest.approx(2 * np.exp(-20), rel=1e-5)
+
+
+def test_the_sigmoid_loss_weighs_examples():
+    loss = loss_function(Optimization(loss="sigmoid"))
+    weights = np.array([1, 1, 1, 0, 0, 0], "float32")
+    weighted = loss(ops.convert_to_tensor(ONE_HOT), LOGITS, sample_weight=weights)
+    assert float(weighted) == pytest.approx(float(loss(ONE_HOT[:3], LOGITS[:3])) / 2, rel=1e-6)
