@@ -17,6 +17,7 @@ from training.evaluation.accuracy import evaluate_accuracy
 from training.interruption import Interruption
 from training.optimization.averages import EvaluateAverages
 from training.optimization.duration import StopAfter, duration
+from training.optimization.finiteness import RequireFinite
 from training.optimization.freezing import freeze, plain_model
 from training.optimization.layer_decay import layer_scale
 from training.optimization.loss import loss_function
@@ -89,6 +90,7 @@ def train(config, folder):
                 throughput,
                 interruption,
                 StopAfter(length.batches),
+                RequireFinite(schedule, config.optimization.accumulation_steps),
                 *([EvaluateAverages()] if config.optimization.ema_momentum else []),
                 keras.callbacks.CSVLogger(folder.history, append=True),
                 keras.callbacks.TensorBoard(folder.tensorboard),
