@@ -22,12 +22,7 @@ def test_the_scale_falls_from_the_head_to_the_stem():
         "MixerBlock_0": {0.125},
         "stem": {0.0625},
     }
-
-
-def test_a_decay_of_one_changes_no_rate():
-    model = small_mixer()
-    scale_of = layer_scale(model, 1.0)
-    assert {scale_of(variable) for variable in model.weights} == {1.0}
+    assert {layer_scale(model, 1.0)(variable) for variable in model.weights} == {1.0}
 
 
 @pytest.mark.parametrize(
