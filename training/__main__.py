@@ -142,7 +142,8 @@ def evaluate(run: RunPath, source: str = "", test_split: str = "", as_json: Json
 
     Args:
         run: Folder of a finished training run.
-        source: Another set of the same classes, such as imagenet-real; see `train`.
+        source: Another set of the same classes, such as imagenet-real; see `train`. Of folders and
+            arrays without a part for the test, all images are taken.
         test_split: Split of a tfds set, instead of its own for the test.
         as_json: Print JSON instead of a table.
     """
@@ -157,9 +158,10 @@ def evaluate(run: RunPath, source: str = "", test_split: str = "", as_json: Json
 
     model = _load_model(folder)
     data = config.data
-    if source:  # with its own splits; what it has for training is not divided for a validation
-        own = {"train_split": "", "validation_split": "", "test_split": ""}
-        data = dataclasses.replace(data, source=source, validation_fraction=0.0, **own)
+    if source:  # its own part for the test, or all of it if it has none
+        parts = {"train_split": "", "validation_split": "", "test_split": ""}
+        fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
+        data = dataclasses.replace(data, source=source, **parts, **fractions)
     if test_split:
         data = dataclasses.replace(data, test_split=test_split)
     examples = load_source(data)

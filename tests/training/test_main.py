@@ -169,6 +169,9 @@ def test_evaluate_on_another_set(call, finished, tmp_path):
     assert status == 0
     assert json.loads(out)["examples"] == 20
     assert json.loads(out)["accuracy"] == 0.1  # all images are alike
+    np.savez(tmp_path / "zeros.npz", x_train=images, y_train=np.arange(60) % 10)
+    status, out, _ = call("evaluate", folder.path, "--source", source, "--json")
+    assert (status, json.loads(out)["examples"]) == (0, 60)
     np.savez(
         tmp_path / "zeros.npz", y_test=np.arange(20) % 10, class_names=list("abcdefghij"), **arrays
     )

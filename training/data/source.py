@@ -30,7 +30,7 @@ def hold_out(indices, labels, fraction, option):
     Args:
         indices: Numbers of the examples.
         labels: The class of every example of the set.
-        fraction: Share to hold out; 0 for nothing.
+        fraction: Share to hold out; 0 for nothing, 1 for everything.
         option: Name of the option for the message.
 
     Raises:
@@ -38,6 +38,8 @@ def hold_out(indices, labels, fraction, option):
     """
     if fraction == 0:
         return indices, indices[:0]
+    if fraction == 1:
+        return indices[:0], indices
     from sklearn.model_selection import train_test_split
 
     try:
