@@ -93,6 +93,7 @@ def train(recipe: RunOfRecipe):
             "test accuracy": f"{summary['test_accuracy']:.4f}",
             "test loss": f"{summary['test_loss']:.4f}",
             "test examples": f"{summary['test_examples']:,}",
+            "skipped images": f"{summary['skipped_images']:,}",
             "parameters": f"{summary['parameters']:,}",
             "images per second, training": _rounded(summary["train_images_per_second"]),
             "seconds, this session": _rounded(summary["wall_seconds"]),

@@ -139,4 +139,5 @@ class _Memory:
 
 def _first_line(error):
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return text.partition("}} ")[2] or text  # without the name of TensorFlow's node
+    text = text.partition("}} ")[2] or text  # without the name of TensorFlow's node
+    return text.partition(" [Op:")[0]
