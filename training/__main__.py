@@ -120,12 +120,15 @@ def show(recipe: PicturesOfRecipe):
     if recipe.images < 1:
         raise UserError(f"--images must be at least 1. Received: {recipe.images}. Pass 16.")
     _require_backend()
+    import keras
+
     from training import hardware
     from training.data import pictures
     from training.data.pipeline import steps_per_epoch
     from training.data.sources import load_source
 
     hardware.hide_accelerators_from_tensorflow()
+    keras.utils.set_random_seed(config.seed)  # as `train` does: sets in files are shuffled by it
     source = load_source(config.data)
     steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
     recipe.output_dir.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 ENDLESS = tf.int64.max
+FILES_AT_ONCE = 16
 BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
 
 
@@ -104,38 +105,77 @@ def in_memory(images, labels):
     return IndexedSplit(labels, lambda index: images[index])
 
 
+class FilePart(NamedTuple):
+    """Examples in a row of a TFRecord file."""
+
+    path: str
+    skip: int
+    take: int  # -1 for all that are left
+
+
 @dataclasses.dataclass(frozen=True)
 class StreamedSplit:
-    """Examples that can be read in a row only.
+    """Examples in files that can be read in a row only.
 
     Args:
         num_examples: How many there are.
-        open_stream: Function of a seed, or None for the files' own order, and of a `Shard`, that
-            returns a dataset of `(image, label)`. With a seed, each iteration shuffles the files
-            anew. The shards are disjoint, and together whole.
+        parts: Function of a `Shard` that returns the number of its examples, and the `FilePart`s
+            that hold them. The shards are disjoint, and together whole.
+        parse: Function of a record, a string tensor, that returns `(image, label)`.
     """
 
     num_examples: int
-    open_stream: Callable
+    parts: Callable
+    parse: Callable
 
     def __len__(self):
         return self.num_examples
 
     def in_order(self, shard=WHOLE):
         """Return a dataset of every example of the shard once."""
-        return self.open_stream(None, shard).enumerate().map(_flat)
+        _, parts = self.parts(shard)
+        return (
+            self._read(tf.data.Dataset.from_tensor_slices(_columns(parts))).enumerate().map(_flat)
+        )
 
     def shuffled(self, seed, batch_size, start_step=0, shard=WHOLE):
         """Return an endless dataset that begins with the examples of step `start_step`.
 
-        What comes before them is read and thrown away.
+        In each pass over the examples the files come in a random order, and the examples of some
+        of them through a buffer. What comes before the start in its pass is read and thrown away.
         """
-        dataset = self.open_stream(seed, shard)
-        buffer = min(self.num_examples, BUFFER_EXAMPLES)
-        dataset = dataset.shuffle(buffer, seed=seed, reshuffle_each_iteration=True).repeat()
-        dataset = dataset.skip(start_step * (batch_size // shard.count))
+        num_examples, parts = self.parts(shard)
+        columns = _columns(parts)
+        first_pass, skipped = divmod(start_step * (batch_size // shard.count), num_examples)
+
+        def one_pass(number):
+            # The number of the pass is a tensor, so that a run may start in any of them at once.
+            pass_seed = tf.random.fold_in([seed, 2], number)
+            order = tf.random.experimental.stateless_shuffle(tf.range(len(parts)), pass_seed)
+            shuffled_columns = tuple(tf.gather(column, order) for column in columns)
+            files = tf.data.Dataset.from_tensor_slices(shuffled_columns)
+            dataset = self._read(files).shuffle(
+                min(num_examples, BUFFER_EXAMPLES), seed=tf.cast(pass_seed[0], tf.int64)
+            )
+            return dataset.skip(skipped * tf.cast(number == first_pass, tf.int64))
+
+        dataset = tf.data.Dataset.range(first_pass, ENDLESS).flat_map(one_pass)
         positions = training_positions(batch_size, start_step, shard)
         return tf.data.Dataset.zip(positions, dataset).map(_flat)
+
+    def _read(self, files):
+        records = files.interleave(
+            lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
+            cycle_length=FILES_AT_ONCE,
+            block_length=FILES_AT_ONCE,
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return records.map(self.parse, tf.data.AUTOTUNE)
+
+
+def _columns(parts):
+    paths, skips, takes = zip(*parts, strict=True)
+    return tf.constant(paths), tf.constant(skips, tf.int64), tf.constant(takes, tf.int64)
 
 
 def _flat(position, example):
