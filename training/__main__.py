@@ -300,8 +300,8 @@ def _benchmark_data(options):
         )
     rich.print(table)
     print(
-        f"What RandAugment + mixup add is {result.pretraining_to_its_parts:.2f} of the sum of what "
-        f"each adds alone.\nms: per image; core ms: of all cores, other programs not counted. "
+        f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} of the sum of the core ms "
+        f"that each adds alone.\nms: per image; core ms: of all cores, other programs not counted. "
         f"Medians of {result.repeats} repeats of {result.batches} batches of "
         f"{result.batch_size} images of {result.image_size} pixels, from {result.files} JPEGs of "
         f"500 × 400, cropped and flipped; on {result.cores} cores, without a model."
