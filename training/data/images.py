@@ -38,10 +38,7 @@ def _turn(pixels, orientation):
 
 def for_evaluation(image, data, channels):
     """Return an image as `data.evaluation_transform` makes it, which every call repeats."""
-    pixels = decode(image, channels)
-    if pixels.shape == (data.image_size, data.image_size, channels):
-        return pixels
-    prepared = prepare_image(pixels, data.evaluation_transform, data.image_size)
+    prepared = prepare_image(decode(image, channels), data.evaluation_transform, data.image_size)
     return prepared[..., :channels]  # of a grey image all three are alike
 
 
