@@ -15,7 +15,7 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
-from training.config import Config
+from training.config import Config, require_positive
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
@@ -93,6 +93,7 @@ def train(recipe: RunOfRecipe):
             "test accuracy": f"{summary['test_accuracy']:.4f}",
             "test loss": f"{summary['test_loss']:.4f}",
             "test examples": f"{summary['test_examples']:,}",
+            "skipped images": f"{summary['skipped_images']:,}",
             "parameters": f"{summary['parameters']:,}",
             "images per second, training": _rounded(summary["train_images_per_second"]),
             "seconds, this session": _rounded(summary["wall_seconds"]),
@@ -126,6 +127,7 @@ def show(recipe: PicturesOfRecipe):
 
     hardware.hide_accelerators_from_tensorflow()
     source = load_source(config.data)
+    source.require("train", config.data)
     steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
     recipe.output_dir.mkdir(parents=True, exist_ok=True)
     paths = [recipe.output_dir / name for name in ("images.png", "classes.png")]
@@ -137,13 +139,23 @@ def show(recipe: PicturesOfRecipe):
 
 
 @app.command
-def evaluate(run: RunPath, source: str = "", test_split: str = "", as_json: JsonFlag = False):
+def evaluate(
+    run: RunPath,
+    source: str = "",
+    test_split: str = "",
+    data_dir: str = "",
+    on_bad_image: Literal["", "error", "skip"] = "",
+    as_json: JsonFlag = False,
+):
     """Count how often a trained model is right on its test images, or on others.
 
     Args:
         run: Folder of a finished training run.
-        source: Another set of the same classes, such as imagenet-real; see `train`.
+        source: Another set of the same classes, such as imagenet-real; see `train`. Of folders and
+            arrays without a part for the test, all training images are taken.
         test_split: Split of a tfds set, instead of its own for the test.
+        data_dir: Folder of TensorFlow Datasets, instead of the run's.
+        on_bad_image: What to do about image files that cannot be read, instead of the run's way.
         as_json: Print JSON instead of a table.
     """
     folder = RunFolder(run)
@@ -152,18 +164,23 @@ def evaluate(run: RunPath, source: str = "", test_split: str = "", as_json: Json
 
     _require_backend()
     from training.data.pipeline import evaluation_batches
-    from training.data.sources import load_source
+    from training.data.sources import for_the_test, load_source
     from training.evaluation.accuracy import evaluate_accuracy
 
     model = _load_model(folder)
     data = config.data
-    if source:  # with its own splits; what it has for training is not divided for a validation
-        own = {"train_split": "", "validation_split": "", "test_split": ""}
-        data = dataclasses.replace(data, source=source, validation_fraction=0.0, **own)
-    if test_split:
-        data = dataclasses.replace(data, test_split=test_split)
-    examples = load_source(data)
-    _require_classes(examples, folder)
+    if source:  # its own part for the test, or all that it has for training
+        fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
+        data = dataclasses.replace(data, source=source, test_split="", **fractions)
+    data = dataclasses.replace(
+        data,
+        test_split=test_split or data.test_split,
+        data_dir=data_dir or data.data_dir,
+        on_bad_image=on_bad_image or data.on_bad_image,
+    )
+    examples = load_source(for_the_test(data))
+    examples.require("test", data)
+    _require_like(examples, model, folder)
     batches = evaluation_batches(examples.test, examples, data)
     result = dataclasses.asdict(evaluate_accuracy(model, batches))
     if as_json:
@@ -210,31 +227,59 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = 
     rich.print(table)
 
 
+@dataclasses.dataclass(frozen=True)
+class BenchmarkLoading:
+    """Weights from .npz and .safetensors into a model, against reading the same arrays alone.
+
+    The times are medians; the peak of memory is that of a process of its own.
+    """
+
+    variant: Literal[VARIANT_NAMES] = "MixerB16"
+    """Constructor of the model."""
+
+    repeats: int = 5
+    """How often each part is timed."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkData:
+    """The input pipeline with each augmentation, against a plain one written by hand.
+
+    JPEGs of 500 × 400 pixels, like photographs, become batches of 64 images of 224 × 224 pixels
+    by Inception's crop and flips. Speeds are medians.
+    """
+
+    batches: int = 8
+    """How many are timed in each repeat."""
+
+    repeats: int = 5
+    """How often each pipeline is timed."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+
 @app.command
 def benchmark(
-    what: Annotated[Literal["loading"], tyro.conf.Positional],
-    variant: Literal[VARIANT_NAMES] = "MixerB16",
-    repeats: int = 5,
-    as_json: JsonFlag = False,
+    what: Annotated[BenchmarkLoading, tyro.conf.subcommand("loading")]
+    | Annotated[BenchmarkData, tyro.conf.subcommand("data")],
 ):
-    """Measure speed and memory on this machine.
-
-    `loading`: weights from .npz and .safetensors into a model, against reading the same arrays
-    alone. The times are medians; the peak of memory is that of a process of its own.
-
-    Args:
-        what: What to measure.
-        variant: Constructor of the model.
-        repeats: How often each part is timed.
-        as_json: Print JSON instead of a table.
-    """
-    if repeats < 1:
-        raise UserError(f"--repeats must be at least 1. Received: {repeats}. Pass 5.")
+    """Measure speed and memory on this machine; `benchmark WHAT --help` lists the options."""
+    require_positive(what, *(name for name in ("batches", "repeats") if hasattr(what, name)))
     _require_backend()
+    {BenchmarkLoading: _benchmark_loading, BenchmarkData: _benchmark_data}[type(what)](what)
+
+
+def _benchmark_loading(options):
     from training.benchmarks import loading
 
-    results = [loading.measure(variant, suffix, repeats) for suffix in loading.FORMATS]
-    if as_json:
+    results = [
+        loading.measure(options.variant, suffix, options.repeats) for suffix in loading.FORMATS
+    ]
+    if options.as_json:
         print(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
         return
     for result in results:
@@ -244,6 +289,34 @@ def benchmark(
                 for key, value in dataclasses.asdict(result).items()
             }
         )
+
+
+def _benchmark_data(options):
+    from training import hardware
+    from training.benchmarks import data
+
+    hardware.hide_accelerators_from_tensorflow()
+    result = data.measure(options.batches, options.repeats)
+    if options.as_json:
+        print(json.dumps(dataclasses.asdict(result), indent=2))
+        return
+    table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
+    for speed in result.speeds:
+        table.add_row(
+            speed.pipeline,
+            f"{speed.images_per_second:,.0f}",
+            f"{speed.to_plain:.2f}",
+            f"{speed.milliseconds_above_ours:.2f}",
+            f"{speed.core_milliseconds:.2f}",
+        )
+    rich.print(table)
+    print(
+        f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} of the sum of the core ms "
+        f"that each adds alone.\nms: per image; core ms: of all cores, other programs not counted. "
+        f"Medians of {result.repeats} repeats of {result.batches} batches of "
+        f"{result.batch_size} images of {result.image_size} pixels, from {result.files} JPEGs of "
+        f"500 × 400, cropped and flipped; on {result.cores} cores, without a model."
+    )
 
 
 def _require_backend():
@@ -280,7 +353,14 @@ def _load_model(folder):
         ) from error
 
 
-def _require_classes(source, folder):
+def _require_like(source, model, folder):
+    """Raise UserError unless a source has the channels and the classes of a run."""
+    channels = model.input_shape[-1]
+    if source.channels != channels:
+        raise UserError(
+            f"--source must have images of {channels} channels, as the run. Received: "
+            f"{source.channels}. Choose a set of the same kind of images."
+        )
     ours = folder.read_summary()["class_names"]
     if list(source.class_names) != ours:
         raise UserError(

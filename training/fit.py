@@ -12,7 +12,6 @@ from training.curves import draw_curves
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
-from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
 from training.interruption import Interruption
 from training.optimization.averages import EvaluateAverages
@@ -51,12 +50,8 @@ def train(config, folder):
     hardware.hide_accelerators_from_tensorflow()
     keras.utils.set_random_seed(config.seed)
     source = load_source(config.data)
-    for part in ("train", "test"):
-        if not len(getattr(source, part)):
-            raise UserError(
-                f"--source must have images for {part}. Received: {config.data.source}, which has "
-                f"none. Name a part by --{part}-split, or choose another source."
-            )
+    source.require("train", config.data)
+    source.require("test", config.data)
     epoch_steps = steps_per_epoch(source.train, config.data)
     length = duration(config.optimization, epoch_steps)
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)

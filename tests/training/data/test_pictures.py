@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -7,7 +8,7 @@ from training.config import Augmentation, Data
 from training.data import pictures
 from training.data.source import Source
 from training.data.sources import digits
-from training.data.splits import StreamedSplit, in_memory
+from training.data.splits import FilePart, StreamedSplit, in_memory
 
 
 @pytest.fixture
@@ -82,7 +83,15 @@ def test_classes_are_counted(tmp_path, drawn):
 
 def test_streams_are_counted_up_to_a_limit(tmp_path, drawn, monkeypatch):
     source = numbered(90, tuple(f"class {i} of a long name" for i in range(45)))
-    stream = StreamedSplit(90, lambda seed, shard: source.train.in_order().map(lambda _, *e: e))
+    records = str(tmp_path / "labels.tfrecord")
+    with tf.io.TFRecordWriter(records) as writer:
+        for label in source.train.labels:
+            writer.write(str(label))
+    stream = StreamedSplit(
+        90,
+        lambda shard: (90, [FilePart(records, 0, -1)]),
+        lambda record: (tf.zeros((8, 8, 1), tf.uint8), tf.strings.to_number(record, tf.int64)),
+    )
     streamed = Source(source.class_names, 1, stream, source.validation, source.test)
     pictures.draw_classes(streamed, "numbers", tmp_path / "classes.png")
     assert [bar.get_height() for bar in drawn[0].axes[0].patches] == [2] * 45

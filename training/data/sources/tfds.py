@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.source import Source
-from training.data.splits import WHOLE, Encoded, IndexedSplit, StreamedSplit
+from training.data.splits import Encoded, FilePart, IndexedSplit, StreamedSplit
 from training.errors import UserError
 
 NO_SPLIT = "none"
@@ -25,18 +25,26 @@ def load(name, data):
 
     try:
         builder = tfds.builder(name, data_dir=data.data_dir or None)
-    except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError) as error:
+    except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError, AssertionError) as error:
         raise UserError(
             "--source tfds:NAME must be a set that TensorFlow Datasets knows, or one in "
-            f"--data-dir. Received: {name}. {_advice(tfds, name, data.data_dir)}"
+            f"--data-dir. Received: {name}. {_advice(tfds, name, data.data_dir)} "
+            f"TensorFlow Datasets says: {_first_lines(error)}"
         ) from error
     _prepare(builder, name)
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"--source tfds:{name} must be on disk as TFRecord. Received: "
+            f"{builder.info.file_format.value}. Prepare it again, in that format."
+        )
     image_key, label_key = _keys(tfds, builder, name)
     features = builder.info.features
     is_multi_label = isinstance(features[label_key], tfds.features.Sequence)
     class_label = features[label_key].feature if is_multi_label else features[label_key]
 
-    def read(example):
+    def parse(record):
+        skip = {image_key: tfds.decode.SkipDecoding()}
+        example = features.deserialize_example(record, decoders=skip)
         label = example[label_key]
         if is_multi_label:
             label = tf.reduce_max(tf.one_hot(label, class_label.num_classes), axis=0)
@@ -55,23 +63,26 @@ def load(name, data):
                 f"{_first_lines(error)}"
             ) from error
 
-        def open_stream(seed, shard=WHOLE):
-            dataset = builder.as_dataset(
-                split=tfds.even_splits(expression, shard.count)[shard.index],
-                shuffle_files=seed is not None,
-                decoders={image_key: tfds.decode.SkipDecoding()},
-                read_config=tfds.ReadConfig(
-                    shuffle_seed=seed,
-                    shuffle_reshuffle_each_iteration=True,
-                    add_tfds_id=False,
-                    try_autocache=False,
-                ),
-            )
-            return dataset.map(read)
+        def parts(shard):
+            own = builder.info.splits[tfds.even_splits(expression, shard.count)[shard.index]]
+            return own.num_examples, [
+                FilePart(part.filename, part.skip, part.take) for part in own.file_instructions
+            ]
 
+        if not num_examples:
+            raise UserError(
+                f"{option} must have examples. Received: {expression} of {name}, which has none. "
+                "Pass a larger part."
+            )
+        split = StreamedSplit(num_examples, parts, parse)
+        if is_multi_label and option != "--test-split":
+            raise UserError(
+                f"{option} must have one class for each image. Received: {name}, whose images "
+                f"have several. Pass {NO_SPLIT}: such a set is for `evaluate`."
+            )
         if not is_multi_label:
-            _check_labels(open_stream(None), class_label.num_classes, name, option, expression)
-        return StreamedSplit(num_examples, open_stream)
+            _check_labels(split, class_label.num_classes, name, option, expression)
+        return split
 
     return Source(
         class_names=tuple(class_label.names),
@@ -84,7 +95,7 @@ def load(name, data):
 
 
 def _advice(tfds, name, data_dir):
-    known = [*tfds.list_builders(), *(p.name for p in Path(data_dir or "nowhere").glob("*"))]
+    known = {*tfds.list_builders(), *(p.name for p in Path(data_dir or "nowhere").glob("*"))}
     near = difflib.get_close_matches(name.partition(":")[0], known)
     names = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{names}See https://www.tensorflow.org/datasets/catalog."
@@ -119,9 +130,9 @@ def _keys(tfds, builder, name):
     return images[0], labels[0]
 
 
-def _check_labels(stream, num_classes, name, option, expression):
+def _check_labels(split, num_classes, name, option, expression):
     """Refuse a split whose labels are not classes; where they are kept secret, all are -1."""
-    labels = stream.map(lambda image, label: label).take(PEEKED_LABELS)
+    labels = split.in_order().map(lambda position, image, label: label).take(PEEKED_LABELS)
     wrong = [int(label) for label in labels if not 0 <= label < num_classes]
     if wrong:
         raise UserError(
