@@ -28,7 +28,8 @@ from training.optimization.sharpness_aware import sharpness_aware
 def train(config, folder):
     """Run the training that `config` describes in `folder`, or what is left of it.
 
-    An interrupted run goes on after its last whole epoch; a finished one is left as it is.
+    An interrupted run goes on after its last whole epoch, with the images that would have come
+    then; a finished one is left as it is.
 
     Args:
         config: A `training.config.Config`.
@@ -69,10 +70,11 @@ def train(config, folder):
     source = cached(source, config.data)
     folder.write_config(config, backend)
     folder.write_skipped_images(source.skipped)
+    start_step = folder.completed_epochs() * epoch_steps
     throughput = Throughput(config.data.batch_size)
     with Interruption() as interruption:
         model.fit(
-            training_batches(source, config.data, config.augmentation, config.seed),
+            training_batches(source, config.data, config.augmentation, config.seed, start_step),
             validation_data=(
                 evaluation_batches(source.validation, source, config.data)
                 if len(source.validation)

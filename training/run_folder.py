@@ -89,6 +89,13 @@ class RunFolder:
             text = "".join(f"{line}\n" for line in lines)
             self.skipped_images.write_text(text, "utf-8", errors="surrogateescape")
 
+    def completed_epochs(self):
+        """Return after how many epochs `keras.callbacks.BackupAndRestore` will go on."""
+        try:
+            return json.loads((self.checkpoints / "training_metadata.json").read_text())["epoch"]
+        except (OSError, ValueError, KeyError):  # none yet, or damaged: the callback decides
+            return 0
+
     def is_finished(self):
         return self.summary.exists()
 

@@ -57,7 +57,8 @@ def state(model):
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
-    left, found, steps = [], [], []
+    left, found, steps, starts = [], [], [], []
+    batches = fit.training_batches
 
     def interrupt(self, epoch, logs=None):
         if epoch == 1:
@@ -77,12 +78,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
             found.extend(state(self.model))
 
     monkeypatch.setattr(fit.Throughput, "on_epoch_begin", look)
+    monkeypatch.setattr(fit, "training_batches", lambda *a: starts.append(a[4]) or batches(*a))
     monkeypatch.setattr(fit.Throughput, "on_train_batch_end", lambda *_, **__: steps.append(1))
     summary = fit.train(TINY, folder)
     assert len(left) > 40
     for before, after in zip(left, found, strict=True):
         np.testing.assert_array_equal(after, before)
     assert len(steps) == 2 * (1293 // 128)
+    assert starts == [1293 // 128]  # the images that come next, not the first ones again
     assert epochs(folder) == [0, 1, 2]
     assert summary["train_images_per_second"] is None  # nothing was timed here
 
