@@ -11,7 +11,6 @@ import json
 import os
 import warnings
 from multiprocessing.pool import ThreadPool
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +18,11 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
+from keras_mixer.checkpoints.download import cached_path
+from training.data.splits import UPRIGHT
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 EXIF_ORIENTATION = 0x0112
-UPRIGHT = 1
 VERSION = [1, tf.__version__]  # of the memory: what can be read may change with TensorFlow
 
 
@@ -114,9 +115,8 @@ class _Memory:
 
     def __init__(self, root):
         self.root = root
-        home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
         name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
-        self.path = home / "datasets" / "keras_mixer" / f"{name}.json"
+        self.path = cached_path(f"datasets/keras_mixer/{name}.json")
         self.entries = {}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
             memory = json.loads(self.path.read_text())

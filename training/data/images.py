@@ -7,12 +7,11 @@ bytes are a quarter of what floats would be on their way to an accelerator.
 import tensorflow as tf
 
 from keras_mixer.preprocessing import prepare_image
-from training.data.splits import Encoded
+from training.data.splits import UPRIGHT, Encoded
 
 # Inception's crop (Szegedy et al. 2015), as the Mixers were trained.
 CROP_AREA = (0.05, 1.0)  # share of the image
 CROP_ASPECT = (3 / 4, 4 / 3)  # width to height
-UPRIGHT = 1  # EXIF's orientation of pixels that lie as they are to be seen
 PADDING = 8  # a pad-crop pads each side by an eighth of the size: 4 for 32
 
 

@@ -36,8 +36,10 @@ def draw_images(source, data, augmentation, seed, number, path):
     """
     data = dataclasses.replace(data, deterministic=True)  # so that the pairs are of one image
     ((batch, labels),) = training_batches(source, data, augmentation, seed).take(1)
-    training = batch.numpy().astype("uint8"), [_shares(label, source) for label in labels.numpy()]
-    originals = source.train.shuffled(seed, data.batch_size).take(data.batch_size)
+    number = min(number, data.batch_size)
+    shares = [_shares(label, source) for label in labels[:number].numpy()]
+    training = batch[:number].numpy().astype("uint8"), shares
+    originals = source.train.shuffled(seed, data.batch_size).take(number)
     originals = originals.map(
         lambda position, image, label: (
             images.for_evaluation(image, data, source.channels),
@@ -47,7 +49,6 @@ def draw_images(source, data, augmentation, seed, number, path):
     unchanged, names = zip(*originals.as_numpy_iterator(), strict=True)
     evaluation = unchanged, [_short(name.decode()) for name in names]
 
-    number = min(number, data.batch_size)
     columns, blocks = min(number, COLUMNS), math.ceil(number / COLUMNS)
     figure = Figure(figsize=(max(5, columns * 1.5), blocks * 3.9 + 0.5), layout="constrained")
     FigureCanvasAgg(figure)

@@ -20,6 +20,7 @@ from training.errors import UserError
 
 ENDLESS = tf.int64.max
 FILES_AT_ONCE = 16
+UPRIGHT = 1  # EXIF's orientation of pixels that lie as they are to be seen
 BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
 
 
@@ -153,9 +154,9 @@ class StreamedSplit:
     def in_order(self, shard=WHOLE):
         """Return a dataset of every example of the shard once."""
         _, parts = self.parts(shard)
-        return (
-            self._read(tf.data.Dataset.from_tensor_slices(_columns(parts))).enumerate().map(_flat)
-        )
+        files = tf.data.Dataset.from_tensor_slices(_columns(parts))
+        examples = self._read(files).enumerate()
+        return examples.map(lambda position, example: (position, *example))
 
     def shuffled(self, seed, batch_size, start_step=0, shard=WHOLE, prepare=_unchanged):
         """Return an endless dataset that begins with the examples of step `start_step`.
@@ -205,7 +206,3 @@ class StreamedSplit:
 def _columns(parts):
     paths, skips, takes = zip(*parts, strict=True)
     return tf.constant(paths), tf.constant(skips, tf.int64), tf.constant(takes, tf.int64)
-
-
-def _flat(position, example):
-    return (position, *example)

@@ -28,8 +28,8 @@ def load_source(data):
     Raises:
         UserError: If there is no such source, or it is unsound.
     """
-    for field in () if _is_tfds(data) else ("train_split", "validation_split", "test_split"):
-        if getattr(data, field):
+    for field in ("train_split", "validation_split", "test_split"):
+        if getattr(data, field) and not _is_tfds(data):
             raise UserError(
                 f"--{field.replace('_', '-')} must be left out where the source is not of "
                 f"TensorFlow Datasets. Received: {getattr(data, field)} with --source "

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.source import Source
-from training.data.splits import Encoded, FilePart, IndexedSplit, StreamedSplit
+from training.data.splits import UPRIGHT, Encoded, FilePart, IndexedSplit, StreamedSplit
 from training.errors import UserError
 
 NO_SPLIT = "none"
@@ -49,7 +49,7 @@ def load(name, data):
         if is_multi_label:
             label = tf.reduce_max(tf.one_hot(label, class_label.num_classes), axis=0)
             label = tf.maximum(label, 0)  # of no label at all, the maximum is the least number
-        return Encoded(example[image_key], tf.constant(1)), label
+        return Encoded(example[image_key], tf.constant(UPRIGHT)), label
 
     def split_of(expression, option):
         if expression in ("", NO_SPLIT):
