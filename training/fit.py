@@ -1,6 +1,5 @@
 """One training run: joins model, data, optimizer and callbacks around `model.fit`."""
 
-import dataclasses
 import importlib
 import time
 
@@ -14,15 +13,12 @@ from training.data.pipeline import evaluation_batches, steps_per_epoch, training
 from training.data.sources import load_source
 from training.evaluation.accuracy import evaluate_accuracy
 from training.interruption import Interruption
+from training.model import compiled_model
 from training.optimization.averages import EvaluateAverages
 from training.optimization.duration import StopAfter, duration
 from training.optimization.finiteness import RequireFinite
-from training.optimization.freezing import freeze, plain_model
-from training.optimization.layer_decay import layer_scale
-from training.optimization.loss import loss_function
-from training.optimization.optimizer import optimizer
+from training.optimization.freezing import plain_model
 from training.optimization.schedule import learning_rate_schedule
-from training.optimization.sharpness_aware import sharpness_aware
 
 
 def train(config, folder):
@@ -56,16 +52,7 @@ def train(config, folder):
     epoch_steps = steps_per_epoch(source.train, config.data)
     length = duration(config.optimization, epoch_steps)
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
-    model = build_model(config.model, config.data.image_size, source)
-    freeze(model, config.optimization)
-    model = sharpness_aware(model, config.optimization.sam_rho)
-    model.compile(
-        optimizer=optimizer(
-            config.optimization, schedule, layer_scale(model, config.optimization.layer_decay)
-        ),
-        loss=loss_function(config.optimization),
-        metrics=["accuracy"],
-    )
+    model = compiled_model(config, source, schedule)
 
     source = cached(source, config.data)
     folder.write_config(config, backend)
@@ -121,16 +108,6 @@ def train(config, folder):
         }
     )
     return folder.read_summary()
-
-
-def build_model(model, image_size, source):
-    """Return the Mixer of a `training.config.Model` for a source's images; it gives logits."""
-    return keras_mixer.MlpMixer(
-        **dataclasses.asdict(model),
-        input_shape=(image_size, image_size, source.channels),
-        classes=len(source.class_names),
-        classifier_activation=None,
-    )
 
 
 class Throughput(keras.callbacks.Callback):
