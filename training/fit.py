@@ -2,38 +2,41 @@
 
 import dataclasses
 import importlib
-import time
 
 import keras
 
 import keras_mixer
 from training import hardware
+from training.checkpoints import Checkpoints
 from training.curves import draw_curves
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
+from training.epochs import Epochs
 from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
-from training.interruption import Interruption
+from training.keeper import Keeper
 from training.optimization import loss_function, optimizer
 
 
-def train(config, folder):
+def train(config, folder, verbose="auto"):
     """Run the training that `config` describes in `folder`, or what is left of it.
 
-    An interrupted run goes on after its last whole epoch; a finished one is left as it is.
+    An interrupted run goes on where its newest checkpoint stands, and computes what it would have
+    without the interruption; a finished one is left as it is.
 
     Args:
         config: A `training.config.Config`.
         folder: A `training.run_folder.RunFolder`.
+        verbose: Keras's: "auto" for a progress bar, 2 for one line per epoch.
 
     Returns:
         The summary, as in `summary.json`.
 
     Raises:
         UserError: If the configuration or the folder cannot be used; nothing is written then.
+        Interrupted: If a signal came; what was done until then is saved.
     """
-    began = time.perf_counter()
     backend = keras.backend.backend()
     config.check()
     folder.refuse_other_run(config, backend)
@@ -49,41 +52,64 @@ def train(config, folder):
                 f"--source must have images for {part}. Received: {config.data.source}, which has "
                 f"none. Name a part by --{part}-split, or choose another source."
             )
-    steps = _total_steps(config, source.train)
+    epochs = _epochs(config, source.train)
     model = build_model(config.model, config.data.image_size, source)
     model.compile(
-        optimizer=optimizer(config.optimization, steps),
+        optimizer=optimizer(config.optimization, epochs.total_steps),
         loss=loss_function(config.optimization),
         metrics=["accuracy"],
     )
 
     source = cached(source, config.data)
-    folder.write_config(config, backend)
-    folder.write_skipped_images(source.skipped)
-    throughput = Throughput(config.data.batch_size)
-    with Interruption() as interruption:
-        model.fit(
-            training_batches(source, config.data, config.augmentation, config.seed),
-            validation_data=(
-                evaluation_batches(source.validation, source, config.data)
-                if len(source.validation)
-                else None
-            ),
-            steps_per_epoch=steps_per_epoch(source.train, config.data),
-            epochs=config.optimization.total_epochs,
-            shuffle=False,  # the dataset shuffles
-            callbacks=[
-                throughput,
-                interruption,
-                keras.callbacks.CSVLogger(folder.history, append=True),
-                keras.callbacks.TensorBoard(folder.tensorboard),
-                # Last, so that an epoch counts as done once its records are written.
-                keras.callbacks.BackupAndRestore(
-                    folder.checkpoints, double_checkpoint=True, delete_checkpoint=False
-                ),
-            ],
-        )
+    with folder.lock():
+        folder.write_config(config, backend)
+        folder.write_skipped_images(source.skipped)
+        keeper = _fit(model, source, config, folder, epochs, verbose)
+        return _conclude(model, source, config, folder, keeper)
 
+
+def _fit(model, source, config, folder, epochs, verbose):
+    """Train until the end, from where the run's newest checkpoint stands; return the `Keeper`."""
+    checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
+    _make_variables(model, len(source.class_names))
+    progress = checkpoints.restore(model)
+    keeper = Keeper(checkpoints, progress, config.checkpointing, epochs, folder.history)
+    validation = (
+        evaluation_batches(source.validation, source, config.data)
+        if len(source.validation)
+        else None
+    )
+    with keeper:
+        if progress.metrics is not None:
+            keeper.finish_epoch(model, validation)
+        elif not epochs.ends_epoch(progress.step):
+            keeper.goes_on_within_an_epoch(model)
+        for first, end, steps in epochs.stretches(progress.step):
+            start = keeper.progress.step
+            model.fit(
+                training_batches(source, config.data, config.augmentation, config.seed, start),
+                validation_data=validation,
+                steps_per_epoch=steps,
+                initial_epoch=first,
+                epochs=end,
+                shuffle=False,  # the dataset shuffles
+                verbose=verbose,
+                callbacks=[keeper, keras.callbacks.TensorBoard(folder.tensorboard)],
+            )
+    return keeper
+
+
+def _make_variables(model, classes):
+    """Make the variables that Keras otherwise makes in the first step, so that they can be set."""
+    model.optimizer.build(model.trainable_variables)
+    nothing = keras.ops.zeros((1, classes))
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
+
+
+def _conclude(model, source, config, folder, keeper):
+    """Write the model and what it is worth; return the summary."""
+    backend = keras.backend.backend()
     model.save(folder.model)
     title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
     draw_curves(folder.history, folder.curves, title)
@@ -94,8 +120,8 @@ def train(config, folder):
             "test_loss": test.loss,
             "test_examples": test.examples,
             "skipped_images": len(source.skipped),
-            "train_images_per_second": throughput.images_per_second(),
-            "wall_seconds": time.perf_counter() - began,
+            "train_images_per_second": keeper.images_per_second(),
+            "wall_seconds": keeper.wall_seconds(),
             "parameters": model.count_params(),
             "class_names": source.class_names,
             "backend": backend,
@@ -118,34 +144,8 @@ def build_model(model, image_size, source):
     )
 
 
-class Throughput(keras.callbacks.Callback):
-    """Times the training steps: without the first, which compiles, and what lies between epochs."""
-
-    def __init__(self, batch_size):
-        super().__init__()
-        self.batch_size = batch_size
-        self.steps = 0
-        self.seconds = 0.0
-        self._last = None
-
-    def images_per_second(self):
-        """Return the mean over all timed steps, or None if there were none."""
-        return self.steps * self.batch_size / self.seconds if self.steps else None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._last is not None:
-            self._last = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
-        if self._last is not None:
-            self.steps += 1
-            self.seconds += now - self._last
-        self._last = now
-
-
-def _total_steps(config, split):
-    """Return the number of training steps, or raise UserError if there are too few."""
+def _epochs(config, split):
+    """Return the `Epochs` of a run, or raise UserError if there are too few steps."""
     epoch_steps = steps_per_epoch(split, config.data)
     total_steps = epoch_steps * config.optimization.total_epochs
     if config.optimization.warmup_steps >= total_steps:
@@ -154,7 +154,7 @@ def _total_steps(config, split):
             f"({config.optimization.total_epochs} epochs of {epoch_steps}). Received: "
             f"{config.optimization.warmup_steps}. Pass fewer, or raise --total-epochs."
         )
-    return total_steps
+    return Epochs(config.data.batch_size, epoch_steps, total_steps)
 
 
 def _versions(backend):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import keras_mixer
-from training.config import Augmentation, Config, Data, Model, Optimization
+from training.config import Augmentation, Checkpointing, Config, Data, Model, Optimization
 from training.errors import UserError
 from training.recipes import RECIPES
 
-PARTS = (Data, Augmentation, Model, Optimization)
+PARTS = (Data, Augmentation, Model, Optimization, Checkpointing)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -61,6 +61,9 @@ def test_recipes_are_sound(name):
         ("optimization", "weight_decay", -0.1, "--weight-decay must be at least 0"),
         ("optimization", "clip_global_norm", 0, "--clip-global-norm must be above 0"),
         ("optimization", "label_smoothing", 1.0, "--label-smoothing must be at least 0 and below"),
+        ("checkpointing", "checkpoint_minutes", -1.0, "--checkpoint-minutes must be at least 0"),
+        ("checkpointing", "checkpoint_steps", -1, "--checkpoint-steps must be at least 0"),
+        ("checkpointing", "keep_checkpoints", 0, "--keep-checkpoints must be above 0"),
     ],
 )
 def test_unsound_values_are_refused(part, field, value, message):
@@ -81,7 +84,7 @@ def test_every_field_has_a_check():
     """The table above misses no number, so no new field goes unchecked."""
     marks = test_unsound_values_are_refused.pytestmark[0].args[1]
     checked = {(part, field) for part, field, *_ in marks}
-    for part in ("data", "augmentation", "model", "optimization"):
+    for part in ("data", "augmentation", "model", "optimization", "checkpointing"):
         for field in dataclasses.fields(getattr(Config(), part)):
             assert field.type not in (int, float) or (part, field.name) in checked
 
@@ -112,5 +115,6 @@ def test_every_field_is_explained():
                 "augmentation",
                 "model",
                 "optimization",
+                "checkpointing",
             ):
                 assert isinstance(below, ast.Expr), f"{part.__name__}.{field.target.id}"
