@@ -104,7 +104,8 @@ class Keeper(keras.callbacks.Callback):
             raise Interrupted(self._signal)
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, "step": self.progress.step, **logs}
+        # Sorted, since Keras has an order of its own on each backend.
+        row = {"epoch": epoch + 1, "step": self.progress.step, **dict(sorted(logs.items()))}
         history = self.progress.history
         is_best = BEST_BY in row and all(row[BEST_BY] > earlier[BEST_BY] for earlier in history)
         self.progress = dataclasses.replace(self.progress, history=(*history, row), metrics=None)
