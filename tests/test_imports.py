@@ -94,7 +94,8 @@ def test_only_fit_and_the_command_line_join_the_parts(path):
             if path.parent != ROOT / "training"
             else None
         )
-        assert parts <= {inside}, parts
+        measured = {"data"} if inside == "benchmarks" else set()  # benchmarks time the parts
+        assert parts <= {inside} | measured, parts
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])

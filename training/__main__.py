@@ -15,7 +15,7 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
-from training.config import Config
+from training.config import Config, require_positive
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
@@ -218,31 +218,59 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = 
     rich.print(table)
 
 
+@dataclasses.dataclass(frozen=True)
+class BenchmarkLoading:
+    """Weights from .npz and .safetensors into a model, against reading the same arrays alone.
+
+    The times are medians; the peak of memory is that of a process of its own.
+    """
+
+    variant: Literal[VARIANT_NAMES] = "MixerB16"
+    """Constructor of the model."""
+
+    repeats: int = 5
+    """How often each part is timed."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkData:
+    """The input pipeline with each augmentation, against a plain one written by hand.
+
+    JPEGs of 500 × 400 pixels, like photographs, become batches of 64 images of 224 × 224 pixels
+    by Inception's crop and flips. Speeds are medians.
+    """
+
+    batches: int = 8
+    """How many are timed in each repeat."""
+
+    repeats: int = 5
+    """How often each pipeline is timed."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+
 @app.command
 def benchmark(
-    what: Annotated[Literal["loading"], tyro.conf.Positional],
-    variant: Literal[VARIANT_NAMES] = "MixerB16",
-    repeats: int = 5,
-    as_json: JsonFlag = False,
+    what: Annotated[BenchmarkLoading, tyro.conf.subcommand("loading")]
+    | Annotated[BenchmarkData, tyro.conf.subcommand("data")],
 ):
-    """Measure speed and memory on this machine.
-
-    `loading`: weights from .npz and .safetensors into a model, against reading the same arrays
-    alone. The times are medians; the peak of memory is that of a process of its own.
-
-    Args:
-        what: What to measure.
-        variant: Constructor of the model.
-        repeats: How often each part is timed.
-        as_json: Print JSON instead of a table.
-    """
-    if repeats < 1:
-        raise UserError(f"--repeats must be at least 1. Received: {repeats}. Pass 5.")
+    """Measure speed and memory on this machine; `benchmark WHAT --help` lists the options."""
+    require_positive(what, *(name for name in ("batches", "repeats") if hasattr(what, name)))
     _require_backend()
+    {BenchmarkLoading: _benchmark_loading, BenchmarkData: _benchmark_data}[type(what)](what)
+
+
+def _benchmark_loading(options):
     from training.benchmarks import loading
 
-    results = [loading.measure(variant, suffix, repeats) for suffix in loading.FORMATS]
-    if as_json:
+    results = [
+        loading.measure(options.variant, suffix, options.repeats) for suffix in loading.FORMATS
+    ]
+    if options.as_json:
         print(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
         return
     for result in results:
@@ -252,6 +280,34 @@ def benchmark(
                 for key, value in dataclasses.asdict(result).items()
             }
         )
+
+
+def _benchmark_data(options):
+    from training import hardware
+    from training.benchmarks import data
+
+    hardware.hide_accelerators_from_tensorflow()
+    result = data.measure(options.batches, options.repeats)
+    if options.as_json:
+        print(json.dumps(dataclasses.asdict(result), indent=2))
+        return
+    table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
+    for speed in result.speeds:
+        table.add_row(
+            speed.pipeline,
+            f"{speed.images_per_second:,.0f}",
+            f"{speed.to_plain:.2f}",
+            f"{speed.milliseconds_above_ours:.2f}",
+            f"{speed.core_milliseconds:.2f}",
+        )
+    rich.print(table)
+    print(
+        f"What RandAugment + mixup add is {result.pretraining_to_its_parts:.2f} of the sum of what "
+        f"each adds alone.\nms: per image; core ms: of all cores, other programs not counted. "
+        f"Medians of {result.repeats} repeats of {result.batches} batches of "
+        f"{result.batch_size} images of {result.image_size} pixels, from {result.files} JPEGs of "
+        f"500 × 400, cropped and flipped; on {result.cores} cores, without a model."
+    )
 
 
 def _require_backend():

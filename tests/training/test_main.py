@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -60,7 +61,9 @@ def flat(text):
         (["show", "tiny", "--help"], ["--output-dir", "--images", "--mixup-alpha"]),
         (["evaluate", "--help"], ["RUN", "--source", "--test-split", "--json", "Folder of a fin"]),
         (["predict", "--help"], ["RUN", "IMAGE...", "--top", "--json"]),
-        (["benchmark", "--help"], ["loading", "--variant", "--repeats", "--json"]),
+        (["benchmark", "--help"], ["loading", "data", "WHAT --help"]),
+        (["benchmark", "loading", "--help"], ["--variant", "--repeats", "--json"]),
+        (["benchmark", "data", "--help"], ["--batches", "--repeats", "--json", "500 × 400"]),
     ],
 )
 def test_help(call, arguments, expected):
@@ -105,7 +108,13 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
         (["benchmark", "speed"], "speed"),
         (["benchmark", "loading", "--variant", "B16"], "B16"),
-        (["benchmark", "loading", "--repeats", "0"], "--repeats must be at least 1"),
+        (["benchmark"], "{loading, data}"),
+        (["benchmark", "loading", "--repeats", "0"], "--repeats must be above 0"),
+        (["benchmark", "loading", "--batches", "2"], "--batches"),
+        (["benchmark", "data", "--repeats", "0"], "--repeats must be above 0"),
+        (["benchmark", "data", "--batches", "-1"], "--batches must be above 0"),
+        (["benchmark", "data", "--batches", "many"], "--batches"),
+        (["benchmark", "data", "--variant", "MixerB16"], "--variant"),
     ],
 )
 def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, arguments, expected):
@@ -228,6 +237,49 @@ def test_a_damaged_model_is_named(call, finished, tmp_path):
     status, _, err = call("evaluate", tmp_path)
     assert status == 2
     assert "model.keras must be a whole Keras model file" in err
+
+
+@pytest.fixture
+def small_benchmark(monkeypatch):
+    from training.benchmarks import data
+
+    small = functools.partial(data.measure, files=16, image_size=16, batch_size=4)
+    monkeypatch.setattr(data, "measure", small)
+    return data
+
+
+def test_benchmark_data_prints_every_pipeline(call, small_benchmark):
+    names = [small_benchmark.PLAIN, small_benchmark.OURS, *small_benchmark.AUGMENTATIONS]
+    names.append(small_benchmark.PRETRAINING)
+    arguments = ("benchmark", "data", "--batches", "1", "--repeats", "1")
+    status, out, err = call(*arguments)
+    assert status == 0 and "measuring" in err
+    rows = [line.split("│")[1].strip() for line in out.splitlines() if line.startswith("│")]
+    assert rows == names
+    for words in ("images/s", "to plain", "of the sum", "16 JPEGs", "cores"):
+        assert words in flat(out)
+    status, out, _ = call(*arguments, "--json")
+    result = json.loads(out)
+    assert status == 0
+    assert [speed["pipeline"] for speed in result["speeds"]] == names
+    assert (result["batches"], result["repeats"]) == (1, 1)
+
+
+def test_ctrl_c_ends_a_benchmark(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", "benchmark", "data", "--repeats", "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(tmp_path)},
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)  # until the files are examined
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err and not list(tmp_path.rglob("*.jpg"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

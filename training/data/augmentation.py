@@ -164,7 +164,9 @@ def cutmix(images, labels, alpha, seed):
     left = tf.random.stateless_uniform((), column_seed, 0, width, tf.int32) - columns // 2
     box = image_ops.rectangle((height, width, channels), top, left, rows, columns)
     share = 1 - tf.reduce_mean(tf.cast(box, tf.float32))
-    return tf.where(box, tf.roll(images, 1, axis=0), images), _to_neighbour(labels, share)
+    rows = tf.reshape(images, (-1, *box.shape))
+    rows = tf.where(box, tf.roll(rows, 1, axis=0), rows)
+    return tf.reshape(rows, (-1, height, width, channels)), _to_neighbour(labels, share)
 
 
 def _beta(alpha, seed):

@@ -61,7 +61,7 @@ def augmix(image, severity, seed):
     )
     mixture = tf.tensordot(weights, tf.cast(chains, tf.float32), axes=1)
     mixture += share * (tf.cast(image, tf.float32) - mixture)
-    return tf.saturate_cast(tf.round(mixture), tf.uint8)
+    return tf.cast(tf.round(mixture), tf.uint8)
 
 
 def _chain(image, severity, draws):

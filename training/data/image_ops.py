@@ -26,15 +26,14 @@ def _layer(name, **arguments):
         return getattr(keras_cv.layers, name)(dtype="float32", **arguments)
 
 
-def _augmented(image, layer, transformations=None):
-    images = layer.augment_images(tf.cast(image, tf.float32)[None], transformations)
-    return tf.ensure_shape(images[0], image.shape)
-
-
 def autocontrast(image):
     """Stretch each channel to [0, 255]; leave a constant one as it is."""
     layer = _layer("AutoContrast", value_range=(0, 255))
-    return tf.cast(_augmented(image, layer), tf.uint8)
+    # Channels as images of their own: for 224 pixels 0.4 ms, not 1.5, as the layer then looks for
+    # extremes along the memory, and scales by one number for each image.
+    planes = tf.transpose(image, (2, 0, 1))[..., None]  # (channels, height, width, 1)
+    planes = tf.cast(layer.augment_images(tf.cast(planes, tf.float32)), tf.uint8)
+    return tf.transpose(planes[..., 0], (1, 2, 0))  # (height, width, channels)
 
 
 def equalize(image):
@@ -116,8 +115,8 @@ def hue(image, turn):
     if image.shape[-1] == 1:
         return image
     layer = _layer("RandomHue", factor=1.0, value_range=(0, 255))
-    turned = _augmented(image, layer, tf.reshape(turn, [1]))
-    return tf.cast(tf.round(turned), tf.uint8)
+    turned = layer.augment_images(tf.cast(image, tf.float32)[None], tf.reshape(turn, [1]))
+    return tf.ensure_shape(tf.cast(tf.round(turned[0]), tf.uint8), image.shape)
 
 
 def sharpness(image, factor):
@@ -139,17 +138,22 @@ def sharpness(image, factor):
 
 
 def rectangle(shape, top, left, height, width):
-    """Return what lies inside, bool of `shape`; parts may be out of the image."""
+    """Return what lies inside, bool `(rows, columns * channels)`; parts may be out of the image.
+
+    In rows of all channels, since a choice by it among images of shape (rows, columns, channels)
+    takes four times as long.
+    """
     rows, columns = tf.range(shape[0]), tf.repeat(tf.range(shape[1]), shape[2])
     inside_rows = (rows >= top) & (rows < top + height)
     inside_columns = (columns >= left) & (columns < left + width)
-    return tf.reshape(inside_rows[:, None] & inside_columns, shape)
+    return inside_rows[:, None] & inside_columns
 
 
 def cover(image, top, left, height, width):
     """Fill a rectangle with grey."""
     inside = rectangle(image.shape, top, left, height, width)
-    return tf.where(inside, tf.constant(GREY, tf.uint8), image)
+    covered = tf.where(inside, tf.constant(GREY, tf.uint8), tf.reshape(image, inside.shape))
+    return tf.reshape(covered, image.shape)
 
 
 def cutout(image, centre, side):

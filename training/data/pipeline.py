@@ -23,17 +23,15 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE
         image = images.for_training(image, data, source.channels, example_seed)
         # The first two parts of the seed are the crop's and the flip's.
         image = augment_image(image, augmentation, tf.random.split(example_seed, 3)[2])
-        return position, image, _as_vector(label, source)
+        return image, _as_vector(label, source)
 
-    def prepare_batch(positions, pixels, labels):
-        step = positions[0] // data.batch_size
-        return mix(pixels, labels, augmentation, tf.random.fold_in([seed, 1], step))
+    def mix_batch(step, batch):
+        return mix(*batch, augmentation, tf.random.fold_in([seed, 1], step))
 
-    dataset = source.train.shuffled(seed, data.batch_size, start_step, shard)
-    dataset = dataset.map(prepare, tf.data.AUTOTUNE)
+    dataset = source.train.shuffled(seed, data.batch_size, start_step, shard, prepare)
     dataset = dataset.batch(data.batch_size // shard.count, drop_remainder=True)
-    dataset = dataset.map(prepare_batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    return _in_order_if(data.deterministic, dataset)
+    dataset = dataset.enumerate(start_step).map(mix_batch, tf.data.AUTOTUNE)
+    return _in_order_if(data.deterministic, dataset.prefetch(tf.data.AUTOTUNE))
 
 
 def steps_per_epoch(split, data):

@@ -96,6 +96,15 @@ def test_the_part_of_a_jpeg_is_that_of_the_whole_image():
         assert np.abs(fused.numpy().astype(int) - cut.numpy()).mean() < 1
 
 
+@pytest.mark.parametrize("shape", [(37, 61, 3), (224, 300, 3), (50, 20, 1)])
+def test_resizing_from_floats_is_resizing_from_bytes_with_nothing_out_of_range(shape):
+    pixels = np.random.default_rng(0).choice([0, 1, 127, 254, 255], shape).astype("uint8")
+    exact = tf.image.resize(pixels, (100, 100)).numpy()
+    np.testing.assert_array_equal(images._resize(tf.constant(pixels), 100), exact.round())
+    white = tf.fill(shape, tf.constant(255, tf.uint8))
+    assert np.all(images._resize(white, 100).numpy() == 255)
+
+
 @pytest.mark.parametrize("crop", ["resize", "inception", "pad"])
 def test_one_pixel_is_enough(crop):
     data = Data(image_size=8, training_crop=crop, flip=True)
