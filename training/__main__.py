@@ -122,16 +122,14 @@ def show(recipe: PicturesOfRecipe):
     if recipe.images < 1:
         raise UserError(f"--images must be at least 1. Received: {recipe.images}. Pass 16.")
     _require_backend()
-    import keras
-
     from training import hardware
     from training.data import pictures
     from training.data.pipeline import steps_per_epoch
     from training.data.sources import load_source
 
     hardware.hide_accelerators_from_tensorflow()
-    keras.utils.set_random_seed(config.seed)  # as `train` does: sets in files are shuffled by it
     source = load_source(config.data)
+    source.require("train", config.data)
     steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
     recipe.output_dir.mkdir(parents=True, exist_ok=True)
     paths = [recipe.output_dir / name for name in ("images.png", "classes.png")]
@@ -143,14 +141,23 @@ def show(recipe: PicturesOfRecipe):
 
 
 @app.command
-def evaluate(run: RunPath, source: str = "", test_split: str = "", as_json: JsonFlag = False):
+def evaluate(
+    run: RunPath,
+    source: str = "",
+    test_split: str = "",
+    data_dir: str = "",
+    on_bad_image: Literal["", "error", "skip"] = "",
+    as_json: JsonFlag = False,
+):
     """Count how often a trained model is right on its test images, or on others.
 
     Args:
         run: Folder of a finished training run.
         source: Another set of the same classes, such as imagenet-real; see `train`. Of folders and
-            arrays without a part for the test, all images are taken.
+            arrays without a part for the test, all training images are taken.
         test_split: Split of a tfds set, instead of its own for the test.
+        data_dir: Folder of TensorFlow Datasets, instead of the run's.
+        on_bad_image: What to do about image files that cannot be read, instead of the run's way.
         as_json: Print JSON instead of a table.
     """
     folder = RunFolder(run)
@@ -159,19 +166,23 @@ def evaluate(run: RunPath, source: str = "", test_split: str = "", as_json: Json
 
     _require_backend()
     from training.data.pipeline import evaluation_batches
-    from training.data.sources import load_source
+    from training.data.sources import for_the_test, load_source
     from training.evaluation.accuracy import evaluate_accuracy
 
     model = _load_model(folder)
     data = config.data
-    if source:  # its own part for the test, or all of it if it has none
-        parts = {"train_split": "", "validation_split": "", "test_split": ""}
+    if source:  # its own part for the test, or all that it has for training
         fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
-        data = dataclasses.replace(data, source=source, **parts, **fractions)
-    if test_split:
-        data = dataclasses.replace(data, test_split=test_split)
-    examples = load_source(data)
-    _require_classes(examples, folder)
+        data = dataclasses.replace(data, source=source, test_split="", **fractions)
+    data = dataclasses.replace(
+        data,
+        test_split=test_split or data.test_split,
+        data_dir=data_dir or data.data_dir,
+        on_bad_image=on_bad_image or data.on_bad_image,
+    )
+    examples = load_source(for_the_test(data))
+    examples.require("test", data)
+    _require_like(examples, model, folder)
     batches = evaluation_batches(examples.test, examples, data)
     result = dataclasses.asdict(evaluate_accuracy(model, batches))
     if as_json:
@@ -302,8 +313,8 @@ def _benchmark_data(options):
         )
     rich.print(table)
     print(
-        f"What RandAugment + mixup add is {result.pretraining_to_its_parts:.2f} of the sum of what "
-        f"each adds alone.\nms: per image; core ms: of all cores, other programs not counted. "
+        f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} of the sum of the core ms "
+        f"that each adds alone.\nms: per image; core ms: of all cores, other programs not counted. "
         f"Medians of {result.repeats} repeats of {result.batches} batches of "
         f"{result.batch_size} images of {result.image_size} pixels, from {result.files} JPEGs of "
         f"500 × 400, cropped and flipped; on {result.cores} cores, without a model."
@@ -344,7 +355,14 @@ def _load_model(folder):
         ) from error
 
 
-def _require_classes(source, folder):
+def _require_like(source, model, folder):
+    """Raise UserError unless a source has the channels and the classes of a run."""
+    channels = model.input_shape[-1]
+    if source.channels != channels:
+        raise UserError(
+            f"--source must have images of {channels} channels, as the run. Received: "
+            f"{source.channels}. Choose a set of the same kind of images."
+        )
     ours = folder.read_summary()["class_names"]
     if list(source.class_names) != ours:
         raise UserError(

@@ -113,8 +113,7 @@ class Data:
     evaluation_transform: Literal[
         "resmall-crop", "resize-crop", "resize", "timm-bicubic", "timm-bilinear"
     ] = "resize"
-    """How an image of the validation or test comes to its size; see keras_mixer.preprocessing.
-    Images of that size are left as they are."""
+    """How an image of the validation or test comes to its size; see keras_mixer.preprocessing."""
 
     def check(self):
         require_positive(self, "image_size", "batch_size")

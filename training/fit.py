@@ -46,12 +46,8 @@ def train(config, folder, verbose="auto"):
     hardware.hide_accelerators_from_tensorflow()
     keras.utils.set_random_seed(config.seed)
     source = load_source(config.data)
-    for part in ("train", "test"):
-        if not len(getattr(source, part)):
-            raise UserError(
-                f"--source must have images for {part}. Received: {config.data.source}, which has "
-                f"none. Name a part by --{part}-split, or choose another source."
-            )
+    source.require("train", config.data)
+    source.require("test", config.data)
     epochs = _epochs(config, source.train)
     model = build_model(config.model, config.data.image_size, source)
     model.compile(

@@ -112,7 +112,8 @@ class RunFolder:
     def write_skipped_images(self, lines):
         """List the images that were left out, with the cause, one line each."""
         if lines:
-            self.skipped_images.write_text("".join(f"{line}\n" for line in lines))
+            text = "".join(f"{line}\n" for line in lines)
+            self.skipped_images.write_text(text, "utf-8", errors="surrogateescape")
 
     def is_finished(self):
         return self.summary.exists()

@@ -181,6 +181,9 @@ def test_evaluate_on_another_set(call, finished, tmp_path):
     np.savez(tmp_path / "zeros.npz", x_train=images, y_train=np.arange(60) % 10)
     status, out, _ = call("evaluate", folder.path, "--source", source, "--json")
     assert (status, json.loads(out)["examples"]) == (0, 60)
+    np.savez(tmp_path / "zeros.npz", x_train=np.repeat(images[..., None], 3, 3), y_train=range(60))
+    status, _, err = call("evaluate", folder.path, "--source", source)
+    assert status == 2 and "--source must have images of 1 channels, as the run. Received: 3" in err
     np.savez(
         tmp_path / "zeros.npz", y_test=np.arange(20) % 10, class_names=list("abcdefghij"), **arrays
     )

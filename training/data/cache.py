@@ -1,8 +1,11 @@
 """Encoded images kept near: in memory, or on a disk that is faster than where they come from."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from training.data.splits import Encoded, IndexedSplit
 from training.errors import UserError
 
 FILES_PER_FOLDER = 1000
+INDEX = "index.json"
 
 
 def cached(source, data):
@@ -50,15 +54,22 @@ def _in_memory(split, part, source, data):
 
 
 def _on_disk(split, part, source, data):
-    """Write one file for each example, and the index, which makes the cache valid, last."""
-    fields = ("train_split", "validation_split", "validation_fraction", "test_fraction")
+    """Write one file for each example, and an index, unless that was done before."""
+    fields = (
+        "source",
+        "data_dir",
+        "train_split",
+        "validation_split",
+        "validation_fraction",
+        "test_fraction",
+    )
     contents = [source.fingerprint, part, len(split), *(getattr(data, field) for field in fields)]
     name = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
     folder = Path(data.cache_dir) / f"{part}-{name}"
-    index = folder / "index.json"
+    index = folder / INDEX
     try:
         if not index.exists():
-            _write(split, part, folder, index)
+            _write(split, part, folder)
         labels, orientations = json.loads(index.read_text())
     except OSError as error:
         raise UserError(
@@ -74,18 +85,26 @@ def _on_disk(split, part, source, data):
     return IndexedSplit(np.array(labels), load)
 
 
-def _write(split, part, folder, index):
-    folder.mkdir(parents=True, exist_ok=True)
-    labels, orientations = [], []
-    for number, image, label in _progress(split, f"copying the images for {part}"):
-        path = Path(_path(folder, number).numpy().decode())
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(image.file.numpy())
-        labels.append(int(label))
-        orientations.append(int(image.orientation))
-    draft = index.with_suffix(".draft")
-    draft.write_text(json.dumps([labels, orientations]))
-    draft.replace(index)
+def _write(split, part, folder):
+    """Write the folder beside its place, and move it there when it is whole.
+
+    So neither what is left of an interruption nor another process can spoil it.
+    """
+    draft = folder.with_name(f"{folder.name}.{os.getpid()}")
+    draft.mkdir(parents=True)
+    try:
+        labels, orientations = [], []
+        for number, image, label in _progress(split, f"copying the images for {part}"):
+            path = Path(_path(draft, number).numpy().decode())
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(image.file.numpy())
+            labels.append(int(label))
+            orientations.append(int(image.orientation))
+        (draft / INDEX).write_text(json.dumps([labels, orientations]))
+        with contextlib.suppress(OSError):  # of another process that was first
+            draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _path(folder, number):

@@ -22,6 +22,7 @@ from tqdm import tqdm
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = 1
+VERSION = [1, tf.__version__]  # of the memory: what can be read may change with TensorFlow
 
 
 class Finding(NamedTuple):
@@ -42,33 +43,51 @@ def examine(paths, root):
         root: Folder of the set.
     """
     memory = _Memory(root)
-    unknown = [path for path in paths if memory.recall(path) is None]
+    findings = {path: memory.recall(path) for path in paths}
+    unknown = [path for path, finding in findings.items() if finding is None]
     if unknown:
         try:
             with ThreadPool() as pool, warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                findings = pool.imap(_examine, unknown, chunksize=16)
-                progress = tqdm(findings, "checking images", len(unknown), unit="file")
-                for path, finding in zip(unknown, progress, strict=True):
-                    memory.keep(path, finding)
+                results = pool.imap(_examine, unknown, chunksize=16)
+                progress = tqdm(results, "checking images", len(unknown), unit="file")
+                for path, (finding, stamp) in zip(unknown, progress, strict=True):
+                    findings[path] = finding
+                    memory.keep(path, finding, stamp)
         finally:
             memory.write()  # what is known so far, also after ctrl-C
-    return [memory.recall(path) for path in paths]
+    return list(findings.values())
 
 
 def _examine(path):
+    """Return a finding, and the stamp of the file that it holds for; None if it may not last."""
+    stamp = _stamp(path)
+    try:
+        return _look_at(path), stamp
+    except OSError as error:  # such as of a network's disk
+        return Finding(f"it cannot be opened: {error.strerror}"), None
+
+
+def _stamp(path):
+    try:
+        status = path.stat()
+    except OSError:  # a link to nothing
+        return None
+    return [status.st_size, status.st_ctime_ns]
+
+
+def _look_at(path):
     if path.suffix.lower() not in SUFFIXES:
         return Finding(f"it is none of {', '.join(SUFFIXES)}")
-    try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        return Finding(f"it cannot be opened: {error.strerror}")
+    encoded = path.read_bytes()
     if not encoded:
         return Finding("it is empty")
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             kind, orientation = image.format, _orientation(image)
             reference = np.asarray(image.convert("RGB")) if kind == "BMP" else None
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow raises many kinds for what it cannot read
         return Finding(f"it is not an image that can be read: {_first_line(error)}")
     try:
@@ -96,21 +115,24 @@ class _Memory:
     def __init__(self, root):
         self.root = root
         home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-        name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+        name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
         self.path = home / "datasets" / "keras_mixer" / f"{name}.json"
-        try:
-            self.entries = json.loads(self.path.read_text())
-        except (OSError, ValueError):  # none yet, or damaged
-            self.entries = {}
+        self.entries = {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
+            memory = json.loads(self.path.read_text())
+            if memory["version"] == VERSION:
+                self.entries = dict(memory["entries"])
         self.has_news = False
 
     def recall(self, path):
         entry = self.entries.get(self._key(path))
-        return Finding(*entry[2:]) if entry and entry[:2] == self._stamp(path) else None
+        stamp = _stamp(path)
+        return Finding(*entry[1:]) if entry and stamp and entry[0] == stamp else None
 
-    def keep(self, path, finding):
-        self.entries[self._key(path)] = [*self._stamp(path), *finding]
-        self.has_news = True
+    def keep(self, path, finding, stamp):
+        if stamp is not None:
+            self.entries[self._key(path)] = [stamp, *finding]
+            self.has_news = True
 
     def write(self):
         """Write what is new, whole or not at all; a folder that cannot be written is no fault."""
@@ -119,7 +141,7 @@ class _Memory:
         draft = self.path.with_suffix(f".{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(self.entries))
+            draft.write_text(json.dumps({"version": VERSION, "entries": self.entries}))
             draft.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -127,14 +149,6 @@ class _Memory:
 
     def _key(self, path):
         return str(path.relative_to(self.root))
-
-    @staticmethod
-    def _stamp(path):
-        try:
-            status = path.stat()
-        except OSError:  # a link to nothing
-            return [0, 0]
-        return [status.st_size, status.st_ctime_ns]
 
 
 def _first_line(error):

@@ -32,16 +32,13 @@ def _turn(pixels, orientation):
     pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
     from_right = tf.reduce_any(orientation == [2, 3, 6, 7])
     from_below = tf.reduce_any(orientation == [3, 4, 7, 8])
-    pixels = tf.cond(from_right, lambda: pixels[:, ::-1], lambda: pixels)
-    return tf.cond(from_below, lambda: pixels[::-1], lambda: pixels)
+    pixels = tf.cond(from_right, lambda: tf.reverse(pixels, [1]), lambda: pixels)
+    return tf.cond(from_below, lambda: tf.reverse(pixels, [0]), lambda: pixels)
 
 
 def for_evaluation(image, data, channels):
     """Return an image as `data.evaluation_transform` makes it, which every call repeats."""
-    pixels = decode(image, channels)
-    if pixels.shape == (data.image_size, data.image_size, channels):
-        return pixels
-    prepared = prepare_image(pixels, data.evaluation_transform, data.image_size)
+    prepared = prepare_image(decode(image, channels), data.evaluation_transform, data.image_size)
     return prepared[..., :channels]  # of a grey image all three are alike
 
 

@@ -1,5 +1,6 @@
 """Pictures of a set: the images as the model sees them, and how many there are of each class."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -33,6 +34,7 @@ def draw_images(source, data, augmentation, seed, number, path):
         number: How many images, of those of the first batch.
         path: Path of the picture.
     """
+    data = dataclasses.replace(data, deterministic=True)  # so that the pairs are of one image
     ((batch, labels),) = training_batches(source, data, augmentation, seed).take(1)
     training = batch.numpy().astype("uint8"), [_shares(label, source) for label in labels.numpy()]
     originals = source.train.shuffled(seed, data.batch_size).take(data.batch_size)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from training.data import images
 from training.data.augmentation import augment_image, mix
-from training.data.splits import WHOLE
+from training.data.splits import WHOLE, local_batch_size
 from training.errors import UserError
 
 
@@ -29,7 +29,7 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE
         return mix(*batch, augmentation, tf.random.fold_in([seed, 1], step))
 
     dataset = source.train.shuffled(seed, data.batch_size, start_step, shard, prepare)
-    dataset = dataset.batch(data.batch_size // shard.count, drop_remainder=True)
+    dataset = dataset.batch(local_batch_size(data.batch_size, shard), drop_remainder=True)
     dataset = dataset.enumerate(start_step).map(mix_batch, tf.data.AUTOTUNE)
     return _in_order_if(data.deterministic, dataset.prefetch(tf.data.AUTOTUNE))
 
@@ -68,7 +68,7 @@ def evaluation_batches(split, source, data, shard=WHOLE, pad=False):
         return pixels, label, tf.cast(tf.reduce_any(label > 0), tf.float32)
 
     dataset = split.in_order(shard).map(prepare, tf.data.AUTOTUNE)
-    batch_size = data.batch_size // shard.count
+    batch_size = local_batch_size(data.batch_size, shard)
     if pad:
         zeros = tf.data.Dataset.from_tensors(
             tuple(tf.zeros(spec.shape, spec.dtype) for spec in dataset.element_spec)

@@ -23,6 +23,15 @@ class Source:
     skipped: tuple[str, ...] = ()  # "path: cause" of each image that was left out
     fingerprint: str = ""  # changes with the files, where they may be cached on disk
 
+    def require(self, part, data):
+        """Raise UserError unless there are images for a part; `data` says where from."""
+        if not len(getattr(self, part)):
+            raise UserError(
+                f"--source must have images for {part}. Received: {data.source}, which has none. "
+                f"Choose another source, or another --{part}-split of a tfds set, or a "
+                "--test-fraction above 0 of folders and arrays."
+            )
+
 
 def hold_out(indices, labels, fraction, option):
     """Divide examples by class, always in the same way; return what stays and what is held out.
@@ -49,8 +58,14 @@ def hold_out(indices, labels, fraction, option):
     except ValueError as error:
         raise UserError(
             f"{option} must leave images of every class on both sides. "
-            f"Received: {fraction} of {len(indices)} images: {error} Pass 0 or about 0.1."
+            f"Received: {fraction} of {len(indices)} images: {error} Pass about 0.1, or more."
         ) from error
+    if lost := set(labels[indices]) - (set(labels[kept]) & set(labels[held_out])):
+        raise UserError(
+            f"{option} must leave images of every class on both sides. Received: {fraction}, "
+            f"which leaves none of class number {min(lost)} on one of them. Pass a larger one, or "
+            "add images."
+        )
     return kept, np.sort(held_out)
 
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from training.errors import UserError
+
 ENDLESS = tf.int64.max
 FILES_AT_ONCE = 16
 BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
@@ -38,9 +40,19 @@ class Encoded(NamedTuple):
     orientation: tf.Tensor
 
 
+def local_batch_size(batch_size, shard):
+    """Return how many images of each batch a host reads."""
+    if batch_size % shard.count:
+        raise UserError(
+            f"--batch-size must be a multiple of the number of hosts, {shard.count}. Received: "
+            f"{batch_size}. Pass a multiple."
+        )
+    return batch_size // shard.count
+
+
 def counts_from(start_step, batch_size, shard):
     """Return an endless dataset that counts what a host reads, from that of `start_step` on."""
-    return tf.data.Dataset.range(start_step * (batch_size // shard.count), ENDLESS)
+    return tf.data.Dataset.range(start_step * local_batch_size(batch_size, shard), ENDLESS)
 
 
 def position_of(count, batch_size, shard):
@@ -48,7 +60,7 @@ def position_of(count, batch_size, shard):
 
     Of the positions of each step, `batch_size` of all hosts together, it takes its part in a row.
     """
-    local = batch_size // shard.count
+    local = local_batch_size(batch_size, shard)
     step, place = count // local, count % local
     return step * batch_size + shard.index * local + place
 
@@ -154,16 +166,21 @@ class StreamedSplit:
         """
         num_examples, parts = self.parts(shard)
         columns = _columns(parts)
-        first_pass, skipped = divmod(start_step * (batch_size // shard.count), num_examples)
+        first_pass, skipped = divmod(start_step * local_batch_size(batch_size, shard), num_examples)
 
         def one_pass(number):
             # The number of the pass is a tensor, so that a run may start in any of them at once.
             pass_seed = tf.random.fold_in([seed, 2], number)
-            order = tf.random.experimental.stateless_shuffle(tf.range(len(parts)), pass_seed)
+            order_seed, buffer_seed = tf.unstack(tf.random.split(pass_seed))
+            order = tf.random.experimental.stateless_shuffle(tf.range(len(parts)), order_seed)
             shuffled_columns = tuple(tf.gather(column, order) for column in columns)
             files = tf.data.Dataset.from_tensor_slices(shuffled_columns)
+            # Of this function's graph alone: the program's own seed is to decide nothing.
+            tf.random.set_seed(1)
+            any_number = {"minval": None, "maxval": None, "dtype": tf.int64}
             dataset = self._read(files).shuffle(
-                min(num_examples, BUFFER_EXAMPLES), seed=tf.cast(pass_seed[0], tf.int64)
+                min(num_examples, BUFFER_EXAMPLES),
+                seed=tf.random.stateless_uniform((), buffer_seed, **any_number),
             )
             return dataset.skip(skipped * tf.cast(number == first_pass, tf.int64))
 

@@ -31,7 +31,7 @@ def read_image(path, channels):
         with Image.open(path) as image:
             ImageOps.exif_transpose(image, in_place=True)  # as it is to be seen
             if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8
-                image = Image.fromarray((np.asarray(image) // 257).astype("uint8"))
+                image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
             image = image.convert({1: "L", 3: "RGB"}[channels])
     except UNREADABLE as error:
         reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else error
@@ -53,13 +53,9 @@ def predict_images(model, class_names, paths, top, transform):
     """
     height, width, channels = model.input_shape[1:]
 
-    def prepare(image):
-        if image.shape == (height, width, channels):
-            return image
-        return prepare_image(image, transform, (height, width))[..., :channels]
-
     images = [read_image(path, channels) for path in paths]
-    images = np.stack([prepare(image) for image in images])
+    images = [prepare_image(image, transform, (height, width)) for image in images]
+    images = np.stack(images)[..., :channels]
     probabilities = np.exp(log_softmax(model.predict(images, verbose=0).astype("float64")))
     return [
         Prediction(

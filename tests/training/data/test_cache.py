@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,8 +61,14 @@ def test_a_cache_on_disk_is_used_again_and_only_for_the_same_images(data, tmp_pa
     monkeypatch.setattr(cache, "_write", lambda *args: copies.append(args) or write(*args))
     np.testing.assert_array_equal(batches(cached(load_source(data), data), data), expected)
     assert not copies
-    Image.new("RGB", (40, 30)).save(tmp_path / "images" / "cat" / "0.jpg")
+    path = tmp_path / "images" / "cat" / "0.jpg"
+    contents = path.read_bytes()
+    path.write_bytes(contents[:-3] + bytes([contents[-3] ^ 1]) + contents[-2:])  # of equal size
     cached(load_source(data), data)
+    assert len(copies) == 2
+    (tmp_path / "images" / "cat" / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    skipping = dataclasses.replace(data, on_bad_image="skip")
+    cached(load_source(skipping), skipping)
     assert len(copies) == 2
 
 
@@ -78,6 +85,22 @@ def test_a_cache_that_was_interrupted_is_written_again(data, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             cached(source, data)
     np.testing.assert_array_equal(batches(cached(source, data), data), batches(source, data))
+
+
+def test_of_two_processes_one_writes_the_cache(data, monkeypatch):
+    data = dataclasses.replace(data, cache="disk")
+    source = load_source(data)
+    write = cache._write
+
+    def write_twice(split, part, folder):
+        write(split, part, folder)  # another process is first
+        write(split, part, folder)
+
+    monkeypatch.setattr(cache, "_write", write_twice)
+    near = cached(source, data)
+    np.testing.assert_array_equal(batches(near, data), batches(source, data))
+    folders = sorted(path.name.partition("-")[0] for path in Path(data.cache_dir).iterdir())
+    assert folders == ["train", "validation"]
 
 
 def test_pixels_in_memory_stay_there():

@@ -1,5 +1,6 @@
 """Which files can be read: the defects of real folders, one by one."""
 
+import errno
 import io
 import os
 import re
@@ -185,9 +186,27 @@ class TestMemory:
         monkeypatch.undo()
         assert list(image_files._Memory(tmp_path).entries) == ["a.jpg"]
 
-    def test_a_damaged_memory_is_no_harm(self, files, tmp_path, decoded):
+    def test_what_a_disk_refused_once_is_tried_again(self, files, tmp_path, monkeypatch):
+        def refuse(path):
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(image_files, "_look_at", refuse)
+            first = image_files.examine(files, tmp_path)
+        assert first == [("it cannot be opened: Stale file handle", 1)] * 3
+        assert image_files.examine(files, tmp_path) == [(None, 1), ("it is empty", 1), (None, 6)]
+
+    def test_a_memory_of_another_version_is_not_used(self, files, tmp_path, decoded, monkeypatch):
         image_files.examine(files, tmp_path)
-        image_files._Memory(tmp_path).path.write_text("{")
+        monkeypatch.setattr(image_files, "VERSION", [0, ""])
+        decoded.clear()
+        image_files.examine(files, tmp_path)
+        assert len(decoded) == 3
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 5}', '{"version": 1}'])
+    def test_a_damaged_memory_is_no_harm(self, files, tmp_path, decoded, text):
+        image_files.examine(files, tmp_path)
+        image_files._Memory(tmp_path).path.write_text(text)
         decoded.clear()
         image_files.examine(files, tmp_path)
         assert len(decoded) == 3

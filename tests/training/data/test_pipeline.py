@@ -10,6 +10,7 @@ from training.data.pipeline import evaluation_batches, steps_per_epoch, training
 from training.data.source import Source
 from training.data.sources import digits, load_source
 from training.data.splits import Shard, in_memory
+from training.errors import UserError
 
 PLAIN = Augmentation()
 MIXUP = Augmentation(shift_fraction=0.1, rotation_degrees=10, zoom_fraction=0.1, mixup_alpha=0.2)
@@ -85,9 +86,17 @@ def test_hosts_read_the_parts_of_the_batch_that_one_host_reads(hosts):
         np.testing.assert_array_equal(together.reshape(6 * 8, -1), whole[i].reshape(6 * 8, -1))
 
 
+def test_hosts_must_divide_the_batch():
+    source = numbered(50)
+    with pytest.raises(UserError, match="must be a multiple of the number of hosts, 3"):
+        training_batches(source, Data(batch_size=8), PLAIN, 0, shard=Shard(0, 3))
+
+
 def test_without_determinism_the_images_are_the_same_in_some_order():
     source, data = numbered(40), Data(batch_size=4, deterministic=False)
-    _, labels = read(training_batches(source, data, PLAIN, seed=0), 10)
+    dataset = training_batches(source, data, PLAIN, seed=0)
+    assert dataset.options().deterministic is False
+    _, labels = read(dataset, 10)
     assert len(set(labels.argmax(axis=1))) >= 30  # some may come from the next pass
 
 

@@ -1,11 +1,14 @@
+import os
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from training.config import Data
+from training.config import Augmentation, Data
 from training.data.cache import cached
-from training.data.pipeline import evaluation_batches
+from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import digits, load_source, presets
 from training.data.splits import Shard
 from training.errors import UserError
@@ -124,10 +127,21 @@ class TestArrays:
         with pytest.raises(UserError, match=message):
             load(arrays)
 
+    def test_a_class_that_one_side_would_lack(self, arrays, load):
+        arrays["y_train"] = np.array([0] * 14 + [1] * 14 + [2] * 2)
+        with pytest.raises(UserError, match="leaves none of class number 2"):
+            load(arrays, validation_fraction=0.1)
+
     def test_no_file(self, tmp_path):
         refused("must name a file of NumPy arrays", source=f"arrays:{tmp_path / 'none.npz'}")
-        (tmp_path / "text.npz").write_text("text")
-        refused("must name a file of NumPy arrays", source=f"arrays:{tmp_path / 'text.npz'}")
+        np.savez(tmp_path / "whole.npz", x_train=np.zeros((9, 4, 4), "uint8"))
+        whole = (tmp_path / "whole.npz").read_bytes()
+        np.save(tmp_path / "single.npy", np.zeros(3))
+        contents = {"text.npz": b"text", "empty.npz": b"", "half.npz": whole[: len(whole) // 2]}
+        for name, content in contents.items():
+            (tmp_path / name).write_bytes(content)
+        for name in (*contents, "single.npy"):
+            refused("must name a file of NumPy arrays", source=f"arrays:{tmp_path / name}")
 
 
 class TestFolder:
@@ -195,6 +209,10 @@ class TestFolder:
             "empty.jpg",
             "half.jpg",
         ]
+        old = root / "train" / "cat" / "0.jpg"
+        old.rename(os.fsdecode(bytes(old.parent / "caf") + b"\xe9.jpg"))  # as from an old archive
+        renamed = load_source(Data(source=where, on_bad_image="skip", validation_fraction=0.0))
+        assert len(examples(renamed.train)[0]) == 30
         for image in (root / "train" / "emu").glob("[0-9]*"):
             image.write_bytes(b"")
         message = "emu is a class without images that can be read"
@@ -220,8 +238,8 @@ class TestFolder:
         assert photo[:4].min() > 200 and photo[4:].max() < 50
 
 
-def build_tfds(folder, set_name, label_feature, splits):
-    """Build a set of TensorFlow Datasets on disk, in four files each.
+def build_tfds(folder, set_name, label_feature, splits, num_shards=4):
+    """Build a set of TensorFlow Datasets on disk.
 
     `splits` gives `(image, label)` by names.
     """
@@ -248,7 +266,7 @@ def build_tfds(folder, set_name, label_feature, splits):
             raise NotImplementedError
 
     Builder(data_dir=folder).download_and_prepare(
-        download_config=tfds.download.DownloadConfig(num_shards=4)
+        download_config=tfds.download.DownloadConfig(num_shards=num_shards)
     )
 
 
@@ -264,6 +282,7 @@ def data_dir(tmp_path_factory):
     labelled = list(zip(images, map(int, bunch.target), strict=True))
     ten_classes = tfds.features.ClassLabel(names=list("0123456789"))
     splits = {"train": labelled[:1000], "test": labelled[1000:1203]}
+    build_tfds(folder, "one_file", ten_classes, {"test": labelled[:50]}, num_shards=1)
     build_tfds(folder, "tiny_digits", ten_classes, splits)
     secret = {"train": labelled[:20], "test": [(image, -1) for image in images[:20]]}
     build_tfds(folder, "secret_digits", ten_classes, secret)
@@ -309,6 +328,30 @@ class TestTfds:
         assert drawn(1)[:50] != first[:50]
         assert drawn(0, start=1500, number=20) == first[1500:1520]
 
+    def test_one_file_comes_in_a_new_order_in_each_pass(self, data_dir):
+        data = Data(source="tfds:one_file", data_dir=data_dir, train_split="test")
+        drawn = load_source(data).train.shuffled(0, batch_size=1).take(150)
+        images = [image.file.numpy() for _, image, _ in drawn]
+        passes = images[:50], images[50:100], images[100:]
+        assert len({tuple(one_pass) for one_pass in passes}) == 3
+        assert len({frozenset(one_pass) for one_pass in passes}) == 1
+
+    @pytest.mark.parametrize("seed", [0, 7])
+    def test_the_seed_and_the_step_alone_decide(self, data_dir, seed):
+        """Not the program's own seed, and not where the pipeline starts."""
+        augmentation = Augmentation(randaugment_magnitude=10, mixup_alpha=0.2)
+        data = Data(source="tfds:tiny_digits", data_dir=data_dir, batch_size=50, flip=True)
+        source = load_source(data)
+
+        def batches(start, number):
+            dataset = training_batches(source, data, augmentation, seed, start).take(number)
+            return np.stack([images for images, _ in dataset.as_numpy_iterator()])
+
+        keras.utils.set_random_seed(0)
+        whole = batches(0, 25)
+        keras.utils.set_random_seed(5)
+        np.testing.assert_array_equal(batches(22, 3), whole[22:])
+
     def test_hosts_read_disjoint_shards_that_are_whole_together(self, data_dir):
         source = load_source(Data(source="tfds:tiny_digits", data_dir=data_dir))
 
@@ -325,12 +368,14 @@ class TestTfds:
                 lambda shard: source.train.shuffled(0, batch_size, 3, shard).take(300),  # noqa: B023
             )
             for i in range(count):
-                assert drawn[i] <= once[i]
+                assert drawn[i] <= once[i] and len(drawn[i]) >= 250
 
     def test_images_of_several_classes(self, data_dir):
+        several = {"source": "tfds:several_digits", "data_dir": data_dir}
+        message = "--train-split must have one class for each image"
+        refused(message, train_split="validation", test_split="none", **several)
         data = Data(
-            source="tfds:several_digits",
-            data_dir=data_dir,
+            **several,
             train_split="none",
             test_split="validation",
             batch_size=30,
@@ -360,6 +405,10 @@ class TestTfds:
         secret = {"source": "tfds:secret_digits", **where}
         refused("--test-split must have labels from 0 to 9. Received: .* a label of -1", **secret)
         refused("Did you mean tiny_digits", source="tfds:tiny_digit", **where)
+        refused("TensorFlow Datasets says: .*9.9.9", source="tfds:cifar10:9.9.9", **where)
+        tiny = {"source": "tfds:tiny_digits", **where}
+        refused("--validation-split must have examples", validation_split="test[:0]", **tiny)
+        refused("--test-split must be left out where", test_split="test")
         refused("Did you mean .*mnist", source="tfds:mnisst", **where)
         refused("Received: xqzw. See", source="tfds:xqzw", **where)
         named = {"source": "tfds:tiny_digits", **where}

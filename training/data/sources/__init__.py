@@ -1,5 +1,7 @@
 """Where labelled images come from; one file each."""
 
+import dataclasses
+
 import numpy as np
 
 from training.data.sources import arrays, digits, folder, presets, tfds
@@ -9,12 +11,30 @@ from training.errors import UserError
 READERS = {"arrays": arrays.load, "folder": folder.load, "tfds": tfds.load}
 
 
+def for_the_test(data):
+    """Return a `training.config.Data` of which only the part for the test is read, if it can be."""
+    if not _is_tfds(data):
+        return data
+    return dataclasses.replace(data, train_split=tfds.NO_SPLIT, validation_split=tfds.NO_SPLIT)
+
+
+def _is_tfds(data):
+    return data.source.startswith("tfds:") or data.source in presets.PRESETS
+
+
 def load_source(data):
     """Return the `Source` that a `training.config.Data` names.
 
     Raises:
         UserError: If there is no such source, or it is unsound.
     """
+    for field in () if _is_tfds(data) else ("train_split", "validation_split", "test_split"):
+        if getattr(data, field):
+            raise UserError(
+                f"--{field.replace('_', '-')} must be left out where the source is not of "
+                f"TensorFlow Datasets. Received: {getattr(data, field)} with --source "
+                f"{data.source}. See --validation-fraction and --test-fraction."
+            )
     source = _read(data)
     _require_every_class(source, data.source)
     return source

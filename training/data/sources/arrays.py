@@ -1,10 +1,16 @@
 """Images in a .npz file, under the names that keras.datasets uses."""
 
+import zipfile
+import zlib
+
 import numpy as np
 
 from training.data.source import PARTS, Source, complete
 from training.data.splits import in_memory
 from training.errors import UserError
+
+# What NumPy raises for files that are damaged, or of other kinds.
+DAMAGE = (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def load(path, data):
@@ -37,7 +43,7 @@ def _read(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise UserError(
             f"--source arrays:FILE.npz must name a file of NumPy arrays. Received: {path}: "
             f"{error}. Write one by np.savez(FILE, x_train=…, y_train=…)."

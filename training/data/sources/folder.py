@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def load(path, data):
         class_names=class_names,
         channels=3,
         skipped=faults,
-        fingerprint=_fingerprint(everything, root) if data.cache == "disk" else "",
+        fingerprint=_fingerprint(findings, root) if data.cache == "disk" else "",
         **{part: _split_of(*parts[part], findings) for part in PARTS},
     )
 
@@ -104,16 +105,22 @@ def _joined(lists):
 
 def _split_of(files, labels, findings):
     with tf.device("CPU"):
-        paths = tf.constant([str(file) for file in files], tf.string)
+        paths = tf.constant([os.fsencode(file) for file in files], tf.string)
         orientations = tf.constant([findings[file].orientation for file in files], tf.int32)
     return IndexedSplit(
         labels, lambda index: Encoded(tf.io.read_file(paths[index]), orientations[index])
     )
 
 
-def _fingerprint(files, root):
-    sizes = "".join(f"{file.relative_to(root)} {file.stat().st_size}\n" for file in files)
-    return hashlib.sha256(sizes.encode()).hexdigest()
+def _fingerprint(findings, root):
+    """Return a digest of the place, the names, sizes and times of the files that are read."""
+    digest = hashlib.sha256(os.fsencode(root.resolve()))
+    for file, found in findings.items():
+        if not found.fault:
+            status = file.stat()
+            digest.update(os.fsencode(file.relative_to(root)))
+            digest.update(f" {status.st_size} {status.st_ctime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _refuse(path, faults, total):

@@ -25,10 +25,11 @@ def load(name, data):
 
     try:
         builder = tfds.builder(name, data_dir=data.data_dir or None)
-    except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError) as error:
+    except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError, AssertionError) as error:
         raise UserError(
             "--source tfds:NAME must be a set that TensorFlow Datasets knows, or one in "
-            f"--data-dir. Received: {name}. {_advice(tfds, name, data.data_dir)}"
+            f"--data-dir. Received: {name}. {_advice(tfds, name, data.data_dir)} "
+            f"TensorFlow Datasets says: {_first_lines(error)}"
         ) from error
     _prepare(builder, name)
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
@@ -68,7 +69,17 @@ def load(name, data):
                 FilePart(part.filename, part.skip, part.take) for part in own.file_instructions
             ]
 
+        if not num_examples:
+            raise UserError(
+                f"{option} must have examples. Received: {expression} of {name}, which has none. "
+                "Pass a larger part."
+            )
         split = StreamedSplit(num_examples, parts, parse)
+        if is_multi_label and option != "--test-split":
+            raise UserError(
+                f"{option} must have one class for each image. Received: {name}, whose images "
+                f"have several. Pass {NO_SPLIT}: such a set is for `evaluate`."
+            )
         if not is_multi_label:
             _check_labels(split, class_label.num_classes, name, option, expression)
         return split
@@ -84,7 +95,7 @@ def load(name, data):
 
 
 def _advice(tfds, name, data_dir):
-    known = [*tfds.list_builders(), *(p.name for p in Path(data_dir or "nowhere").glob("*"))]
+    known = {*tfds.list_builders(), *(p.name for p in Path(data_dir or "nowhere").glob("*"))}
     near = difflib.get_close_matches(name.partition(":")[0], known)
     names = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{names}See https://www.tensorflow.org/datasets/catalog."
