@@ -9,6 +9,8 @@ import time
 import keras
 import numpy as np
 
+from training.random_states import random_states, set_random_states
+
 BEST_BY = "val_accuracy"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -52,6 +54,7 @@ class Keeper(keras.callbacks.Callback):
         self._last_step_at = None
         self._began = time.perf_counter()
         self._seconds_before = progress.wall_seconds
+        self._random_states = progress.random_states
 
     def __enter__(self):
         # Only the main thread may handle signals; others are never interrupted.
@@ -81,6 +84,11 @@ class Keeper(keras.callbacks.Callback):
             self._metrics = None
         if self._last_step_at is not None:
             self._last_step_at = time.perf_counter()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Not earlier: the making of an iterator draws from PyTorch's generator.
+        set_random_states(self._random_states)
+        self._random_states = None
 
     def on_train_batch_end(self, batch, logs=None):
         self._count_step()
@@ -152,7 +160,9 @@ class Keeper(keras.callbacks.Callback):
         )
 
     def _save(self, as_best=False):
-        self.progress = dataclasses.replace(self.progress, wall_seconds=self.wall_seconds())
+        self.progress = dataclasses.replace(
+            self.progress, random_states=random_states(), wall_seconds=self.wall_seconds()
+        )
         self._checkpoints.save(self.model, self.progress, as_best)
         self._saved_at = time.monotonic()
         self._last_step_at = time.perf_counter()  # not the step's time

@@ -83,7 +83,12 @@ def test_a_damaged_one_is_named_and_the_one_before_is_taken(checkpoints, damage,
     contents = path.read_bytes()
     value = contents.rindex(b"\x93NUMPY") + 128  # behind the header of an array
     flipped = contents[:value] + bytes([contents[value] ^ 1]) + contents[value + 1 :]
-    damaged = {"cut": contents[: len(contents) // 2], "flip": flipped, "empty": b"", "text": b"text"}
+    damaged = {
+        "cut": contents[: len(contents) // 2],
+        "flip": flipped,
+        "empty": b"",
+        "text": b"text",
+    }
     path.write_bytes(damaged[damage])
     assert checkpoints.restore(model).step == 1
     assert f"warning: {path} is damaged" in capsys.readouterr().out
