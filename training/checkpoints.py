@@ -32,9 +32,6 @@ class Progress:
     metrics: list | None = None
     """Values of the training metrics where an epoch's steps are done and its validation is not."""
 
-    random_states: list = dataclasses.field(default_factory=list)
-    """Of generators that are no variables, by `training.random_states`."""
-
     wall_seconds: float = 0.0
 
     train_seconds: float = 0.0

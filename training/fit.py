@@ -69,7 +69,9 @@ def _fit(model, source, config, folder, epochs, verbose):
     checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
     _make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
-    keeper = Keeper(checkpoints, progress, config.checkpointing, epochs, folder.history)
+    keeper = Keeper(
+        checkpoints, progress, config.checkpointing, epochs, folder.history, config.seed
+    )
     validation = (
         evaluation_batches(source.validation, source, config.data)
         if len(source.validation)

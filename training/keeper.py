@@ -9,8 +9,6 @@ import time
 import keras
 import numpy as np
 
-from training.random_states import random_states, set_random_states
-
 BEST_BY = "val_accuracy"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,22 +37,23 @@ class Keeper(keras.callbacks.Callback):
         checkpointing: A `training.config.Checkpointing`.
         epochs: The run's `training.epochs.Epochs`.
         history_path: Path of the history, a CSV file.
+        seed: The run's.
     """
 
-    def __init__(self, checkpoints, progress, checkpointing, epochs, history_path):
+    def __init__(self, checkpoints, progress, checkpointing, epochs, history_path, seed):
         super().__init__()
         self.progress = progress
         self._checkpoints = checkpoints
         self._config = checkpointing
         self._epochs = epochs
         self._history_path = history_path
+        self._seed = seed
         self._signal = None
         self._metrics = None
         self._saved_at = time.monotonic()
         self._last_step_at = None
         self._began = time.perf_counter()
         self._seconds_before = progress.wall_seconds
-        self._random_states = progress.random_states
 
     def __enter__(self):
         # Only the main thread may handle signals; others are never interrupted.
@@ -86,9 +85,12 @@ class Keeper(keras.callbacks.Callback):
             self._last_step_at = time.perf_counter()
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Not earlier: the making of an iterator draws from PyTorch's generator.
-        set_random_states(self._random_states)
-        self._random_states = None
+        if keras.backend.backend() == "torch":
+            # Keras's dropout draws from PyTorch's own generator, and not from the state of its
+            # layer, which a checkpoint holds; and so does each new iterator over the images.
+            import torch
+
+            torch.manual_seed((self._seed << 31) + self.progress.step)
 
     def on_train_batch_end(self, batch, logs=None):
         self._count_step()
@@ -160,9 +162,7 @@ class Keeper(keras.callbacks.Callback):
         )
 
     def _save(self, as_best=False):
-        self.progress = dataclasses.replace(
-            self.progress, random_states=random_states(), wall_seconds=self.wall_seconds()
-        )
+        self.progress = dataclasses.replace(self.progress, wall_seconds=self.wall_seconds())
         self._checkpoints.save(self.model, self.progress, as_best)
         self._saved_at = time.monotonic()
         self._last_step_at = time.perf_counter()  # not the step's time

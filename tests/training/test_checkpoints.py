@@ -52,7 +52,10 @@ def test_everything_comes_back(checkpoints, dtype):
     for name, value in values(new).items():
         np.testing.assert_array_equal(value, before[name])
     for model in (trained, new):  # and random states: the same masks are drawn
-        keras.backend.clear_session(free_memory=False)
+        if keras.backend.backend() == "torch":  # whose own generator the Keeper seeds
+            import torch
+
+            torch.manual_seed(0)
         model.train_on_batch(np.ones((8, 3)), np.eye(2)[np.zeros(8, int)])
     for name, value in values(new).items():
         np.testing.assert_array_equal(value, values(trained)[name])

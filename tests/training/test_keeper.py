@@ -25,6 +25,7 @@ def keep(tmp_path):
             Checkpointing(**{"checkpoint_minutes": 0, **checkpointing}),
             Epochs(batch_size=30, steps_per_epoch=4, total_steps=10),
             tmp_path / "history.csv",
+            seed=0,
         )
         keeper.set_model(model)
         return keeper
