@@ -42,6 +42,8 @@ class Run:
     run_dir: Path
     """Folder that the run writes. An interrupted run found there is resumed; a folder of
     another configuration is refused."""
+    quiet: bool = False
+    """Print one line per epoch instead of a progress bar, for logs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +79,15 @@ def train(recipe: RunOfRecipe):
     recipe.config.check()
     _require_backend()
     from training import fit
+    from training.keeper import Interrupted
 
     folder = RunFolder(recipe.run_dir)
     was_finished = folder.is_finished()
     try:
-        summary = fit.train(recipe.config, folder)
-    except KeyboardInterrupt:
-        if folder.config.exists():
-            print("\nInterrupted. The same command resumes after the last completed epoch.")
-        raise
+        summary = fit.train(recipe.config, folder, verbose=2 if recipe.quiet else "auto")
+    except Interrupted as end:
+        print("Saved. The same command goes on from here.")
+        sys.exit(128 + end.number)  # what a shell reports of a program that a signal ended
     if was_finished:
         print(f"{folder.path} holds this run, finished. Its results:")
     _print_table(

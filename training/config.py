@@ -307,6 +307,22 @@ class Optimization:
 
 
 @dataclasses.dataclass(frozen=True)
+class Checkpointing:
+    checkpoint_minutes: float = 5.0
+    """Minutes of training between two checkpoints; 0 for none by time."""
+
+    checkpoint_steps: int = 0
+    """Updates of the weights between two checkpoints; 0 for none by steps."""
+
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints are kept, besides the one of the best validation."""
+
+    def check(self):
+        require_not_negative(self, "checkpoint_minutes", "checkpoint_steps")
+        require_positive(self, "keep_checkpoints")
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     seed: int = 0
     """Seed of everything random: weights, order of the images, augmentation, dropout."""
@@ -315,10 +331,12 @@ class Config:
     augmentation: Augmentation = Augmentation()
     model: Model = Model()
     optimization: Optimization = Optimization()
+    checkpointing: Checkpointing = Checkpointing()
 
     def check(self):
         """Raise UserError, naming the option, if any field is unsound."""
-        for part in (self.data, self.augmentation, self.model, self.optimization):
+        parts = (self.data, self.augmentation, self.model, self.optimization, self.checkpointing)
+        for part in parts:
             part.check()
         refuse_unless(
             0 <= self.seed < 2**32,

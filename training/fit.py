@@ -1,43 +1,44 @@
 """One training run: joins model, data, optimizer and callbacks around `model.fit`."""
 
 import importlib
-import time
 
 import keras
 
 import keras_mixer
 from training import hardware
+from training.checkpoints import Checkpoints
 from training.curves import draw_curves
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
 from training.evaluation.accuracy import evaluate_accuracy
-from training.interruption import Interruption
+from training.keeper import Keeper
 from training.model import compiled_model
-from training.optimization.averages import EvaluateAverages
-from training.optimization.duration import StopAfter, duration
-from training.optimization.finiteness import RequireFinite
+from training.optimization.averages import EvaluateAverages, put_averages
+from training.optimization.duration import duration
+from training.optimization.finiteness import Finiteness
 from training.optimization.freezing import plain_model
 from training.optimization.schedule import learning_rate_schedule
 
 
-def train(config, folder):
+def train(config, folder, verbose="auto"):
     """Run the training that `config` describes in `folder`, or what is left of it.
 
-    An interrupted run goes on after its last whole epoch, with the images that would have come
-    then; a finished one is left as it is.
+    An interrupted run goes on where its newest checkpoint stands, and computes what it would have
+    without the interruption; a finished one is left as it is.
 
     Args:
         config: A `training.config.Config`.
         folder: A `training.run_folder.RunFolder`.
+        verbose: Keras's: "auto" for a progress bar, 2 for one line per epoch.
 
     Returns:
         The summary, as in `summary.json`.
 
     Raises:
         UserError: If the configuration or the folder cannot be used; nothing is written then.
+        Interrupted: If a signal came; what was done until then is saved.
     """
-    began = time.perf_counter()
     backend = keras.backend.backend()
     config.check()
     folder.refuse_other_run(config, backend)
@@ -49,42 +50,66 @@ def train(config, folder):
     source = load_source(config.data)
     source.require("train", config.data)
     source.require("test", config.data)
-    epoch_steps = steps_per_epoch(source.train, config.data)
-    length = duration(config.optimization, epoch_steps)
+    length = duration(config.optimization, steps_per_epoch(source.train, config.data))
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
     model = compiled_model(config, source, schedule)
+    finiteness = Finiteness(schedule, length)
 
     source = cached(source, config.data)
-    folder.write_config(config, backend)
-    folder.write_skipped_images(source.skipped)
-    start_step = folder.completed_epochs() * epoch_steps
-    throughput = Throughput(config.data.batch_size)
-    with Interruption() as interruption:
-        model.fit(
-            training_batches(source, config.data, config.augmentation, config.seed, start_step),
-            validation_data=(
-                evaluation_batches(source.validation, source, config.data)
-                if len(source.validation)
-                else None
-            ),
-            steps_per_epoch=epoch_steps,
-            epochs=length.epochs,
-            shuffle=False,  # the dataset shuffles
-            callbacks=[
-                throughput,
-                interruption,
-                StopAfter(length.batches),
-                RequireFinite(schedule, config.optimization.accumulation_steps),
-                *([EvaluateAverages()] if config.optimization.ema_momentum else []),
-                keras.callbacks.CSVLogger(folder.history, append=True),
-                keras.callbacks.TensorBoard(folder.tensorboard),
-                # Last, so that an epoch counts as done once its records are written.
-                keras.callbacks.BackupAndRestore(
-                    folder.checkpoints, double_checkpoint=True, delete_checkpoint=False
-                ),
-            ],
-        )
+    with folder.lock():
+        folder.refuse_other_run(config, backend)  # which may have come meanwhile
+        folder.write_config(config, backend)
+        folder.write_skipped_images(source.skipped)
+        keeper = _fit(model, source, config, folder, length, finiteness, verbose)
+        return _conclude(model, source, config, folder, keeper)
 
+
+def _fit(model, source, config, folder, length, finiteness, verbose):
+    """Train until the end, from where the run's newest checkpoint stands; return the `Keeper`."""
+    checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
+    _make_variables(model, len(source.class_names))
+    progress = checkpoints.restore(model)
+    keeper = Keeper(config, length, finiteness, checkpoints, progress, folder.history)
+    callbacks = [*([EvaluateAverages()] if config.optimization.ema_momentum else []), keeper]
+    validation = (
+        evaluation_batches(source.validation, source, config.data)
+        if len(source.validation)
+        else None
+    )
+    with keeper:
+        if progress.metrics is not None:
+            keeper.finish_epoch(model, validation, callbacks)
+        elif not length.ends_epoch(progress.batches):
+            keeper.goes_on_within_an_epoch(model)
+        for first, end, batches in length.stretches(progress.batches):
+            start = keeper.progress.batches
+            model.fit(
+                training_batches(source, config.data, config.augmentation, config.seed, start),
+                validation_data=validation,
+                steps_per_epoch=batches,
+                initial_epoch=first,
+                epochs=end,
+                shuffle=False,  # the dataset shuffles
+                verbose=verbose,
+                callbacks=[*callbacks, keras.callbacks.TensorBoard(folder.tensorboard)],
+            )
+            keeper.raise_if_interrupted()
+    return keeper
+
+
+def _make_variables(model, classes):
+    """Make the variables that Keras otherwise makes in the first step, so that they can be set."""
+    model.optimizer.build(model.trainable_variables)
+    nothing = keras.ops.zeros((1, classes))
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
+
+
+def _conclude(model, source, config, folder, keeper):
+    """Write the model and what it is worth; return the summary."""
+    backend = keras.backend.backend()
+    if config.optimization.ema_momentum:
+        put_averages(model)
     model = plain_model(model)
     model.save(folder.model)
     title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
@@ -96,8 +121,8 @@ def train(config, folder):
             "test_loss": test.loss,
             "test_examples": test.examples,
             "skipped_images": len(source.skipped),
-            "train_images_per_second": throughput.images_per_second(),
-            "wall_seconds": time.perf_counter() - began,
+            "train_images_per_second": keeper.images_per_second(),
+            "wall_seconds": keeper.wall_seconds(),
             "parameters": model.count_params(),
             "class_names": source.class_names,
             "backend": backend,
@@ -108,32 +133,6 @@ def train(config, folder):
         }
     )
     return folder.read_summary()
-
-
-class Throughput(keras.callbacks.Callback):
-    """Times the training steps: without the first, which compiles, and what lies between epochs."""
-
-    def __init__(self, batch_size):
-        super().__init__()
-        self.batch_size = batch_size
-        self.steps = 0
-        self.seconds = 0.0
-        self._last = None
-
-    def images_per_second(self):
-        """Return the mean over all timed steps, or None if there were none."""
-        return self.steps * self.batch_size / self.seconds if self.steps else None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._last is not None:
-            self._last = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
-        if self._last is not None:
-            self.steps += 1
-            self.seconds += now - self._last
-        self._last = now
 
 
 def _versions(backend):

@@ -1,11 +1,17 @@
 """The folder of one training run: what is in it, and whose it is."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 from pathlib import Path
 
 from training.config import Config
 from training.errors import UserError
+
+LOCK = ".lock"
+# What may change between the sessions of a run, since it changes no result.
+FREE_TO_CHANGE = ("checkpointing.", "data.cache", "data.data_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,7 @@ class RunFolder:
                 f"--run-dir must be a folder. Received: {self.path}, a file. Choose another."
             )
         if not self.config.exists():
-            if self.path.exists() and any(self.path.iterdir()):
+            if self.path.exists() and any(p.name != LOCK for p in self.path.iterdir()):
                 raise UserError(
                     f"--run-dir must be a new folder or one of an earlier run. Received: "
                     f"{self.path}, which has files but no config.json. Choose another."
@@ -63,7 +69,7 @@ class RunFolder:
         differing = [
             f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
             for key in sorted(theirs.keys() | ours.keys())
-            if theirs.get(key) != ours.get(key)
+            if theirs.get(key) != ours.get(key) and not key.startswith(FREE_TO_CHANGE)
         ]
         if differing:
             raise UserError(
@@ -72,29 +78,44 @@ class RunFolder:
                 "that folder if you do not need it."
             )
 
+    @contextlib.contextmanager
+    def lock(self):
+        """Hold the folder, created if need be, against other processes; UserError if one does."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / LOCK).open("w")
+        except OSError as error:
+            self._refuse_unwritable(error)
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"--run-dir must not be in use. Received: {self.path}, where another process "
+                    "is training. Wait for it, end it, or choose another."
+                ) from error
+            except OSError:
+                pass  # a file system without locks, as some over a network are
+            yield  # and the lock ends with the file, or with the process
+
+    def _refuse_unwritable(self, error):
+        raise UserError(
+            f"--run-dir must be writable. Received: {self.path}: {error.strerror}. Choose another."
+        ) from error
+
     def write_config(self, config, backend):
         """Create the folder, and write the configuration into it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _write_json(self.config, _describe(config, backend))
         except OSError as error:
-            raise UserError(
-                f"--run-dir must be writable. Received: {self.path}: {error.strerror}. "
-                "Choose another."
-            ) from error
+            self._refuse_unwritable(error)
 
     def write_skipped_images(self, lines):
         """List the images that were left out, with the cause, one line each."""
         if lines:
             text = "".join(f"{line}\n" for line in lines)
             self.skipped_images.write_text(text, "utf-8", errors="surrogateescape")
-
-    def completed_epochs(self):
-        """Return after how many epochs `keras.callbacks.BackupAndRestore` will go on."""
-        try:
-            return json.loads((self.checkpoints / "training_metadata.json").read_text())["epoch"]
-        except (OSError, ValueError, KeyError):  # none yet, or damaged: the callback decides
-            return 0
 
     def is_finished(self):
         return self.summary.exists()

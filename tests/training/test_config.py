@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import keras_mixer
-from training.config import Augmentation, Config, Data, Model, Optimization
+from training.config import Augmentation, Checkpointing, Config, Data, Model, Optimization
 from training.errors import UserError
 from training.recipes import RECIPES
 
-PARTS = (Data, Augmentation, Model, Optimization)
+PARTS = (Data, Augmentation, Model, Optimization, Checkpointing)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -71,6 +71,9 @@ def test_recipes_are_sound(name):
         ("optimization", "layer_decay", 0.0, "--layer-decay must be above 0"),
         ("optimization", "layer_decay", 1.1, "--layer-decay must be at most 1. Received: 1.1"),
         ("optimization", "sam_rho", float("inf"), "--sam-rho must be at least 0 and finite"),
+        ("checkpointing", "checkpoint_minutes", -1.0, "--checkpoint-minutes must be at least 0"),
+        ("checkpointing", "checkpoint_steps", -1, "--checkpoint-steps must be at least 0"),
+        ("checkpointing", "keep_checkpoints", 0, "--keep-checkpoints must be above 0"),
     ],
 )
 def test_unsound_values_are_refused(part, field, value, message):
@@ -96,7 +99,7 @@ def test_every_field_has_a_check():
     """The table above misses no number, so no new field goes unchecked."""
     marks = test_unsound_values_are_refused.pytestmark[0].args[1]
     checked = {(part, field) for part, field, *_ in marks}
-    for part in ("data", "augmentation", "model", "optimization"):
+    for part in ("data", "augmentation", "model", "optimization", "checkpointing"):
         for field in dataclasses.fields(getattr(Config(), part)):
             assert field.type not in (int, float) or (part, field.name) in checked
 
@@ -127,5 +130,6 @@ def test_every_field_is_explained():
                 "augmentation",
                 "model",
                 "optimization",
+                "checkpointing",
             ):
                 assert isinstance(below, ast.Expr), f"{part.__name__}.{field.target.id}"

@@ -1,6 +1,9 @@
+import contextlib
 import csv
 import dataclasses
 import json
+import signal
+import zipfile
 
 import keras
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from training import fit
 from training.data.splits import IndexedSplit
 from training.errors import UserError
+from training.keeper import Interrupted, Keeper
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
 
@@ -32,7 +36,7 @@ def test_a_run_writes_its_folder(tmp_path):
     summary = fit.train(TINY, folder)
     assert json.loads(folder.summary.read_text()) == summary
     assert folder.read_config() == TINY
-    assert epochs(folder) == [0, 1, 2]
+    assert epochs(folder) == [1, 2, 3]
     assert summary["test_examples"] == 360
     assert 0.5 < summary["test_accuracy"] <= 1  # it learns something even in three epochs
     assert 0 < summary["test_loss"] < np.log(10)
@@ -50,44 +54,84 @@ def test_a_run_writes_its_folder(tmp_path):
     assert list(folder.tensorboard.rglob("events.out*"))
 
 
-def state(model):
-    """Everything that a checkpoint must bring back."""
-    return [np.array(v) for v in (*model.weights, *model.optimizer.variables)]
+# All that has a state of its own; 24 batches, of which the last epoch has 4.
+RANDOM = change(TINY, "model", drop_path_rate=0.2, dropout_rate=0.1)
+RANDOM = change(RANDOM, "augmentation", shift_fraction=0.1, mixup_alpha=0.4)
+RANDOM = change(RANDOM, "checkpointing", checkpoint_steps=2)
+RANDOM = change(
+    RANDOM,
+    "optimization",
+    total_steps=8,
+    warmup_steps=2,
+    accumulation_steps=3,
+    ema_momentum=0.5,
+    sam_rho=0.05,
+)
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    folder = RunFolder(tmp_path / "run")
-    left, found, steps, starts = [], [], [], []
-    batches = fit.training_batches
+def state(folder):
+    """Everything that the last checkpoint holds of the model, and the history."""
+    with zipfile.ZipFile(sorted(folder.checkpoints.glob("batch-*"))[-1]) as archive:
+        arrays = {n: archive.read(n) for n in archive.namelist() if n.endswith(".npy")}
+    model = keras.saving.load_model(folder.model)  # of the averages
+    return arrays, folder.history.read_text(), [w.tobytes() for w in model.get_weights()]
 
-    def interrupt(self, epoch, logs=None):
-        if epoch == 1:
-            left.extend(state(self.model))
-            raise KeyboardInterrupt
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "whole")
+    fit.train(RANDOM, folder)
+    return state(folder)
+
+
+@contextlib.contextmanager
+def at_batch(monkeypatch, number, action):
+    """Do something before the next batch, or within a validation if one follows."""
+
+    def hook(method):
+        def hooked(self, *args, **kwargs):
+            if self.progress.batches == number:
+                action()
+            method(self, *args, **kwargs)
+
+        return hooked
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit.Throughput, "on_epoch_begin", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            fit.train(TINY, folder)
-    assert epochs(folder) == [0]
-    assert not folder.is_finished()
+        for name in ("on_train_batch_begin", "on_test_batch_end"):
+            patch.setattr(Keeper, name, hook(getattr(Keeper, name)))
+        yield
 
-    def look(self, epoch, logs=None):
-        if not found:
-            assert epoch == 1
-            found.extend(state(self.model))
 
-    monkeypatch.setattr(fit.Throughput, "on_epoch_begin", look)
-    monkeypatch.setattr(fit, "training_batches", lambda *a: starts.append(a[4]) or batches(*a))
-    monkeypatch.setattr(fit.Throughput, "on_train_batch_end", lambda *_, **__: steps.append(1))
-    summary = fit.train(TINY, folder)
-    assert len(left) > 40
-    for before, after in zip(left, found, strict=True):
-        np.testing.assert_array_equal(after, before)
-    assert len(steps) == 2 * (1293 // 128)
-    assert starts == [1293 // 128]  # the images that come next, not the first ones again
-    assert epochs(folder) == [0, 1, 2]
-    assert summary["train_images_per_second"] is None  # nothing was timed here
+class Killed(BaseException):
+    pass
+
+
+def kill():
+    raise Killed
+
+
+def test_killed_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninterrupted):
+    """Bit for bit: weights, optimizer, random states and history."""
+    folder = RunFolder(tmp_path / "run")
+    # In the first epoch before a checkpoint, later after one, in a validation, after an epoch.
+    for number in (2, 13, 20, 22):
+        with at_batch(monkeypatch, number, kill), pytest.raises(Killed):
+            fit.train(RANDOM, folder)
+    fit.train(RANDOM, folder)
+    assert state(folder) == uninterrupted
+    assert epochs(folder) == [1, 2, 3]
+
+
+def test_signalled_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninterrupted):
+    folder = RunFolder(tmp_path / "run")
+    # Within an epoch, in the validation after one, and in the last of all.
+    for number, saved in ((5, 6), (10, 10), (11, 12), (24, 24)):
+        terminate = at_batch(monkeypatch, number, lambda: signal.raise_signal(signal.SIGTERM))
+        with terminate, pytest.raises(Interrupted):
+            fit.train(RANDOM, folder)
+        assert sorted(folder.checkpoints.glob("batch-*"))[-1].stem == f"batch-{saved:09}"
+    fit.train(RANDOM, folder)
+    assert state(folder) == uninterrupted
 
 
 def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
@@ -96,7 +140,7 @@ def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
     for file in (folder.summary, folder.model, folder.curves):
         file.unlink()
     second = fit.train(TINY, folder)
-    assert epochs(folder) == [0, 1, 2]
+    assert epochs(folder) == [1, 2, 3]
     assert second["test_accuracy"] == first["test_accuracy"]
     assert folder.model.exists() and folder.curves.exists()
 
@@ -129,7 +173,7 @@ def test_all_images_can_be_trained_on(tmp_path):
     config = change(config, "optimization", total_epochs=1, warmup_steps=0)
     folder = RunFolder(tmp_path / "run")
     fit.train(config, folder)
-    assert folder.history.read_text().splitlines()[-1].endswith("NA,NA")
+    assert "val_" not in folder.history.read_text()
     assert folder.curves.exists()
 
 
@@ -149,17 +193,17 @@ def test_what_is_unsound_is_refused_before_anything_is_written(tmp_path, part, f
     assert not folder.path.exists()
 
 
-def test_throughput_leaves_out_the_first_step_and_the_pauses(monkeypatch):
-    clock = iter([10.0, 12.0, 100.0, 101.0, 103.0])
-    monkeypatch.setattr(fit.time, "perf_counter", lambda: next(clock))
-    throughput = fit.Throughput(batch_size=30)
-    throughput.on_epoch_begin(0)
-    throughput.on_train_batch_end(0)  # at 10: compiled
-    throughput.on_train_batch_end(1)  # at 12: two seconds
-    throughput.on_epoch_begin(1)  # at 100: validation lies behind
-    throughput.on_train_batch_end(0)  # at 101
-    throughput.on_train_batch_end(1)  # at 103
-    assert throughput.images_per_second() == 3 * 30 / 5
+def test_two_runs_in_one_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.lock(), pytest.raises(UserError, match="where another process is training"):
+        fit.train(TINY, folder)
+
+
+def test_checkpointing_may_change_between_sessions(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    with at_batch(monkeypatch, 13, kill), pytest.raises(Killed):
+        fit.train(RANDOM, folder)
+    fit.train(change(RANDOM, "checkpointing", checkpoint_steps=7), folder)
 
 
 def test_digits_learns(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from training.__main__ import main
-from training.config import Augmentation, Data, Model, Optimization
+from training.config import Augmentation, Checkpointing, Data, Model, Optimization
 from training.run_folder import RunFolder
 
 
@@ -76,7 +76,7 @@ def test_help(call, arguments, expected):
 def test_help_of_a_recipe_lists_every_field(call):
     status, out, _ = call("train", "digits", "--help")
     assert status == 0
-    for part in (Data, Augmentation, Model, Optimization):
+    for part in (Data, Augmentation, Model, Optimization, Checkpointing):
         for field in dataclasses.fields(part):
             name = field.name.replace("_", "-")
             assert f"--{'no-' if field.default is True else ''}{name} " in out
@@ -285,7 +285,8 @@ def test_ctrl_c_ends_a_benchmark(tmp_path):
     assert "Traceback" not in err and not list(tmp_path.rglob("*.jpg"))
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path, number):
     command = [sys.executable, "-m", "training", "train", "tiny", "--run-dir", tmp_path / "run"]
     process = subprocess.Popen(
         [*command, "--total-epochs", "1000"],
@@ -294,14 +295,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    checkpoint = tmp_path / "run" / "checkpoints" / "training_metadata.json"
+    history = tmp_path / "run" / "history.csv"
     deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline:
+    while not history.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "Interrupted. The same command resumes after the last completed epoch" in out
+    assert process.returncode == 128 + number, err
+    assert "Saved. The same command goes on from here." in out
     assert "Traceback" not in err
 
 

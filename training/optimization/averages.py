@@ -4,22 +4,26 @@ import keras
 from keras import ops
 
 
+def put_averages(model):
+    """Replace the weights of a model by the averages of its optimizer, which has `use_ema`."""
+    optimizer = model.optimizer
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    averages = optimizer._model_variables_moving_average
+    # Copies: under JAX an evaluation takes over the memory of the variables it is given.
+    for variable, average in zip(model.trainable_variables, averages, strict=True):
+        variable.assign(ops.copy(average))
+
+
 class EvaluateAverages(keras.callbacks.Callback):
     """Lets the averages of an optimizer with `use_ema` be what each validation sees.
 
     Afterwards the weights are what they were, bit by bit. (Keras's `SwapEMAWeights` computes
-    a + b - b under TensorFlow, which rounds.) At the end of `model.fit` Keras itself puts the
-    averages into the model for good.
+    a + b - b under TensorFlow, which rounds.)
     """
 
     def on_test_begin(self, logs=None):
-        optimizer = self.model.optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
-        averages = optimizer._model_variables_moving_average
-        # Copies: under JAX the evaluation takes over the memory of the variables it is given.
         self._weights = [ops.copy(variable) for variable in self.model.trainable_variables]
-        for variable, average in zip(self.model.trainable_variables, averages, strict=True):
-            variable.assign(ops.copy(average))
+        put_averages(self.model)
 
     def on_test_end(self, logs=None):
         for variable, weight in zip(self.model.trainable_variables, self._weights, strict=True):

@@ -3,21 +3,53 @@
 import dataclasses
 import math
 
-import keras
-
 from training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Duration:
-    """Updates of the weights, batches of `model.fit`, and epochs, of which the last can be short.
+    """Updates of the weights, batches, and the epochs into which the batches are divided.
 
-    They differ by accumulation: an update takes `accumulation_steps` batches.
+    By accumulation an update takes several batches. The last epoch can be short.
     """
 
     updates: int
     batches: int
-    epochs: int
+    epoch_batches: int
+    accumulation_steps: int = 1
+
+    @property
+    def epochs(self):
+        return math.ceil(self.batches / self.epoch_batches)
+
+    def updates_after(self, batches):
+        """Return the number of updates that are whole after so many batches."""
+        return batches // self.accumulation_steps
+
+    def ends_epoch(self, batches):
+        """Return whether an epoch is over after so many batches of the run."""
+        return batches % self.epoch_batches == 0 or batches == self.batches
+
+    def stretches(self, batches):
+        """Return `(first epoch, one after the last, batches of each)` of what is left to do.
+
+        `model.fit` does one stretch of epochs of equal length: what is left of an epoch in which
+        the run stopped, the whole ones, and a short last one.
+
+        Args:
+            batches: How many are done.
+        """
+        stretches = []
+        while batches < self.batches:
+            first = batches // self.epoch_batches
+            end = min((first + 1) * self.epoch_batches, self.batches)
+            length = end - batches
+            if stretches and stretches[-1][2] == length == self.epoch_batches:
+                stretches[-1] = (stretches[-1][0], first + 1, length)
+            else:
+                stretches.append((first, first + 1, length))
+            batches = end
+        return stretches
 
 
 def duration(optimization, epoch_batches):
@@ -30,38 +62,23 @@ def duration(optimization, epoch_batches):
     Raises:
         UserError: If the warmup is longer, or there is no update at all.
     """
+    accumulation_steps = optimization.accumulation_steps
     if optimization.total_steps:
         updates = optimization.total_steps
-        batches = updates * optimization.accumulation_steps
-        epochs = math.ceil(batches / epoch_batches)
+        batches = updates * accumulation_steps
     else:
-        epochs = optimization.total_epochs
-        batches = epochs * epoch_batches
-        updates = batches // optimization.accumulation_steps
+        batches = optimization.total_epochs * epoch_batches
+        updates = batches // accumulation_steps
     if not updates:
         raise UserError(
             f"--accumulation-steps must be at most the number of batches, {batches}. Received: "
-            f"{optimization.accumulation_steps}. Pass fewer, or raise --total-epochs."
+            f"{accumulation_steps}. Pass fewer, or raise --total-epochs."
         )
+    length = Duration(updates, batches, epoch_batches, accumulation_steps)
     if optimization.warmup_steps >= updates:
         raise UserError(
             f"--warmup-steps must be below the number of training steps, {updates} "
-            f"({epochs} epochs of {epoch_batches}). Received: "
+            f"({length.epochs} epochs of {epoch_batches}). Received: "
             f"{optimization.warmup_steps}. Pass fewer, or raise --total-epochs or --total-steps."
         )
-    return Duration(updates, batches, epochs)
-
-
-class StopAfter(keras.callbacks.Callback):
-    """Ends `model.fit` after so many batches, in the midst of an epoch."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._before = epoch * self.params["steps"]
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._before + batch + 1 >= self.batches:
-            self.model.stop_training = True
+    return length

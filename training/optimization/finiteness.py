@@ -1,50 +1,42 @@
-"""Training that has come to nothing: a loss or weights that are not finite."""
+"""Training that has come to nothing: a loss or a state that is not finite."""
 
+import dataclasses
 import math
 
 import keras
 from keras import ops
 
 from training.errors import UserError
+from training.optimization.duration import Duration
+from training.optimization.schedule import Schedule
 
 
-class RequireFinite(keras.callbacks.Callback):
-    """Ends `model.fit` by a UserError as soon as the loss is not finite, or a weight at an epoch.
+@dataclasses.dataclass(frozen=True)
+class Finiteness:
+    """What raises UserError where numbers are not finite.
 
-    To stand before the callbacks that write checkpoints. The loss of each batch costs nothing:
-    Keras fetches it anyway for any callback that sees batches. A gradient that is not finite shows
-    in the loss of the next batch, or in the weights, which the end of an epoch reads once.
-
-    Args:
-        schedule: The `training.optimization.schedule.Schedule`.
-        accumulation_steps: Batches of an update.
+    The loss of each batch costs nothing: Keras fetches it anyway for any callback that sees
+    batches. A gradient that is not finite shows in the loss of the next batch, or in the state,
+    which is read once before each checkpoint.
     """
 
-    def __init__(self, schedule, accumulation_steps=1):
-        super().__init__()
-        self.schedule = schedule
-        self.accumulation_steps = accumulation_steps
+    schedule: Schedule
+    duration: Duration
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._batches_before = epoch * self.params["steps"]
+    def require_loss(self, loss, batches):
+        """Refuse a loss; `batches` is the number of batches so far."""
+        if not math.isfinite(loss):
+            self._refuse(f"a loss of {loss}", batches)
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._batches = self._batches_before + batch + 1
-        if not math.isfinite(logs["loss"]):
-            self._refuse(f"a loss of {logs['loss']}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.require_finite_state()
-
-    def require_finite_state(self):
-        """Raise UserError if a variable of the model or the optimizer is not finite."""
-        for variable in (*self.model.trainable_variables, *self.model.optimizer.variables):
+    def require_state(self, model, batches):
+        """Refuse a model or an optimizer with a variable that is not finite."""
+        for variable in (*model.trainable_variables, *model.optimizer.variables):
             is_float = "float" in keras.backend.standardize_dtype(variable.dtype)
             if is_float and not ops.all(ops.isfinite(variable)):
-                self._refuse(f"{variable.path} with values that are not")
+                self._refuse(f"{variable.path} with values that are not", batches)
 
-    def _refuse(self, received):
-        step = math.ceil(self._batches / self.accumulation_steps)
+    def _refuse(self, received, batches):
+        step = self.duration.updates_after(batches - 1) + 1
         raise UserError(
             f"--learning-rate must keep the training finite. Received: {received} at step {step}, "
             f"at a learning rate of {float(self.schedule(step - 1)):.3g}. The last checkpoint is "

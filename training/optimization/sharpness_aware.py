@@ -1,5 +1,6 @@
 """Sharpness-Aware Minimization (Foret et al. 2021, arXiv 2010.01412)."""
 
+import contextlib
 import functools
 
 import keras
@@ -24,6 +25,15 @@ def ascent(gradients, rho):
     norm = ops.sqrt(ops.sum(ops.stack(squares)))
     scale = rho / ops.maximum(norm, SMALLEST_NORM)
     return [g * ops.cast(scale, g.dtype) for g in gradients]
+
+
+def _generator_kept():
+    """Return a context after which PyTorch's own generator, dropout's, is where it was."""
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.random.fork_rng()
 
 
 class SharpnessAwareModel(keras.Model):
@@ -72,7 +82,8 @@ class SharpnessAwareModel(keras.Model):
             seeds = self._seeds()
             states = [ops.copy(seed) for seed in seeds]
 
-            gradients, loss, y_pred = self._gradients(x, y, sample_weight)
+            with _generator_kept():
+                gradients, loss, y_pred = self._gradients(x, y, sample_weight)
             for w, value, step in zip(weights, here, ascent(gradients, self.rho), strict=True):
                 w.assign(value + step)
             for seed, state in zip(seeds, states, strict=True):

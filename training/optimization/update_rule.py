@@ -10,9 +10,10 @@ class Corrections:
     """What Keras's optimizers lack, over any of them and under every backend.
 
     With `gradient_accumulation_steps`, Keras asks the schedule by batches and averages the
-    weights after every batch; here both count updates. The averages outlive an evaluation after
-    the training. And the learning rate, with the decay that it multiplies, can differ between the
-    variables.
+    weights after every batch; here both count updates. At the end of each `fit` Keras takes the
+    averages for the weights; here `training.optimization.averages.put_averages` does, when the
+    training is over. And the learning rate, with the decay that it multiplies, can differ between
+    the variables.
 
     Args:
         scale_of: Function from a variable to a factor of its learning rate; 1 for all if None.
@@ -61,11 +62,7 @@ class Corrections:
             average.assign(share * average + (1 - share) * variable)
 
     def finalize_variable_values(self, var_list):
-        if not self.use_ema:
-            return
-        # Copies: under JAX Keras lets both be one array, which the next evaluation takes over.
-        for variable, average in zip(var_list, self._model_variables_moving_average, strict=True):
-            variable.assign(ops.copy(average))
+        """Leave the weights: a run is several calls of `fit`, and only its end takes averages."""
 
 
 class Momentum(Corrections, keras.optimizers.Optimizer):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from training.config import Optimization
+from training.optimization.averages import put_averages
 from training.optimization.loss import loss_function
 from training.optimization.optimizer import optimizer
 from training.optimization.schedule import learning_rate_schedule
@@ -139,6 +140,8 @@ def fit(chosen, x, y, scale_of=None, prepare=None, wrap=None, callbacks=(), **co
     model.compile(wrap(made) if wrap else made, loss_function(chosen), **compiled)
     callbacks = [losses, *callbacks]
     model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=callbacks)
+    if chosen.ema_momentum:
+        put_averages(model)
     return model, losses.of_batches
 
 

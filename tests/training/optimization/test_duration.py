@@ -1,24 +1,23 @@
-import keras
-import numpy as np
 import pytest
 
 from training.config import Optimization
 from training.errors import UserError
-from training.optimization.duration import Duration, StopAfter, duration
+from training.optimization.duration import Duration, duration
 
 
 @pytest.mark.parametrize(
     "fields, expected",
     [
-        ({"total_epochs": 3}, Duration(updates=30, batches=30, epochs=3)),
-        ({"total_epochs": 3, "accumulation_steps": 4}, Duration(updates=7, batches=30, epochs=3)),
-        ({"total_steps": 30}, Duration(updates=30, batches=30, epochs=3)),
-        ({"total_steps": 25}, Duration(updates=25, batches=25, epochs=3)),
-        ({"total_steps": 7, "accumulation_steps": 4}, Duration(updates=7, batches=28, epochs=3)),
+        ({"total_epochs": 3}, (30, 30, 3)),
+        ({"total_epochs": 3, "accumulation_steps": 4}, (7, 30, 3)),
+        ({"total_steps": 30}, (30, 30, 3)),
+        ({"total_steps": 25}, (25, 25, 3)),
+        ({"total_steps": 7, "accumulation_steps": 4}, (7, 28, 3)),
     ],
 )
 def test_updates_batches_and_epochs(fields, expected):
-    assert duration(Optimization(warmup_steps=2, **fields), epoch_batches=10) == expected
+    length = duration(Optimization(warmup_steps=2, **fields), epoch_batches=10)
+    assert (length.updates, length.batches, length.epochs) == expected
 
 
 @pytest.mark.parametrize(
@@ -34,12 +33,23 @@ def test_too_short_trainings_are_refused(fields, message):
         duration(Optimization(**{"total_epochs": 3, "warmup_steps": 0, **fields}), 10)
 
 
-def test_the_last_epoch_is_cut_short():
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.1), "mse")
-    x = np.zeros((10, 1))
-    history = model.fit(
-        x, x, batch_size=1, epochs=3, initial_epoch=1, verbose=0, callbacks=[StopAfter(25)]
-    )
-    assert history.epoch == [1, 2]
-    assert int(model.optimizer.iterations) == 15
+@pytest.mark.parametrize(
+    "done, stretches",
+    [
+        (0, [(0, 3, 10), (3, 4, 5)]),
+        (10, [(1, 3, 10), (3, 4, 5)]),
+        (13, [(1, 2, 7), (2, 3, 10), (3, 4, 5)]),
+        (31, [(3, 4, 4)]),
+        (35, []),
+    ],
+)
+def test_what_is_left_of_three_and_a_half_epochs(done, stretches):
+    length = Duration(updates=35, batches=35, epoch_batches=10)
+    assert length.stretches(done) == stretches
+    assert sum((end - first) * batches for first, end, batches in stretches) == 35 - done
+
+
+def test_where_epochs_and_updates_end():
+    length = Duration(updates=8, batches=35, epoch_batches=10, accumulation_steps=4)
+    assert [batches for batches in range(1, 36) if length.ends_epoch(batches)] == [10, 20, 30, 35]
+    assert [length.updates_after(batches) for batches in (3, 4, 35)] == [0, 1, 8]

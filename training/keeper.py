@@ -1,0 +1,202 @@
+"""What keeps a run: it counts batches, records epochs, saves checkpoints and heeds signals."""
+
+import csv
+import dataclasses
+import signal
+import threading
+import time
+
+import keras
+import numpy as np
+
+BEST_BY = "val_accuracy"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal ended the training after a whole batch, which was saved.
+
+    Like KeyboardInterrupt it is no Exception, so that nothing on the way takes it for an error.
+    """
+
+    def __init__(self, number):
+        super().__init__(f"{signal.Signals(number).name}")
+        self.number = number
+
+
+class Keeper(keras.callbacks.Callback):
+    """Context and callback around `model.fit`.
+
+    The first signal, ctrl-C or SIGTERM, lets the batch end, saves and raises `Interrupted`; the
+    second ends at once. (No exception is raised in the midst of a batch, where JAX's runtime may
+    drop it.)
+
+    Args:
+        config: The run's `training.config.Config`.
+        duration: Its `training.optimization.duration.Duration`.
+        finiteness: A `training.optimization.finiteness.Finiteness`, without which nothing is
+            saved.
+        checkpoints: A `training.checkpoints.Checkpoints`.
+        progress: The run's `training.checkpoints.Progress` so far.
+        history_path: Path of the history, a CSV file.
+    """
+
+    def __init__(self, config, duration, finiteness, checkpoints, progress, history_path):
+        super().__init__()
+        self.progress = progress
+        self._config = config
+        self._duration = duration
+        self._finiteness = finiteness
+        self._checkpoints = checkpoints
+        self._history_path = history_path
+        self._signal = None
+        self._metrics_to_keep = None
+        self._validation_was_cut = False
+        self._saved_at = time.monotonic()
+        self._last_batch_at = None
+        self._began = time.perf_counter()
+        self._seconds_before = progress.wall_seconds
+
+    def __enter__(self):
+        # Only the main thread may handle signals; others are never interrupted.
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if self._signal is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._signal = number
+        print("\nSaving after this batch. The same signal again ends at once.", flush=True)
+
+    def goes_on_within_an_epoch(self, model):
+        """Keep the metrics that were restored, since an epoch begins by resetting them."""
+        self._metrics_to_keep = [np.array(v) for v in model.metrics_variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._metrics_to_keep is not None:
+            self._set_metrics(self._metrics_to_keep)
+            self._metrics_to_keep = None
+        if self._last_batch_at is not None:
+            self._last_batch_at = time.perf_counter()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if keras.backend.backend() == "torch":
+            # Keras's dropout draws from PyTorch's own generator, and not from the state of its
+            # layer, which a checkpoint holds; and so does each new iterator over the images.
+            import torch
+
+            torch.manual_seed((self._config.seed << 31) + self.progress.batches)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._count_batch()
+        self._finiteness.require_loss(logs["loss"], self.progress.batches)
+        if self.progress.timed_batches:  # for the progress bar
+            logs["images/s"] = self.images_per_second()
+            logs["minutes_left"] = self._seconds_left() / 60
+        if self._duration.ends_epoch(self.progress.batches):
+            return  # its validation follows, after which it is saved
+        if self._signal is not None:
+            self._save()
+            raise Interrupted(self._signal)
+        if self._is_due():
+            self._save()
+
+    def on_test_begin(self, logs=None):
+        self._metrics_of_epoch = [v.numpy().tolist() for v in self.model.metrics_variables]
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._signal is not None:
+            # By this way out, what other callbacks changed for the validation is put back.
+            self.model.stop_evaluating = True
+            self._validation_was_cut = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._validation_was_cut:
+            self.progress = dataclasses.replace(self.progress, metrics=self._metrics_of_epoch)
+            self._save()
+            raise Interrupted(self._signal)
+        # Sorted, since Keras has an order of its own on each backend.
+        step = self._duration.updates_after(self.progress.batches)
+        row = {"epoch": epoch + 1, "step": step, **dict(sorted(logs.items()))}
+        history = self.progress.history
+        is_best = BEST_BY in row and all(row[BEST_BY] > earlier[BEST_BY] for earlier in history)
+        self.progress = dataclasses.replace(self.progress, history=(*history, row), metrics=None)
+        is_last = self.progress.batches == self._duration.batches
+        self._write_history()
+        if is_best or is_last or self._is_due() or self._signal is not None:
+            self._save(is_best)
+        self.model.stop_training = self._signal is not None
+
+    def raise_if_interrupted(self):
+        """To be called after `model.fit`, which a signal at the end of an epoch ends in peace."""
+        if self._signal is not None and self.progress.batches < self._duration.batches:
+            raise Interrupted(self._signal)
+
+    def finish_epoch(self, model, validation, callbacks):
+        """Validate an epoch whose batches are done: what a signal in its validation left."""
+        self.set_model(model)
+        self._set_metrics(self.progress.metrics)
+        logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+        measured = model.evaluate(validation, return_dict=True, verbose=0, callbacks=callbacks)
+        logs |= {f"val_{name}": value for name, value in measured.items()}
+        self.on_epoch_end(len(self.progress.history), logs)
+        self.raise_if_interrupted()
+
+    def wall_seconds(self):
+        """Return the time that the run took, over all sessions."""
+        return self._seconds_before + time.perf_counter() - self._began
+
+    def images_per_second(self):
+        """Return the mean over all timed batches, or None if there were none."""
+        images = self.progress.timed_batches * self._config.data.batch_size
+        return images / self.progress.train_seconds if images else None
+
+    def _seconds_left(self):
+        """Return the time of the batches that are left, validations not counted."""
+        left = self._duration.batches - self.progress.batches
+        return left * self.progress.train_seconds / self.progress.timed_batches
+
+    def _count_batch(self):
+        now = time.perf_counter()
+        progress = dataclasses.replace(self.progress, batches=self.progress.batches + 1)
+        if self._last_batch_at is not None:  # the first one compiles
+            progress = dataclasses.replace(
+                progress,
+                train_seconds=progress.train_seconds + now - self._last_batch_at,
+                timed_batches=progress.timed_batches + 1,
+            )
+        self.progress, self._last_batch_at = progress, now
+
+    def _is_due(self):
+        steps = self._config.checkpointing.checkpoint_steps * self._duration.accumulation_steps
+        minutes = self._config.checkpointing.checkpoint_minutes
+        return (steps and self.progress.batches % steps == 0) or (
+            minutes and time.monotonic() - self._saved_at >= 60 * minutes
+        )
+
+    def _save(self, as_best=False):
+        self._finiteness.require_state(self.model, self.progress.batches)
+        self.progress = dataclasses.replace(self.progress, wall_seconds=self.wall_seconds())
+        self._checkpoints.save(self.model, self.progress, as_best)
+        self._saved_at = time.monotonic()
+        self._last_batch_at = time.perf_counter()  # not the batch's time
+
+    def _set_metrics(self, values):
+        for variable, value in zip(self.model.metrics_variables, values, strict=True):
+            variable.assign(value)
+
+    def _write_history(self):
+        """Write all of it anew, whole or not at all."""
+        draft = self._history_path.with_suffix(".draft")
+        with draft.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.progress.history[0], restval="")
+            writer.writeheader()
+            writer.writerows(self.progress.history)
+        draft.replace(self._history_path)
