@@ -87,6 +87,7 @@ def load(name, data):
     return Source(
         class_names=tuple(class_label.names),
         channels=features[image_key].shape[-1] or 3,
+        several_classes=is_multi_label,
         fingerprint=builder.info.full_name,
         train=split_of(data.train_split or "train", "--train-split"),
         validation=split_of(data.validation_split, "--validation-split"),
