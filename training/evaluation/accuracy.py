@@ -45,7 +45,7 @@ def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
         images = np.asarray(images)  # JAX takes no tensors of tf.data
         logits = np.asarray(model.predict_on_batch(images), np.float64)  # (batch, classes)
         counted = np.asarray(weights) > 0
-        logits, labels = logits[counted], np.asarray(labels)[counted]
+        logits, labels = logits[counted], np.asarray(labels, np.float64)[counted]
         _require_finite(logits)
         ranks = rank_of_best(logits, labels)
         right += int(np.sum(ranks == 0))
@@ -84,6 +84,6 @@ def _require_finite(logits):
     wrong = logits[~np.isfinite(logits)]
     if len(wrong):
         raise UserError(
-            f"The model must give finite logits. Received: {wrong[0]}. Train another, such as with "
-            "a lower --learning-rate."
+            f"The logits of the model must be finite. Received: {wrong[0]}. Train another, such as "
+            "with a lower --learning-rate."
         )

@@ -121,7 +121,7 @@ def draw_confusion(confusion, class_names, title, path):
     axes.set_yticks(np.arange(len(names)), names, **style)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    lines = [line for text in [*title.split("\n"), notes] for line in textwrap.wrap(text, 60)]
+    lines = [line for text in [*title.split("\n"), notes] for line in textwrap.wrap(text, 72)]
     axes.set_title(_printable("\n".join(lines)), fontsize=9, parse_math=False)
     bar_height = BAR_INCHES / height
     bar = figure.add_axes((1 + 0.2 / width, 1 - bar_height, 0.12 / width, bar_height))

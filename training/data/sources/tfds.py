@@ -1,6 +1,8 @@
 """Any classification set of TensorFlow Datasets, by its name."""
 
+import contextlib
 import difflib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +106,8 @@ def _advice(tfds, name, data_dir):
 
 def _prepare(builder, name):
     try:
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(sys.stderr):  # what it says is not the command's result
+            builder.download_and_prepare()
     except Exception as error:  # the network, a full disk, or files to be fetched by hand
         raise UserError(
             f"--source tfds:{name} is not on disk and could not be prepared: "
