@@ -213,7 +213,7 @@ def evaluate(
     }
     title = f"{data.source}: {result.examples:,} images, {result.accuracy:.2%} right"
     if examples.several_classes:
-        title += "\nan image of several classes is a mistake of each, unless one is predicted"
+        title += "\na wrong prediction is a mistake of each class of the image"
     paths = report.write_report(output, entries, confusion, examples.class_names, title)
     if as_json:
         print(json.dumps(entries, indent=2))

@@ -95,8 +95,11 @@ def names(classes):
 
 
 @pytest.mark.parametrize("classes", [2, 25, 26, 120, 201])
-def test_nothing_in_the_picture_is_cut_or_covered(classes, draw):
-    figure, path = draw(random_confusion(classes, 20 * classes), names(classes))
+@pytest.mark.parametrize("times", [1, 54_321])
+def test_nothing_in_the_picture_is_cut_or_covered(classes, times, draw):
+    confusion = random_confusion(classes, 20 * classes)
+    confusion.counts = {pair: times * count for pair, count in confusion.counts.items()}
+    figure, path = draw(confusion, names(classes))
     axes, bar = figure.axes
     for labels in (axes.get_xticklabels(), axes.get_yticklabels(), bar.get_yticklabels()):
         boxes = [label.get_window_extent() for label in labels]
