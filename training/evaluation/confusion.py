@@ -14,7 +14,7 @@ COUNTED_CLASSES = 25  # up to which the counts are written into the cells
 DRAWN_CLASSES = 200  # up to which all classes are drawn
 LONGEST_NAME = 32
 NAME_POINTS = 6
-CHARACTER_INCHES = 0.065  # of a count, at most
+CHARACTER_INCHES = 0.075  # of a count, at most
 BAR_INCHES = 2.5  # the height of the scale of the colours, and so of the smallest picture
 
 
@@ -98,7 +98,7 @@ def draw_confusion(confusion, class_names, title, path):
     if has_counts:
         cell = max(CHARACTER_INCHES * (len(str(table.max())) + 1), 0.3, BAR_INCHES / len(names))
     width, height = cell * len(columns), cell * len(names)
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     norm = PowerNorm(0.5, 0, 1)  # so that small shares are seen
@@ -127,7 +127,7 @@ def draw_confusion(confusion, class_names, title, path):
     bar = figure.add_axes((1 + 0.2 / width, 1 - bar_height, 0.12 / width, bar_height))
     figure.colorbar(colours, bar, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
     bar.tick_params(labelsize=7)
-    figure.savefig(path, format="png", dpi=120, bbox_inches="tight", pad_inches=0.15)
+    figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
 
 
 def _short(name):
