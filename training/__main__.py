@@ -5,6 +5,7 @@ What is slow to import is imported inside the commands, so that help and errors 
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import rich
 import tyro
 from rich.table import Table
 from rich.text import Text
+from tqdm import tqdm
 
 from training.config import Config, require_positive
 from training.errors import UserError
@@ -147,9 +149,12 @@ def evaluate(
     test_split: str = "",
     data_dir: str = "",
     on_bad_image: Literal["", "error", "skip"] = "",
+    output_dir: str = "",
     as_json: JsonFlag = False,
 ):
     """Count how often a trained model is right on its test images, or on others.
+
+    Where images have several classes, as those of imagenet-real, each of them is right.
 
     Args:
         run: Folder of a finished training run.
@@ -158,6 +163,8 @@ def evaluate(
         test_split: Split of a tfds set, instead of its own for the test.
         data_dir: Folder of TensorFlow Datasets, instead of the run's.
         on_bad_image: What to do about image files that cannot be read, instead of the run's way.
+        output_dir: Folder for evaluation.json, confusion.csv and confusion.png, which are
+            replaced; without it, RUN/evaluation.
         as_json: Print JSON instead of a table.
     """
     folder = RunFolder(run)
@@ -167,7 +174,9 @@ def evaluate(
     _require_backend()
     from training.data.pipeline import evaluation_batches
     from training.data.sources import for_the_test, load_source
+    from training.evaluation import report
     from training.evaluation.accuracy import evaluate_accuracy
+    from training.evaluation.confusion import Confusion
 
     model = _load_model(folder)
     data = config.data
@@ -183,12 +192,47 @@ def evaluate(
     examples = load_source(for_the_test(data))
     examples.require("test", data)
     _require_like(examples, model, folder)
-    batches = evaluation_batches(examples.test, examples, data)
-    result = dataclasses.asdict(evaluate_accuracy(model, batches))
+    output = Path(output_dir) if output_dir else folder.path / "evaluation"
+    report.require_folder(output)
+    batches = tqdm(
+        evaluation_batches(examples.test, examples, data),
+        "evaluating",
+        math.ceil(len(examples.test) / data.batch_size),
+        unit="batch",
+        disable=True if as_json else None,  # None: unless someone is watching
+    )
+    confusion = Confusion()
+    result = evaluate_accuracy(model, batches, config.optimization.loss, confusion)
+    prefix = "real_" if examples.several_classes else ""  # an accuracy of its own, ReaL
+    entries = {
+        "source": data.source,
+        "test_split": data.test_split,
+        f"{prefix}accuracy": result.accuracy,
+        f"{prefix}top5_accuracy": result.top5_accuracy,
+        "loss": result.loss,
+        "calibration_error": result.calibration_error,
+        "examples": result.examples,
+    }
+    title = f"{data.source}: {result.examples:,} images, {result.accuracy:.2%} right"
+    if examples.several_classes:
+        title += "\na wrong prediction is a mistake of each class of the image"
+    paths = report.write_report(output, entries, confusion, examples.class_names, title)
     if as_json:
-        print(json.dumps(result, indent=2))
-    else:
-        _print_table({key.replace("_", " "): value for key, value in result.items()})
+        print(json.dumps(entries, indent=2))
+        return
+    kind = "ReaL " if examples.several_classes else ""
+    _print_table(
+        {
+            f"{kind}accuracy": f"{result.accuracy:.4f}",
+            f"{kind}top-5 accuracy": f"{result.top5_accuracy:.4f}",
+            "loss": f"{result.loss:.4f}",
+            "calibration error": f"{result.calibration_error:.4f}",
+            "examples": f"{result.examples:,}",
+            "results": paths[0],
+            "confusion": paths[1],
+            "picture": paths[2],
+        }
+    )
 
 
 @app.command
@@ -207,14 +251,16 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = 
         raise UserError(f"--top must be at least 1. Received: {top}. Pass 1 for the best class.")
     folder = RunFolder(run)
     folder.require_model()
+    config = folder.read_config()
 
     _require_backend()
     from training.evaluation.prediction import predict_images
 
     model = _load_model(folder)
     class_names = folder.read_summary()["class_names"]
-    transform = folder.read_config().data.evaluation_transform
-    predictions = predict_images(model, class_names, images, top, transform)
+    transform = config.data.evaluation_transform
+    activation = config.optimization.loss  # a sigmoid's probabilities need not sum to 1
+    predictions = predict_images(model, class_names, images, top, transform, activation)
     if as_json:
         print(json.dumps([dataclasses.asdict(p) for p in predictions], indent=2))
         return

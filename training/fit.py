@@ -114,11 +114,14 @@ def _conclude(model, source, config, folder, keeper):
     model.save(folder.model)
     title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
     draw_curves(folder.history, folder.curves, title)
-    test = evaluate_accuracy(model, evaluation_batches(source.test, source, config.data))
+    batches = evaluation_batches(source.test, source, config.data)
+    test = evaluate_accuracy(model, batches, config.optimization.loss)
     folder.write_summary(
         {
             "test_accuracy": test.accuracy,
+            "test_top5_accuracy": test.top5_accuracy,
             "test_loss": test.loss,
+            "test_calibration_error": test.calibration_error,
             "test_examples": test.examples,
             "skipped_images": len(source.skipped),
             "train_images_per_second": keeper.images_per_second(),

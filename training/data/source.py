@@ -21,6 +21,7 @@ class Source:
     validation: Split
     test: Split
     skipped: tuple[str, ...] = ()  # "path: cause" of each image that was left out
+    several_classes: bool = False  # whether an image may have more than one, or none
     fingerprint: str = ""  # changes with the files, where they may be cached on disk
 
     def require(self, part, data):

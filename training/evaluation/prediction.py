@@ -7,7 +7,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_mixer.preprocessing import prepare_image
 from training.errors import UserError
-from training.evaluation.accuracy import log_softmax
+from training.evaluation.logits import likeliest, probabilities
 
 # What Pillow raises for files that are damaged, not images, or absurdly large.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -42,11 +42,11 @@ def read_image(path, channels):
     return np.asarray(image, "uint8").reshape(image.height, image.width, channels)
 
 
-def predict_images(model, class_names, paths, top, transform):
+def predict_images(model, class_names, paths, top, transform, activation="softmax"):
     """Return one `Prediction` per path, of the `top` likeliest classes.
 
     All files are read before the model runs; `transform`, of `keras_mixer.preprocessing`, brings
-    them to its size.
+    them to its size, and `activation`, of `training.evaluation.logits`, makes probabilities.
 
     Raises:
         UserError: If a file cannot be read as an image.
@@ -56,10 +56,9 @@ def predict_images(model, class_names, paths, top, transform):
     images = [read_image(path, channels) for path in paths]
     images = [prepare_image(image, transform, (height, width)) for image in images]
     images = np.stack(images)[..., :channels]
-    probabilities = np.exp(log_softmax(model.predict(images, verbose=0).astype("float64")))
+    logits = model.predict(images, verbose=0).astype("float64")  # (images, classes)
+    classes, values = likeliest(logits, top), probabilities(logits, activation)
     return [
-        Prediction(
-            str(path), tuple((class_names[i], float(row[i])) for i in np.argsort(-row)[:top])
-        )
-        for path, row in zip(paths, probabilities, strict=True)
+        Prediction(str(path), tuple((class_names[c], float(values[i, c])) for c in classes[i]))
+        for i, path in enumerate(paths)
     ]

@@ -60,6 +60,16 @@ def test_the_likeliest_classes_come_first(tmp_path, brightness_model):
     assert dark.image == str(paths[0])
 
 
+def test_probabilities_are_those_of_the_activation(tmp_path, brightness_model):
+    """The logits are 0.8 and 0.2."""
+    path = save(tmp_path / "dusk.png", 51)
+    names = ["night", "day"]
+    (prediction,) = predict_images(brightness_model, names, [path], 2, "resize", "sigmoid")
+    expected = [1 / (1 + np.exp(-0.8)), 1 / (1 + np.exp(-0.2))]
+    assert [name for name, _ in prediction.classes] == names
+    assert [p for _, p in prediction.classes] == pytest.approx(expected, rel=1e-5)
+
+
 def test_top_limits_the_classes_and_may_exceed_them(tmp_path, brightness_model):
     path = save(tmp_path / "dark.png", 0)
     for top, count in [(1, 1), (5, 2)]:

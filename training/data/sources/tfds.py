@@ -1,6 +1,8 @@
 """Any classification set of TensorFlow Datasets, by its name."""
 
+import contextlib
 import difflib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,7 @@ def load(name, data):
     return Source(
         class_names=tuple(class_label.names),
         channels=features[image_key].shape[-1] or 3,
+        several_classes=is_multi_label,
         fingerprint=builder.info.full_name,
         train=split_of(data.train_split or "train", "--train-split"),
         validation=split_of(data.validation_split, "--validation-split"),
@@ -103,7 +106,8 @@ def _advice(tfds, name, data_dir):
 
 def _prepare(builder, name):
     try:
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(sys.stderr):  # what it says is not the command's result
+            builder.download_and_prepare()
     except Exception as error:  # the network, a full disk, or files to be fetched by hand
         raise UserError(
             f"--source tfds:{name} is not on disk and could not be prepared: "
