@@ -87,16 +87,17 @@ def test_only_fit_and_the_command_line_join_the_parts(path):
     parts = {name.split(".")[1] for name in imported(path) if name.startswith("training.")} - {
         "config",
         "errors",
+        "table",
     }
-    if path.stem not in ("fit", "__main__"):
+    # Benchmarks time the parts; the command line and one run join them.
+    if path.stem not in ("fit", "__main__") and "benchmarks" not in path.parts:
         inside = (
             path.relative_to(ROOT / "training").parts[0]
             if path.parent != ROOT / "training"
             else None
         )
-        # Benchmarks time the parts, and the model is compiled with its optimizer.
-        others = {"benchmarks": {"data"}, None: {"optimization"} if path.stem == "model" else set()}
-        assert parts <= {inside} | others.get(inside, set()), parts
+        others = {"optimization"} if path.stem == "model" else set()  # it is compiled with that
+        assert parts <= {inside} | others, parts
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])

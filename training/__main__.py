@@ -17,14 +17,15 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from training.config import Config, require_positive
+from training.backend import require_backend
+from training.benchmarks import commands
+from training.config import Config
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
+from training.table import print_table
 
-VARIANT_NAMES = ("MixerS32", "MixerS16", "MixerS8", "MixerB32", "MixerB16", "MixerL32", "MixerL16")
 PROGRAM = "python -m training"
-BACKENDS = ("tensorflow", "jax", "torch")
 STATUS_USER_ERROR = 2
 STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
 
@@ -79,7 +80,7 @@ def train(recipe: RunOfRecipe):
     tensorflow, jax or torch.
     """
     recipe.config.check()
-    _require_backend()
+    require_backend()
     from training import fit
     from training.keeper import Interrupted
 
@@ -92,7 +93,7 @@ def train(recipe: RunOfRecipe):
         sys.exit(128 + end.number)  # what a shell reports of a program that a signal ended
     if was_finished:
         print(f"{folder.path} holds this run, finished. Its results:")
-    _print_table(
+    print_table(
         {
             "test accuracy": f"{summary['test_accuracy']:.4f}",
             "test loss": f"{summary['test_loss']:.4f}",
@@ -123,7 +124,7 @@ def show(recipe: PicturesOfRecipe):
     config.check()
     if recipe.images < 1:
         raise UserError(f"--images must be at least 1. Received: {recipe.images}. Pass 16.")
-    _require_backend()
+    require_backend()
     from training import hardware
     from training.data import pictures
     from training.data.pipeline import steps_per_epoch
@@ -139,7 +140,7 @@ def show(recipe: PicturesOfRecipe):
         source, config.data, config.augmentation, config.seed, recipe.images, paths[0]
     )
     pictures.draw_classes(source, config.data.source, paths[1])
-    _print_table({"images": paths[0], "classes": paths[1], "skipped": len(source.skipped)})
+    print_table({"images": paths[0], "classes": paths[1], "skipped": len(source.skipped)})
 
 
 @app.command
@@ -171,7 +172,7 @@ def evaluate(
     folder.require_model()
     config = folder.read_config()
 
-    _require_backend()
+    require_backend()
     from training.data.pipeline import evaluation_batches
     from training.data.sources import for_the_test, load_source
     from training.evaluation import report
@@ -221,7 +222,7 @@ def evaluate(
         print(json.dumps(entries, indent=2))
         return
     kind = "ReaL " if examples.several_classes else ""
-    _print_table(
+    print_table(
         {
             f"{kind}accuracy": f"{result.accuracy:.4f}",
             f"{kind}top-5 accuracy": f"{result.top5_accuracy:.4f}",
@@ -253,7 +254,7 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = 
     folder.require_model()
     config = folder.read_config()
 
-    _require_backend()
+    require_backend()
     from training.evaluation.prediction import predict_images
 
     model = _load_model(folder)
@@ -275,114 +276,16 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = 
     rich.print(table)
 
 
-@dataclasses.dataclass(frozen=True)
-class BenchmarkLoading:
-    """Weights from .npz and .safetensors into a model, against reading the same arrays alone.
-
-    The times are medians; the peak of memory is that of a process of its own.
-    """
-
-    variant: Literal[VARIANT_NAMES] = "MixerB16"
-    """Constructor of the model."""
-
-    repeats: int = 5
-    """How often each part is timed."""
-
-    as_json: JsonFlag = False
-    """Print JSON instead of a table."""
-
-
-@dataclasses.dataclass(frozen=True)
-class BenchmarkData:
-    """The input pipeline with each augmentation, against a plain one written by hand.
-
-    JPEGs of 500 × 400 pixels, like photographs, become batches of 64 images of 224 × 224 pixels
-    by Inception's crop and flips. Speeds are medians.
-    """
-
-    batches: int = 8
-    """How many are timed in each repeat."""
-
-    repeats: int = 5
-    """How often each pipeline is timed."""
-
-    as_json: JsonFlag = False
-    """Print JSON instead of a table."""
-
-
 @app.command
 def benchmark(
-    what: Annotated[BenchmarkLoading, tyro.conf.subcommand("loading")]
-    | Annotated[BenchmarkData, tyro.conf.subcommand("data")],
+    what: Annotated[commands.Loading, tyro.conf.subcommand("loading")]
+    | Annotated[commands.Data, tyro.conf.subcommand("data")]
+    | Annotated[commands.Training, tyro.conf.subcommand("training")],
 ):
     """Measure speed and memory on this machine; `benchmark WHAT --help` lists the options."""
-    require_positive(what, *(name for name in ("batches", "repeats") if hasattr(what, name)))
-    _require_backend()
-    {BenchmarkLoading: _benchmark_loading, BenchmarkData: _benchmark_data}[type(what)](what)
-
-
-def _benchmark_loading(options):
-    from training.benchmarks import loading
-
-    results = [
-        loading.measure(options.variant, suffix, options.repeats) for suffix in loading.FORMATS
-    ]
-    if options.as_json:
-        print(json.dumps([dataclasses.asdict(result) for result in results], indent=2))
-        return
-    for result in results:
-        _print_table(
-            {
-                key.replace("_", " "): f"{value:.3g}" if isinstance(value, float) else value
-                for key, value in dataclasses.asdict(result).items()
-            }
-        )
-
-
-def _benchmark_data(options):
-    from training import hardware
-    from training.benchmarks import data
-
-    hardware.hide_accelerators_from_tensorflow()
-    result = data.measure(options.batches, options.repeats)
-    if options.as_json:
-        print(json.dumps(dataclasses.asdict(result), indent=2))
-        return
-    table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
-    for speed in result.speeds:
-        table.add_row(
-            speed.pipeline,
-            f"{speed.images_per_second:,.0f}",
-            f"{speed.to_plain:.2f}",
-            f"{speed.milliseconds_above_ours:.2f}",
-            f"{speed.core_milliseconds:.2f}",
-        )
-    rich.print(table)
-    print(
-        f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} of the sum of the core ms "
-        f"that each adds alone.\nms: per image; core ms: of all cores, other programs not counted. "
-        f"Medians of {result.repeats} repeats of {result.batches} batches of "
-        f"{result.batch_size} images of {result.image_size} pixels, from {result.files} JPEGs of "
-        f"500 × 400, cropped and flipped; on {result.cores} cores, without a model."
-    )
-
-
-def _require_backend():
-    """Raise UserError unless Keras finds its backend, and TensorFlow for tf.data."""
-    chosen = os.environ.get("KERAS_BACKEND", "not set")
-    try:
-        import keras
-        import tensorflow  # noqa: F401
-
-        chosen = keras.backend.backend()
-        if chosen not in BACKENDS:
-            raise ValueError("Keras cannot train on it")
-    except (ImportError, ValueError) as error:
-        raise UserError(
-            "KERAS_BACKEND must be tensorflow, jax or torch, and installed together with "
-            f"TensorFlow, which reads the data. Received: {chosen}: {error}. "
-            "Install what is missing, such as by `pip install -e .[tensorflow,jax]`."
-        ) from error
+    what.check()
+    require_backend()
+    what.run()
 
 
 def _load_model(folder):
@@ -424,13 +327,6 @@ def _first(names):
 
 def _rounded(number):
     return "not measured" if number is None else f"{number:,.0f}"
-
-
-def _print_table(rows):
-    table = Table(show_header=False)
-    for name, value in rows.items():
-        table.add_row(name, Text(str(value), overflow="fold"))
-    rich.print(table)
 
 
 def main():
