@@ -11,7 +11,7 @@ from training.errors import UserError
 
 LOCK = ".lock"
 # What may change between the sessions of a run, since it changes no result.
-FREE_TO_CHANGE = ("checkpointing.", "data.cache", "data.data_dir")
+FREE_TO_CHANGE = ("checkpointing.", "data.cache_dir", "data.data_dir")
 
 
 @dataclasses.dataclass(frozen=True)
