@@ -23,13 +23,13 @@ def build_model(model, image_size, source):
     Raises:
         UserError: If the weights are not this model's, are damaged or cannot be fetched.
     """
-    constructor, arguments = keras_mixer.MlpMixer, dataclasses.asdict(model)
-    head_bias = arguments.pop("head_bias")
-    if arguments.pop("variant"):
+    constructor = keras_mixer.MlpMixer
+    arguments = dataclasses.asdict(model) | {"weights": model.weights or None}
+    del arguments["variant"], arguments["head_bias"]
+    if model.variant:
         constructor = getattr(keras_mixer, _variant(model).constructor_name)
         for size in SIZES:
             del arguments[size]
-    arguments["weights"] = model.weights or None
     try:
         mixer = constructor(
             **arguments,
@@ -41,11 +41,12 @@ def build_model(model, image_size, source):
         if not model.weights:
             raise
         raise UserError(
-            f"--weights must be sound weights of this very model. Received: {model.weights}. {error}"
+            "--weights must be sound weights of this very model. "
+            f"Received: {model.weights}. {error}"
         ) from error
     head = mixer.get_layer("head")
-    head.kernel.assign(ops.zeros_like(head.kernel))
-    head.bias.assign(ops.full_like(head.bias, head_bias))
+    head.kernel.assign(ops.zeros(head.kernel.shape))
+    head.bias.assign(ops.full(head.bias.shape, model.head_bias))
     return mixer
 
 
