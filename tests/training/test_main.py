@@ -88,7 +88,7 @@ def test_help_of_a_recipe_lists_every_field(call):
     [
         ([], "Expected one of {train, show, evaluate, predict, benchmark}"),
         (["trian"], "trian"),
-        (["train"], "{digits, tiny}"),
+        (["train"], "{digits, tiny, cifar10-scratch, "),
         (["train", "digist"], "digist"),
         (["train", "tiny", "--total-epoch", "2"], "--total-epoch"),
         (["train", "tiny", "--total-epochs", "two"], "--total-epochs"),
