@@ -127,8 +127,8 @@ KINDS = {
 }
 PHOTOS = [(500, 375), (333, 500), (500, 400), (640, 427)]  # width and height
 
-# What is whole in seconds; the others are so in the slow tests only, and here of two blocks.
-WHOLE = {"digits", "tiny", "cifar10-scratch"}
+# What is whole here; the others are so in the slow tests, and have two blocks here.
+WHOLE = {"digits", "tiny", "cifar10-scratch", "finetune-pets"}
 FEW_BLOCKS = 2
 
 
