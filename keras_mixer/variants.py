@@ -72,6 +72,7 @@ def _constructor(variant):
         resolution="block_diagonal",
         approximate_gelu=None,
         value_range=None,
+        rematerialize=False,
         **unknown,
     ):
         fixed = dimensions.keys() & unknown.keys()
@@ -101,6 +102,7 @@ def _constructor(variant):
             resolution=resolution,
             approximate_gelu=approximate_gelu,
             value_range=value_range,
+            rematerialize=rematerialize,
         )
 
     constructor.__name__ = constructor.__qualname__ = variant.constructor_name

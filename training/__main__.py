@@ -59,10 +59,13 @@ class Pictures:
 
 
 def _for_each_recipe(make):
-    """Return a choice of recipes as subcommands, each of which gives `make(name, recipe)`."""
+    """Return a choice of recipes as subcommands, each of which gives `make(name, recipe)`.
+
+    Their help is the first line of what the recipe says of itself.
+    """
     return tyro.extras.subcommand_type_from_defaults(
         {name: make(name, recipe) for name, recipe in RECIPES.items()},
-        {name: recipe.__doc__ for name, recipe in RECIPES.items()},
+        {name: recipe.__doc__.partition("\n")[0] for name, recipe in RECIPES.items()},
     )
 
 

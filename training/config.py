@@ -183,8 +183,17 @@ class Augmentation:
         require_range(self, "mix_probability", 1)
 
 
+SIZES = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
+VARIANTS = ("S/32", "S/16", "S/8", "B/32", "B/16", "L/32", "L/16", "H/14")
+BY_THE_VARIANT = dict.fromkeys(SIZES, 0)  # for recipes: Model(variant="B/16", **BY_THE_VARIANT)
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
+    variant: Literal["", *VARIANTS] = ""
+    """A size of the paper, with its patch. It sets the five numbers that follow, which must all be
+    0 then; without one they are a size of your own."""
+
     patch_size: int = 2
     """P, side of a patch in pixels; it must divide the image size."""
 
@@ -206,10 +215,49 @@ class Model:
     dropout_rate: float = 0.0
     """Dropout inside the MLPs."""
 
+    weights: str = ""
+    """Weights to start from, with a new head of zeros: a published checkpoint of the variant
+    (imagenet1k, imagenet21k, sam, gsam, miil_in21k or miil_in21k_ft_in1k; python -m keras_mixer
+    weights lists them), which is fetched, or the path of a file. Random ones if empty."""
+
+    resolution: Literal["block_diagonal", "interpolate"] = "block_diagonal"
+    """What becomes of weights at another image size than they were trained at: at a multiple of
+    it each part is mixed by itself, as in the paper; or at any size the maps of the hidden units
+    are resized, which is our method."""
+
+    head_bias: float = 0.0
+    """Bias of each class of the head at the start. With --loss sigmoid on many classes, minus the
+    logarithm of their number says that most answers are no: -6.9 for a thousand."""
+
+    rematerialize: bool = False
+    """Whether each block keeps its input only, and is computed again for the gradient: less memory
+    for about a third more time. The weights come out the same."""
+
+    @property
+    def patch(self):
+        """Side of a patch in pixels, the variant's or its own."""
+        return int(self.variant.partition("/")[2]) if self.variant else self.patch_size
+
     def check(self):
-        sizes = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
-        require_positive(self, *sizes)
+        if self.variant:
+            for size in SIZES:
+                refuse_unless(
+                    getattr(self, size) == 0,
+                    size,
+                    f"must be 0 with --variant {self.variant}, which sets it",
+                    getattr(self, size),
+                    "Pass 0, or leave --variant out.",
+                )
+        else:
+            require_positive(self, *SIZES)
         require_fraction(self, "drop_path_rate", "dropout_rate")
+        refuse_unless(
+            math.isfinite(self.head_bias),
+            "head_bias",
+            "must be finite",
+            self.head_bias,
+            "Pass 0 for none.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,15 +393,18 @@ class Config:
             self.seed,
             "Pass a small whole number.",
         )
+        variant, patch = self.model.variant, self.model.patch
         refuse_unless(
-            self.data.image_size % self.model.patch_size == 0,
+            self.data.image_size % patch == 0,
             "image_size",
-            f"must be a multiple of --patch-size, {self.model.patch_size}",
+            "must be a multiple of "
+            + (f"the patch of --variant {variant}, " if variant else "--patch-size, ")
+            + str(patch),
             self.data.image_size,
             "Change one of the two.",
         )
-        refuse_unless(
-            self.optimization.frozen_blocks <= self.model.num_blocks,
+        refuse_unless(  # of a variant: see `training.model`, which knows its blocks
+            variant or self.optimization.frozen_blocks <= self.model.num_blocks,
             "frozen_blocks",
             f"must be at most --num-blocks, {self.model.num_blocks}",
             self.optimization.frozen_blocks,

@@ -1,8 +1,13 @@
-"""The model of a training run: built, frozen in part, and compiled."""
+"""The model of a training run: built, given a head, frozen in part, and compiled."""
 
 import dataclasses
 
+from keras import ops
+
 import keras_mixer
+from keras_mixer.variants import VARIANTS
+from training.config import SIZES, refuse_unless
+from training.errors import UserError
 from training.optimization.freezing import freeze
 from training.optimization.layer_decay import layer_scale
 from training.optimization.loss import loss_function
@@ -11,13 +16,38 @@ from training.optimization.sharpness_aware import sharpness_aware
 
 
 def build_model(model, image_size, source):
-    """Return the Mixer of a `training.config.Model` for a source's images; it gives logits."""
-    return keras_mixer.MlpMixer(
-        **dataclasses.asdict(model),
-        input_shape=(image_size, image_size, source.channels),
-        classes=len(source.class_names),
-        classifier_activation=None,
-    )
+    """Return the Mixer of a `training.config.Model` for a source's images; it gives logits.
+
+    Its head is new, even over weights that have one for as many classes.
+
+    Raises:
+        UserError: If the weights are not this model's, are damaged or cannot be fetched.
+    """
+    constructor = keras_mixer.MlpMixer
+    arguments = dataclasses.asdict(model) | {"weights": model.weights or None}
+    del arguments["variant"], arguments["head_bias"]
+    if model.variant:
+        constructor = getattr(keras_mixer, _variant(model).constructor_name)
+        for size in SIZES:
+            del arguments[size]
+    try:
+        mixer = constructor(
+            **arguments,
+            input_shape=(image_size, image_size, source.channels),
+            classes=len(source.class_names),
+            classifier_activation=None,
+        )
+    except (ValueError, OSError) as error:
+        if not model.weights:
+            raise
+        raise UserError(
+            "--weights must be sound weights of this very model. "
+            f"Received: {model.weights}. {error}"
+        ) from error
+    head = mixer.get_layer("head")
+    head.kernel.assign(ops.zeros(head.kernel.shape))
+    head.bias.assign(ops.full(head.bias.shape, model.head_bias))
+    return mixer
 
 
 def compiled_model(config, source, schedule):
@@ -27,8 +57,20 @@ def compiled_model(config, source, schedule):
         config: The configuration.
         source: The `training.data.source.Source` of its images.
         schedule: Its `training.optimization.schedule.Schedule`.
+
+    Raises:
+        UserError: See `build_model`; or if more blocks are to be frozen than the variant has.
     """
     optimization = config.optimization
+    if config.model.variant:
+        num_blocks = _variant(config.model).num_blocks
+        refuse_unless(
+            optimization.frozen_blocks <= num_blocks,
+            "frozen_blocks",
+            f"must be at most the blocks of --variant {config.model.variant}, {num_blocks}",
+            optimization.frozen_blocks,
+            "Pass fewer.",
+        )
     model = build_model(config.model, config.data.image_size, source)
     freeze(model, optimization)
     model = sharpness_aware(model, optimization.sam_rho)
@@ -38,3 +80,8 @@ def compiled_model(config, source, schedule):
         metrics=["accuracy"],
     )
     return model
+
+
+def _variant(model):
+    """Return the row of `VARIANTS` that a `training.config.Model` names."""
+    return next(v for v in VARIANTS if f"{v.size}/{v.patch_size}" == model.variant)

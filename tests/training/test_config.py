@@ -2,12 +2,22 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import typing
 from pathlib import Path
 
 import pytest
 
 import keras_mixer
-from training.config import Augmentation, Checkpointing, Config, Data, Model, Optimization
+from training.config import (
+    BY_THE_VARIANT,
+    SIZES,
+    Augmentation,
+    Checkpointing,
+    Config,
+    Data,
+    Model,
+    Optimization,
+)
 from training.errors import UserError
 from training.recipes import RECIPES
 
@@ -53,6 +63,8 @@ def test_recipes_are_sound(name):
         ("model", "num_blocks", 0, "--num-blocks must be above 0"),
         ("model", "tokens_mlp_dim", 0, "--tokens-mlp-dim must be above 0"),
         ("model", "channels_mlp_dim", 0, "--channels-mlp-dim must be above 0"),
+        ("model", "head_bias", float("inf"), "--head-bias must be finite. Received: inf"),
+        ("model", "variant", "B/16", "--patch-size must be 0 with --variant B/16, which sets it"),
         ("model", "drop_path_rate", 1.0, "--drop-path-rate must be at least 0 and below 1"),
         ("model", "dropout_rate", float("nan"), "--dropout-rate must be at least 0 and below 1"),
         ("optimization", "total_epochs", 0, "--total-epochs must be above 0"),
@@ -89,6 +101,33 @@ def test_blocks_are_not_frozen_beside_the_whole_body():
         Optimization(freeze="body", frozen_blocks=1).check()
 
 
+def of_variant(variant, image_size, **fields):
+    return Config(
+        data=Data(image_size=image_size),
+        model=Model(variant=variant, **{**BY_THE_VARIANT, **fields}),
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_variant_leaves_no_number_open(size):
+    of_variant("B/16", 224).check()
+    option = "--" + size.replace("_", "-")
+    with pytest.raises(UserError, match=f"{option} must be 0 with --variant B/16.* Received: 7."):
+        of_variant("B/16", 224, **{size: 7}).check()
+    with pytest.raises(UserError, match=f"{option} must be above 0"):
+        Model(**{size: 0}).check()
+
+
+@pytest.mark.parametrize("variant", keras_mixer.variants.VARIANTS, ids=str)
+def test_variants_have_the_patch_behind_the_slash(variant):
+    name, patch = f"{variant.size}/{variant.patch_size}", variant.patch_size
+    assert name in typing.get_args(typing.get_type_hints(Model)["variant"])
+    of_variant(name, 2 * patch).check()
+    message = f"--image-size must be a multiple of the patch of --variant {name}, {patch}. "
+    with pytest.raises(UserError, match=message):
+        of_variant(name, 2 * patch + 1).check()
+
+
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_unsound_seeds_are_refused(seed):
     with pytest.raises(UserError, match="--seed must be"):
@@ -113,10 +152,11 @@ def test_every_field_is_read():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
-    model_arguments = set(inspect.signature(keras_mixer.MlpMixer).parameters)
+    # `build_model` hands all fields of a model on that it does not read.
+    handed_on = set(inspect.signature(keras_mixer.MlpMixer).parameters)
     for part in PARTS:
         fields = {field.name for field in dataclasses.fields(part)}
-        assert fields <= (model_arguments if part is Model else read), part
+        assert fields <= (read | handed_on if part is Model else read), part
     assert {field.name for field in dataclasses.fields(Config)} <= read
 
 

@@ -11,11 +11,10 @@ import rich
 import tyro
 from rich.table import Table
 
-from training.config import require_positive
+from training.config import VARIANTS, require_positive
 from training.table import print_table
 
 CONSTRUCTORS = ("MixerS32", "MixerS16", "MixerS8", "MixerB32", "MixerB16", "MixerL32", "MixerL16")
-VARIANTS = ("S/32", "S/16", "S/8", "B/32", "B/16", "L/32", "L/16", "H/14")
 JsonFlag = Annotated[bool, tyro.conf.arg(name="json")]
 
 
