@@ -11,7 +11,15 @@ from PIL import Image
 
 from tests.training.data.test_sources import build_tfds
 from training import fit
-from training.config import Augmentation, Checkpointing, Config, Data, Model, Optimization
+from training.config import (
+    BY_THE_VARIANT,
+    Augmentation,
+    Checkpointing,
+    Config,
+    Data,
+    Model,
+    Optimization,
+)
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
@@ -145,9 +153,7 @@ RANDAUGMENT = {"augmentation": {"randaugment_magnitude": 10.0}}
 MIXUP = {"augmentation": {"mixup_alpha": 0.5}}
 ADAMW = {"optimization": {"optimizer": "adamw"}}
 LARGE_WEIGHTS = {"model": {"weights": "PLACES/large.keras"}}
-BY_VARIANT = dict.fromkeys(
-    ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim"), 0
-)
+A_VARIANT = {"model": {"variant": "S/32", **BY_THE_VARIANT}, "data": {"image_size": 32}}
 
 ROWS = [
     # what is looked at, part, field, its other value, and what else must be so for it to matter
@@ -182,7 +188,7 @@ ROWS = [
     (see_batches, "augmentation", "mix_probability", 0.0, MIXUP),
     (see_batches, "", "seed", 1, {}),
     (see_model, "", "seed", 1, {}),
-    (see_model, "model", "variant", "S/16", {"model": BY_VARIANT, "data": {"image_size": 32}}),
+    (see_model, "model", "variant", "S/16", A_VARIANT),
     (see_model, "model", "patch_size", 3, {}),
     (see_model, "model", "hidden_dim", 8, {}),
     (see_model, "model", "num_blocks", 3, {}),
