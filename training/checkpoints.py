@@ -1,5 +1,6 @@
 """The checkpoints of a run: all that it needs to go on, in one file each."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import io
@@ -8,7 +9,6 @@ import os
 import shutil
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -40,22 +40,31 @@ class Progress:
     """For the speed: time of the batches that were timed, over all sessions."""
 
 
-@dataclasses.dataclass(frozen=True)
 class Checkpoints:
     """A folder of checkpoints, `batch-N.npz`.
 
-    Each is written beside its place and then moved there, so that whatever has the name is whole.
+    Each is written by a thread while the training goes on, beside its place, and then moved
+    there, so that whatever has the name is whole. As a context, it ends with the last one written.
 
     Args:
         folder: Its path.
         keep: How many of the newest to keep.
     """
 
-    folder: Path
-    keep: int = 2
+    def __init__(self, folder, keep=2):
+        self.folder = folder
+        self.keep = keep
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
+        self._writing = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.finish()
 
     def save(self, model, progress, as_best=False):
-        """Write a checkpoint, and forget those that are too many.
+        """Write a checkpoint once the one before is written, and forget those that are too many.
 
         Args:
             model: A compiled and built `keras.Model`.
@@ -63,14 +72,29 @@ class Checkpoints:
             as_best: Whether to keep it as `best.npz` also.
 
         Raises:
-            UserError: If it cannot be written; those before it are left.
+            UserError: If the one before could not be written; those before it are left.
         """
+        arrays = {
+            f"{group}/{number}": np.array(variable.numpy())  # a copy
+            for group, variables in groups_of_variables(model).items()
+            for number, variable in enumerate(variables)
+        }
+        self.finish()
+        self._writing = self._writer.submit(self._write, arrays, progress, as_best)
+
+    def finish(self):
+        """Wait until the last checkpoint is written; raise UserError if it cannot be."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _write(self, arrays, progress, as_best):
         path = self.folder / f"batch-{progress.batches:0{DIGITS}}.npz"
         draft = path.with_suffix(".draft")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:
-                _write(file, model, progress)
+                _write_archive(file, arrays, progress)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
@@ -97,6 +121,7 @@ class Checkpoints:
         Raises:
             UserError: If there are checkpoints and none is whole, or they are of another model.
         """
+        self.finish()
         for draft in self.folder.glob("*.draft"):
             draft.unlink()
         faults = []
@@ -135,12 +160,7 @@ def groups_of_variables(model):
     }
 
 
-def _write(file, model, progress):
-    arrays = {
-        f"{group}/{number}": np.asarray(variable.numpy())
-        for group, variables in groups_of_variables(model).items()
-        for number, variable in enumerate(variables)
-    }
+def _write_archive(file, arrays, progress):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(PROGRESS, json.dumps(dataclasses.asdict(progress)))
         for name, array in arrays.items():

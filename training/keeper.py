@@ -104,7 +104,7 @@ class Keeper(keras.callbacks.Callback):
             return  # its validation follows, after which it is saved
         if self._signal is not None:
             self._save()
-            raise Interrupted(self._signal)
+            self._interrupt()
         if self._is_due():
             self._save()
 
@@ -121,7 +121,7 @@ class Keeper(keras.callbacks.Callback):
         if self._validation_was_cut:
             self.progress = dataclasses.replace(self.progress, metrics=self._metrics_of_epoch)
             self._save()
-            raise Interrupted(self._signal)
+            self._interrupt()
         # Sorted, since Keras has an order of its own on each backend.
         step = self._duration.updates_after(self.progress.batches)
         row = {"epoch": epoch + 1, "step": step, **dict(sorted(logs.items()))}
@@ -137,7 +137,11 @@ class Keeper(keras.callbacks.Callback):
     def raise_if_interrupted(self):
         """To be called after `model.fit`, which a signal at the end of an epoch ends in peace."""
         if self._signal is not None and self.progress.batches < self._duration.batches:
-            raise Interrupted(self._signal)
+            self._interrupt()
+
+    def _interrupt(self):
+        self._checkpoints.finish()
+        raise Interrupted(self._signal)
 
     def finish_epoch(self, model, validation, callbacks):
         """Validate an epoch whose batches are done: what a signal in its validation left."""

@@ -1,10 +1,12 @@
 import errno
 import os
+import threading
 
 import keras
 import numpy as np
 import pytest
 
+from training import checkpoints as checkpoints_module
 from training.checkpoints import Checkpoints, Progress, groups_of_variables
 from training.errors import UserError
 
@@ -72,6 +74,7 @@ def test_the_newest_are_kept_and_the_best(checkpoints):
     model = make_model()
     for step in (3, 20, 100):
         checkpoints.save(model, Progress(batches=step), as_best=step == 3)
+    checkpoints.finish()
     names = sorted(path.name for path in checkpoints.folder.iterdir())
     assert names == ["batch-000000020.npz", "batch-000000100.npz", "best.npz"]
     assert checkpoints.restore(model).batches == 100
@@ -82,6 +85,7 @@ def test_a_damaged_one_is_named_and_the_one_before_is_taken(checkpoints, damage,
     model = make_model()
     for step in (1, 2):
         checkpoints.save(model, Progress(batches=step))
+    checkpoints.finish()
     path = checkpoints.folder / "batch-000000002.npz"
     contents = path.read_bytes()
     value = contents.rindex(b"\x93NUMPY") + 128  # behind the header of an array
@@ -103,6 +107,7 @@ def test_a_damaged_one_is_named_and_the_one_before_is_taken(checkpoints, damage,
 def test_a_full_disk_leaves_the_last_one(checkpoints, monkeypatch):
     model = make_model()
     checkpoints.save(model, Progress(batches=1))
+    checkpoints.finish()
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -110,12 +115,15 @@ def test_a_full_disk_leaves_the_last_one(checkpoints, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="of batch 2 could not be written: No space left on device"):
         checkpoints.save(model, Progress(batches=2))
+        checkpoints.finish()
+    checkpoints.finish()  # it is said once
     assert [path.name for path in checkpoints.folder.iterdir()] == ["batch-000000001.npz"]
 
 
 def test_what_a_killed_process_left_is_removed(checkpoints):
     model = make_model()
     checkpoints.save(model, Progress(batches=1))
+    checkpoints.finish()
     (checkpoints.folder / "batch-000000002.draft").write_bytes(b"half")
     checkpoints.restore(model)
     assert [path.name for path in checkpoints.folder.iterdir()] == ["batch-000000001.npz"]
@@ -125,3 +133,23 @@ def test_checkpoints_of_another_model_are_refused(checkpoints):
     checkpoints.save(make_model(), Progress(batches=1))
     with pytest.raises(UserError, match="must hold checkpoints of this very model"):
         checkpoints.restore(make_model(width=5))
+
+
+def test_a_checkpoint_is_of_the_moment_when_it_was_asked_for(checkpoints, monkeypatch):
+    """The training goes on while it is written."""
+    model, write, go_on = make_model(), checkpoints_module._write_archive, threading.Event()
+
+    def wait_and_write(*arguments):
+        assert go_on.wait(60)
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoints_module, "_write_archive", wait_and_write)
+    before = values(model)
+    checkpoints.save(model, Progress(batches=1))
+    model.train_on_batch(np.ones((8, 3)), np.eye(2)[np.zeros(8, int)])
+    after = values(model)
+    go_on.set()
+    checkpoints.restore(model)
+    for name, value in values(model).items():
+        np.testing.assert_array_equal(value, before[name])
+    assert any(np.any(after[name] != value) for name, value in before.items())

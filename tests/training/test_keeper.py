@@ -19,6 +19,8 @@ DURATION = Duration(updates=10, batches=10, epoch_batches=4)
 
 @pytest.fixture
 def keep(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=9)
+
     def keep(progress=Progress(), duration=DURATION, **checkpointing):  # noqa: B008  frozen
         inputs = keras.Input((3,))
         model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
@@ -31,18 +33,20 @@ def keep(tmp_path):
             ),
             duration,
             Finiteness(Schedule(0.5, "constant", 0, 10), duration),
-            Checkpoints(tmp_path / "checkpoints", keep=9),
+            checkpoints,
             progress,
             tmp_path / "history.csv",
         )
         keeper.set_model(model)
         return keeper
 
+    keep.checkpoints = checkpoints
     return keep
 
 
-def saved(tmp_path):
-    return sorted(int(path.stem[6:]) for path in (tmp_path / "checkpoints").glob("batch-*"))
+def saved(keep):
+    keep.checkpoints.finish()
+    return sorted(int(path.stem[6:]) for path in keep.checkpoints.folder.glob("batch-*"))
 
 
 def train(keeper, batches, loss=1.0):
@@ -63,7 +67,7 @@ def test_a_signal_saves_after_the_batch(keep, tmp_path, number, capsys):
         with pytest.raises(Interrupted) as end:
             train(keeper, 1)
     assert end.value.number == number
-    assert saved(tmp_path) == [2]
+    assert saved(keep) == [2]
     assert signal.getsignal(number) == before
 
 
@@ -73,10 +77,10 @@ def test_a_signal_in_the_validation_keeps_the_metrics_of_the_epoch(keep, tmp_pat
         signal.raise_signal(signal.SIGTERM)
         keeper.on_test_begin()
         keeper.on_test_batch_end(0)
-        assert keeper.model.stop_evaluating and saved(tmp_path) == []
+        assert keeper.model.stop_evaluating and saved(keep) == []
         with pytest.raises(Interrupted):
             keeper.on_epoch_end(0, {"loss": 1.0, "val_accuracy": 0.5})
-    assert saved(tmp_path) == [4]
+    assert saved(keep) == [4]
     assert keeper.progress.history == ()
     assert keeper.progress.metrics is not None
 
@@ -89,7 +93,7 @@ def test_a_signal_at_the_end_of_an_epoch(keep, tmp_path):
         assert keeper.model.stop_training
         with pytest.raises(Interrupted):
             keeper.raise_if_interrupted()
-    assert saved(tmp_path) == [4]
+    assert saved(keep) == [4]
     assert keeper.progress.history == ({"epoch": 1, "step": 4, "loss": 1.0},)
 
 
@@ -122,14 +126,14 @@ def test_checkpoints_by_steps(keep, tmp_path):
     for epoch, length in enumerate((4, 4, 2)):
         train(keeper, length)
         keeper.on_epoch_end(epoch, {"loss": 1.0})
-    assert saved(tmp_path) == [2, 4, 6, 8, 10]
+    assert saved(keep) == [2, 4, 6, 8, 10]
 
 
 def test_checkpoints_by_steps_count_updates(keep, tmp_path):
     by_two = Duration(updates=5, batches=10, epoch_batches=10, accumulation_steps=2)
     keeper = keep(duration=by_two, checkpoint_steps=2)
     train(keeper, 10)
-    assert saved(tmp_path) == [4, 8]
+    assert saved(keep) == [4, 8]
     keeper.on_epoch_end(0, {"loss": 1.0})
     assert keeper.progress.history[0]["step"] == 5
 
@@ -141,7 +145,7 @@ def test_checkpoints_by_minutes(keep, tmp_path, monkeypatch):
     for _ in range(3):
         now[0] += 59
         train(keeper, 1)
-    assert saved(tmp_path) == [3]
+    assert saved(keep) == [3]
 
 
 def test_the_best_and_the_last_are_saved(keep, tmp_path):
@@ -149,7 +153,7 @@ def test_the_best_and_the_last_are_saved(keep, tmp_path):
     for epoch, (length, accuracy) in enumerate([(4, 0.5), (4, 0.4), (2, 0.45)]):
         train(keeper, length)
         keeper.on_epoch_end(epoch, {"loss": 1.0, "val_accuracy": accuracy})
-    assert saved(tmp_path) == [4, 10]
+    assert saved(keep) == [4, 10]
     checkpoints = tmp_path / "checkpoints"
     assert (checkpoints / "best.npz").samefile(checkpoints / "batch-000000004.npz")
 
@@ -202,7 +206,7 @@ def test_what_is_not_finite_is_not_saved(keep, tmp_path):
     keeper.model.weights[0].assign(np.full((3, 2), np.inf))
     with pytest.raises(UserError, match="kernel with values that are not at step 3"):
         train(keeper, 1)
-    assert saved(tmp_path) == [1, 2]
+    assert saved(keep) == [1, 2]
 
 
 def test_the_progress_bar_shows_speed_and_what_is_left(keep, monkeypatch):

@@ -85,6 +85,7 @@ def measure(variant, batch_size, steps, repeats):
         for number in range(repeats):
             began = time.perf_counter()
             checkpoints.save(model, Progress(batches=number))
+            checkpoints.finish()  # though a run does not wait for it
             saving.append(time.perf_counter() - began)
         megabytes = next(checkpoints.folder.iterdir()).stat().st_size / 1e6
     medians = {name: statistics.median(values) for name, values in seconds.items()}
