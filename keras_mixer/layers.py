@@ -122,7 +122,7 @@ class MlpBlock(keras.layers.Layer):
         ones = [
             ops.ones((*batch, width), self.compute_dtype) for width in (self.mlp_dim, x.shape[-1])
         ]
-        return [self.dropout(of_layer, training=True) != 0 for of_layer in ones]
+        return [ops.not_equal(self.dropout(units, training=True), 0) for units in ones]
 
     def activation(self, x):
         """σ, under the name by which Keras finds activations to rematerialise."""
