@@ -109,14 +109,14 @@ class Training:
     variant: Literal[VARIANTS] = "B/16"
     """A size of the paper."""
 
-    batch_size: int = 8
+    batch_size: int = 4
     """Images per step."""
 
-    steps: int = 8
+    steps: int = 3
     """How many are timed in each repeat."""
 
-    repeats: int = 5
-    """How often each way is timed."""
+    repeats: int = 7
+    """How often each way is timed, in turn."""
 
     as_json: JsonFlag = False
     """Print JSON instead of a table."""

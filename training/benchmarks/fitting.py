@@ -16,6 +16,7 @@ from training.checkpoints import Checkpoints, Progress
 from training.config import BY_THE_VARIANT, Checkpointing, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
+from training.fit import EpochTensorBoard
 from training.keeper import Keeper
 from training.model import compiled_model
 from training.optimization.duration import Duration
@@ -43,8 +44,9 @@ class Fitting:
     run_to_bare: float
     checkpoint_megabytes: float
     checkpoint_seconds: float
+    callback_milliseconds: float  # of a step, in a run
     overhead: float
-    """Share of a run's time that its records take: its callbacks above `model.fit` alone, and a
+    """Share of a run's time that its records take: its callbacks, timed by themselves, and a
     checkpoint at each of the default intervals."""
 
 
@@ -74,10 +76,12 @@ def measure(variant, batch_size, steps, repeats):
         ways = {
             "bare": lambda: _bare_loop(model, batches, steps),
             "fit": lambda: _fit(model, batches, steps, []),
-            "run": lambda: _fit(model, batches, steps, _callbacks(config, schedule, folder)),
+            "run": lambda: _fit(
+                model, batches, steps, _callbacks(config, schedule, folder), in_callbacks
+            ),
         }
         _fit(model, batches, 1, [])  # compiles
-        seconds = {name: [] for name in ways}
+        seconds, in_callbacks = {name: [] for name in ways}, []
         for _ in range(repeats):
             for name, way in ways.items():
                 seconds[name].append(way())
@@ -90,7 +94,7 @@ def measure(variant, batch_size, steps, repeats):
         megabytes = next(checkpoints.folder.iterdir()).stat().st_size / 1e6
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     between_checkpoints = 60 * Checkpointing().checkpoint_minutes
-    save_seconds = statistics.median(saving)
+    save_seconds, callback_seconds = map(statistics.median, (saving, in_callbacks))
     return Fitting(
         variant=variant,
         backend=keras.backend.backend(),
@@ -102,7 +106,8 @@ def measure(variant, batch_size, steps, repeats):
         run_to_bare=medians["bare"] / medians["run"],
         checkpoint_megabytes=megabytes,
         checkpoint_seconds=save_seconds,
-        overhead=medians["run"] / medians["fit"] - 1 + save_seconds / between_checkpoints,
+        callback_milliseconds=1000 * callback_seconds,
+        overhead=callback_seconds / medians["run"] + save_seconds / between_checkpoints,
     )
 
 
@@ -162,17 +167,21 @@ class _Clock(keras.callbacks.Callback):
         self.times.append(time.perf_counter())
 
 
-def _fit(model, batches, steps, callbacks):
-    """Return the seconds of a step of `model.fit`, with its progress bar if there are callbacks."""
-    clock = _Clock()
+def _fit(model, batches, steps, callbacks, in_callbacks=None):
+    """Return the seconds of a step of `model.fit`; append those that its callbacks take."""
+    before, after = _Clock(), _Clock()
     with contextlib.redirect_stdout(io.StringIO()):
         model.fit(
             batches,
             steps_per_epoch=steps + 1,
+            shuffle=False,
             verbose=1 if callbacks else 0,
-            callbacks=[*callbacks, clock],
+            callbacks=[before, *callbacks, after],
         )
-    return (clock.times[-1] - clock.times[0]) / steps
+    if in_callbacks is not None:
+        pauses = zip(after.times[1:], before.times[1:], strict=True)
+        in_callbacks.append(statistics.mean(end - begin for end, begin in pauses))
+    return (after.times[-1] - after.times[0]) / steps
 
 
 def _callbacks(config, schedule, folder):
@@ -186,4 +195,4 @@ def _callbacks(config, schedule, folder):
         Progress(),
         folder / "history.csv",
     )
-    return [keeper, keras.callbacks.TensorBoard(folder / "tensorboard")]
+    return [keeper, EpochTensorBoard(folder / "tensorboard"), keras.callbacks.ProgbarLogger()]
