@@ -208,8 +208,8 @@ def test_checkpointing_may_change_between_sessions(tmp_path, monkeypatch):
 
 def test_digits_learns(tmp_path):
     """One short run in every test; `test_digits_accuracy` holds the full recipe to its figure."""
-    config = change(DIGITS, "optimization", total_epochs=15)
-    assert fit.train(config, RunFolder(tmp_path / "run"))["test_accuracy"] >= 0.95
+    config = change(DIGITS, "optimization", total_epochs=8)
+    assert fit.train(config, RunFolder(tmp_path / "run"))["test_accuracy"] >= 0.9
 
 
 @pytest.mark.slow

@@ -41,14 +41,14 @@ class Duration:
         """
         stretches = []
         while batches < self.batches:
-            first = batches // self.epoch_batches
-            end = min((first + 1) * self.epoch_batches, self.batches)
-            length = end - batches
-            if stretches and stretches[-1][2] == length == self.epoch_batches:
-                stretches[-1] = (stretches[-1][0], first + 1, length)
+            first, done = divmod(batches, self.epoch_batches)
+            whole = (self.batches - batches) // self.epoch_batches
+            if done or not whole:  # an epoch that is not whole
+                whole, length = 1, min(self.epoch_batches - done, self.batches - batches)
             else:
-                stretches.append((first, first + 1, length))
-            batches = end
+                length = self.epoch_batches
+            stretches.append((first, first + whole, length))
+            batches += whole * length
         return stretches
 
 

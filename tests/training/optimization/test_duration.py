@@ -49,6 +49,11 @@ def test_what_is_left_of_three_and_a_half_epochs(done, stretches):
     assert sum((end - first) * batches for first, end, batches in stretches) == 35 - done
 
 
+def test_the_longest_training_is_divided_at_once():
+    length = Duration(updates=10**30, batches=10**30, epoch_batches=10)
+    assert length.stretches(5) == [(0, 1, 5), (1, 10**29, 10)]
+
+
 def test_where_epochs_and_updates_end():
     length = Duration(updates=8, batches=35, epoch_batches=10, accumulation_steps=4)
     assert [batches for batches in range(1, 36) if length.ends_epoch(batches)] == [10, 20, 30, 35]
