@@ -3,11 +3,14 @@
 What is slow to import is imported inside the commands, so that help and errors come at once.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import signal
 import sys
+import zipfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -89,11 +92,16 @@ def train(recipe: RunOfRecipe):
 
     folder = RunFolder(recipe.run_dir)
     was_finished = folder.is_finished()
+    # Outside of `model.fit` there is nothing to save, and JAX can drop a KeyboardInterrupt.
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         summary = fit.train(recipe.config, folder, verbose=2 if recipe.quiet else "auto")
     except Interrupted as end:
-        print("Saved. The same command goes on from here.")
+        with contextlib.suppress(OSError):  # whoever read our output may have ended too
+            print("Saved. The same command goes on from here.", flush=True)
         sys.exit(128 + end.number)  # what a shell reports of a program that a signal ended
+    finally:
+        signal.signal(signal.SIGINT, previous)
     if was_finished:
         print(f"{folder.path} holds this run, finished. Its results:")
     print_table(
@@ -104,7 +112,7 @@ def train(recipe: RunOfRecipe):
             "skipped images": f"{summary['skipped_images']:,}",
             "parameters": f"{summary['parameters']:,}",
             "images per second, training": _rounded(summary["train_images_per_second"]),
-            "seconds, this session": _rounded(summary["wall_seconds"]),
+            "seconds, of all sessions": _rounded(summary["wall_seconds"]),
             "backend": f"{summary['backend']} on {', '.join(summary['devices'])}",
             "model": folder.model,
             "curves": folder.curves,
@@ -300,7 +308,7 @@ def _load_model(folder):
     hardware.hide_accelerators_from_tensorflow()
     try:
         return keras.saving.load_model(folder.model, compile=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             f"model.keras must be a whole Keras model file. Received: {folder.model}: {error}. "
             "Train again, into another --run-dir."

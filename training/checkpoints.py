@@ -17,7 +17,16 @@ from training.errors import UserError
 DIGITS = 9
 PROGRESS = "progress.json"
 # What reading a damaged file raises; each array has a checksum.
-DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,  # what zipfile takes for encrypted, or for another version
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +106,12 @@ class Checkpoints:
                 _write_archive(file, arrays, progress)
                 file.flush()
                 os.fsync(file.fileno())
+            if as_best:  # first, since a run that goes on after `path` does not look back
+                best = draft.with_name("best.draft")
+                best.unlink(missing_ok=True)
+                _link_or_copy(draft, best)
+                best.replace(self.folder / "best.npz")
             draft.replace(path)
-            if as_best:
-                _link_or_copy(path, draft)
-                draft.replace(self.folder / "best.npz")
             _sync_folder(self.folder)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -116,7 +127,7 @@ class Checkpoints:
     def restore(self, model):
         """Set a model to the newest checkpoint that is whole; return its `Progress`.
 
-        Without any, the model stays as it is. A damaged one is named and passed over.
+        Without any, the model stays as it is. A damaged one is named and put aside, as `.damaged`.
 
         Raises:
             UserError: If there are checkpoints and none is whole, or they are of another model.
@@ -124,21 +135,22 @@ class Checkpoints:
         self.finish()
         for draft in self.folder.glob("*.draft"):
             draft.unlink()
-        faults = []
+        faults = {}
         for path in self._newest_first():
             try:
                 arrays, progress = _read(path)
             except DAMAGE as error:
-                faults.append(f"{path} is damaged: {error}")
+                faults[path] = f"{path} is damaged: {error}"
                 continue
             _assign(model, arrays, path)
-            for fault in faults:
+            for damaged, fault in faults.items():
                 print(f"warning: {fault}. The run goes on after {path.name}.", flush=True)
+                damaged.replace(damaged.with_suffix(".damaged"))  # or it would stay the newest
             return progress
         if faults:
             raise UserError(
-                f"--run-dir must hold a checkpoint that is whole. Received: {'; '.join(faults)}. "
-                "Start again in another folder."
+                "--run-dir must hold a checkpoint that is whole. Received: "
+                f"{'; '.join(faults.values())}. Start again in another folder."
             )
         return Progress()
 
@@ -162,7 +174,8 @@ def groups_of_variables(model):
 
 def _write_archive(file, arrays, progress):
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(PROGRESS, json.dumps(dataclasses.asdict(progress)))
+        entries = {"arrays": len(arrays), **dataclasses.asdict(progress)}
+        archive.writestr(PROGRESS, json.dumps(entries))
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
@@ -176,6 +189,8 @@ def _read(path):
             if name != PROGRESS:
                 content = io.BytesIO(archive.read(name))  # with its checksum
                 arrays[name.removesuffix(".npy")] = np.lib.format.read_array(content)
+    if len(arrays) != progress.pop("arrays"):
+        raise ValueError("its directory does not name all of its arrays")
     progress["history"] = tuple(progress["history"])
     return arrays, Progress(**progress)
 

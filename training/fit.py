@@ -61,7 +61,8 @@ def train(config, folder, verbose="auto"):
         folder.write_config(config, backend)
         folder.write_skipped_images(source.skipped)
         keeper = _fit(model, source, config, folder, length, finiteness, verbose)
-        return _conclude(model, source, config, folder, keeper)
+        with folder.room_for_results():
+            return _conclude(model, source, config, folder, keeper)
 
 
 def _fit(model, source, config, folder, length, finiteness, verbose):
@@ -69,7 +70,7 @@ def _fit(model, source, config, folder, length, finiteness, verbose):
     checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
     _make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
-    keeper = Keeper(config, length, finiteness, checkpoints, progress, folder.history)
+    keeper = Keeper(config, length, finiteness, checkpoints, progress, folder)
     callbacks = [*([EvaluateAverages()] if config.optimization.ema_momentum else []), keeper]
     validation = (
         evaluation_batches(source.validation, source, config.data)
@@ -77,6 +78,7 @@ def _fit(model, source, config, folder, length, finiteness, verbose):
         else None
     )
     with checkpoints, keeper:
+        keeper.write_history()
         if progress.metrics is not None:
             keeper.finish_epoch(model, validation, callbacks)
         elif not length.ends_epoch(progress.batches):

@@ -3,14 +3,14 @@
 import csv
 import dataclasses
 import signal
-import threading
 import time
 
 import keras
 import numpy as np
 
+from training.signals import Signals
+
 BEST_BY = "val_accuracy"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
@@ -28,8 +28,7 @@ class Keeper(keras.callbacks.Callback):
     """Context and callback around `model.fit`.
 
     The first signal, ctrl-C or SIGTERM, lets the batch end, saves and raises `Interrupted`; the
-    second ends at once. (No exception is raised in the midst of a batch, where JAX's runtime may
-    drop it.)
+    second ends at once.
 
     Args:
         config: The run's `training.config.Config`.
@@ -38,18 +37,18 @@ class Keeper(keras.callbacks.Callback):
             saved.
         checkpoints: A `training.checkpoints.Checkpoints`.
         progress: The run's `training.checkpoints.Progress` so far.
-        history_path: Path of the history, a CSV file.
+        folder: The run's `training.run_folder.RunFolder`, for the history.
     """
 
-    def __init__(self, config, duration, finiteness, checkpoints, progress, history_path):
+    def __init__(self, config, duration, finiteness, checkpoints, progress, folder):
         super().__init__()
         self.progress = progress
         self._config = config
         self._duration = duration
         self._finiteness = finiteness
         self._checkpoints = checkpoints
-        self._history_path = history_path
-        self._signal = None
+        self._folder = folder
+        self._signals = Signals("Saving after this batch. A second signal ends at once.")
         self._metrics_to_keep = None
         self._validation_was_cut = False
         self._saved_at = time.monotonic()
@@ -58,22 +57,11 @@ class Keeper(keras.callbacks.Callback):
         self._seconds_before = progress.wall_seconds
 
     def __enter__(self):
-        # Only the main thread may handle signals; others are never interrupted.
-        self._previous = {}
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._signals.__enter__()
         return self
 
-    def __exit__(self, *_):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        if self._signal is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self._signal = number
-        print("\nSaving after this batch. The same signal again ends at once.", flush=True)
+    def __exit__(self, *exception):
+        self._signals.__exit__(*exception)
 
     def goes_on_within_an_epoch(self, model):
         """Keep the metrics that were restored, since an epoch begins by resetting them."""
@@ -102,7 +90,7 @@ class Keeper(keras.callbacks.Callback):
             logs["minutes_left"] = self._seconds_left() / 60
         if self._duration.ends_epoch(self.progress.batches):
             return  # its validation follows, after which it is saved
-        if self._signal is not None:
+        if self._signals.first is not None:
             self._save()
             self._interrupt()
         if self._is_due():
@@ -112,7 +100,7 @@ class Keeper(keras.callbacks.Callback):
         self._metrics_of_epoch = [v.numpy().tolist() for v in self.model.metrics_variables]
 
     def on_test_batch_end(self, batch, logs=None):
-        if self._signal is not None:
+        if self._signals.first is not None:
             # By this way out, what other callbacks changed for the validation is put back.
             self.model.stop_evaluating = True
             self._validation_was_cut = True
@@ -129,19 +117,19 @@ class Keeper(keras.callbacks.Callback):
         is_best = BEST_BY in row and all(row[BEST_BY] > earlier[BEST_BY] for earlier in history)
         self.progress = dataclasses.replace(self.progress, history=(*history, row), metrics=None)
         is_last = self.progress.batches == self._duration.batches
-        self._write_history()
-        if is_best or is_last or self._is_due() or self._signal is not None:
+        self.write_history()
+        if is_best or is_last or self._is_due() or self._signals.first is not None:
             self._save(is_best)
-        self.model.stop_training = self._signal is not None
+        self.model.stop_training = self._signals.first is not None
 
     def raise_if_interrupted(self):
         """To be called after `model.fit`, which a signal at the end of an epoch ends in peace."""
-        if self._signal is not None and self.progress.batches < self._duration.batches:
+        if self._signals.first is not None and self.progress.batches < self._duration.batches:
             self._interrupt()
 
     def _interrupt(self):
         self._checkpoints.finish()
-        raise Interrupted(self._signal)
+        raise Interrupted(self._signals.first)
 
     def finish_epoch(self, model, validation, callbacks):
         """Validate an epoch whose batches are done: what a signal in its validation left."""
@@ -196,11 +184,14 @@ class Keeper(keras.callbacks.Callback):
         for variable, value in zip(self.model.metrics_variables, values, strict=True):
             variable.assign(value)
 
-    def _write_history(self):
-        """Write all of it anew, whole or not at all."""
-        draft = self._history_path.with_suffix(".draft")
-        with draft.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.progress.history[0], restval="")
-            writer.writeheader()
-            writer.writerows(self.progress.history)
-        draft.replace(self._history_path)
+    def write_history(self):
+        """Write all of it anew, whole or not at all, if there is any."""
+        if not self.progress.history:
+            return
+        draft = self._folder.history.with_suffix(".draft")
+        with self._folder.room_for_results():
+            with draft.open("w", newline="") as file:
+                writer = csv.DictWriter(file, self.progress.history[0], restval="")
+                writer.writeheader()
+                writer.writerows(self.progress.history)
+            draft.replace(self._folder.history)

@@ -4,12 +4,26 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 from pathlib import Path
 
 from training.config import Config
 from training.errors import UserError
 
 LOCK = ".lock"
+NEEDED_OF_SUMMARY = {
+    "test_accuracy",
+    "test_loss",
+    "test_examples",
+    "skipped_images",
+    "parameters",
+    "train_images_per_second",
+    "wall_seconds",
+    "class_names",
+    "backend",
+    "devices",
+}
+EMPTY_WITH = (LOCK, "config.draft")  # what a start that failed may leave
 # What may change between the sessions of a run, since it changes no result.
 FREE_TO_CHANGE = ("checkpointing.", "data.cache_dir", "data.data_dir")
 
@@ -59,7 +73,7 @@ class RunFolder:
                 f"--run-dir must be a folder. Received: {self.path}, a file. Choose another."
             )
         if not self.config.exists():
-            if self.path.exists() and any(p.name != LOCK for p in self.path.iterdir()):
+            if self.path.exists() and any(p.name not in EMPTY_WITH for p in self.path.iterdir()):
                 raise UserError(
                     f"--run-dir must be a new folder or one of an earlier run. Received: "
                     f"{self.path}, which has files but no config.json. Choose another."
@@ -103,6 +117,17 @@ class RunFolder:
             f"--run-dir must be writable. Received: {self.path}: {error.strerror}. Choose another."
         ) from error
 
+    @contextlib.contextmanager
+    def room_for_results(self):
+        """Turn what writing fails by into a UserError."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"--run-dir must have room for the results. Received: {self.path}: {error}. Make "
+                "room, and the same command goes on after the last checkpoint."
+            ) from error
+
     def write_config(self, config, backend):
         """Create the folder, and write the configuration into it."""
         try:
@@ -118,7 +143,11 @@ class RunFolder:
             self.skipped_images.write_text(text, "utf-8", errors="surrogateescape")
 
     def is_finished(self):
-        return self.summary.exists()
+        """Return whether there is a summary that is whole; without one the end is done again."""
+        try:
+            return NEEDED_OF_SUMMARY <= _read_json(self.summary).keys()
+        except UserError:
+            return False
 
     def read_config(self):
         """Return the `Config` of the run."""
@@ -141,11 +170,11 @@ class RunFolder:
     def require_model(self):
         """Raise UserError unless the run has a finished model."""
         for file in (self.config, self.model, self.summary):
-            if not file.exists():
+            if not file.exists() or (file == self.summary and not self.is_finished()):
                 raise UserError(
                     "RUN must be the folder of a finished training run. Received: "
-                    f"{self.path}, which has no {file.name}. Make one by `python -m training "
-                    "train RECIPE`."
+                    f"{self.path}, which has no {file.name} that is whole. Make one by `python -m "
+                    "training train RECIPE`, or finish this one by its own command."
                 )
 
 
@@ -196,5 +225,8 @@ def _read_json(path):
 def _write_json(path, value):
     """Write whole or not at all."""
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(value, indent=2) + "\n")
+    with draft.open("w") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)

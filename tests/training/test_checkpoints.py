@@ -99,6 +99,7 @@ def test_a_damaged_one_is_named_and_the_one_before_is_taken(checkpoints, damage,
     path.write_bytes(damaged[damage])
     assert checkpoints.restore(model).batches == 1
     assert f"warning: {path} is damaged" in capsys.readouterr().out
+    assert not path.exists() and path.with_suffix(".damaged").exists()
     (checkpoints.folder / "batch-000000001.npz").write_bytes(b"")
     with pytest.raises(UserError, match="must hold a checkpoint that is whole"):
         checkpoints.restore(model)
@@ -153,3 +154,46 @@ def test_a_checkpoint_is_of_the_moment_when_it_was_asked_for(checkpoints, monkey
     for name, value in values(model).items():
         np.testing.assert_array_equal(value, before[name])
     assert any(np.any(after[name] != value) for name, value in before.items())
+
+
+def test_a_damaged_one_does_not_take_the_place_of_those_that_follow(tmp_path):
+    model, checkpoints = make_model(), Checkpoints(tmp_path, keep=2)
+    for batches in (10, 20):
+        checkpoints.save(model, Progress(batches=batches))
+    checkpoints.finish()
+    (tmp_path / "batch-000000020.npz").write_bytes(b"")
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    assert checkpoints.restore(model).batches == 10
+    checkpoints.save(model, Progress(batches=12))
+    assert checkpoints.restore(model).batches == 12
+
+
+def test_no_flipped_bit_is_a_traceback(checkpoints):
+    """Also where a zip file has no checksum: in its headers and its directory."""
+    model = make_model()
+    checkpoints.save(model, PROGRESS)
+    checkpoints.finish()
+    path = checkpoints.folder / "batch-000000007.npz"
+    contents, rng = path.read_bytes(), np.random.default_rng(0)
+    directory = contents.index(b"PK\x01\x02")
+    faults = 0
+    for place in rng.integers(directory, len(contents), 300):
+        flipped = bytes([contents[place] ^ (1 << rng.integers(8))])
+        path.write_bytes(contents[:place] + flipped + contents[place + 1 :])
+        try:
+            assert checkpoints.restore(model) == PROGRESS
+        except UserError as error:
+            assert "damaged" in str(error)
+            faults += 1
+    assert faults > 50
+
+
+def test_the_best_is_there_before_the_run_can_go_on_after_it(checkpoints, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints_module, "_link_or_copy", killed)
+    checkpoints.save(make_model(), Progress(batches=1), as_best=True)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.finish()
+    assert not list(checkpoints.folder.glob("*.npz"))

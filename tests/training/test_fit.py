@@ -137,8 +137,9 @@ def test_signalled_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninter
 def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
     folder = RunFolder(tmp_path / "run")
     first = fit.train(TINY, folder)
-    for file in (folder.summary, folder.model, folder.curves):
+    for file in (folder.model, folder.curves, folder.history):
         file.unlink()
+    folder.summary.write_text("{}")
     second = fit.train(TINY, folder)
     assert epochs(folder) == [1, 2, 3]
     assert second["test_accuracy"] == first["test_accuracy"]
@@ -204,6 +205,7 @@ def test_checkpointing_may_change_between_sessions(tmp_path, monkeypatch):
     with at_batch(monkeypatch, 13, kill), pytest.raises(Killed):
         fit.train(RANDOM, folder)
     fit.train(change(RANDOM, "checkpointing", checkpoint_steps=7), folder)
+    assert folder.is_finished()
 
 
 def test_digits_learns(tmp_path):

@@ -66,6 +66,7 @@ def flat(text):
         (["predict", "--help"], ["RUN", "IMAGE...", "--top", "--json"]),
         (["benchmark", "--help"], ["loading", "data", "WHAT --help"]),
         (["benchmark", "loading", "--help"], ["--variant", "--repeats", "--json"]),
+        (["benchmark", "training", "--help"], ["--variant", "--batch-size", "--steps", "--json"]),
         (["benchmark", "data", "--help"], ["--batches", "--repeats", "--json", "500 × 400"]),
     ],
 )
@@ -115,13 +116,16 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
         (["benchmark", "speed"], "speed"),
         (["benchmark", "loading", "--variant", "B16"], "B16"),
-        (["benchmark"], "{loading, data}"),
+        (["benchmark"], "{loading, data, training}"),
         (["benchmark", "loading", "--repeats", "0"], "--repeats must be above 0"),
         (["benchmark", "loading", "--batches", "2"], "--batches"),
         (["benchmark", "data", "--repeats", "0"], "--repeats must be above 0"),
         (["benchmark", "data", "--batches", "-1"], "--batches must be above 0"),
         (["benchmark", "data", "--batches", "many"], "--batches"),
         (["benchmark", "data", "--variant", "MixerB16"], "--variant"),
+        (["benchmark", "training", "--batch-size", "0"], "--batch-size must be above 0"),
+        (["benchmark", "training", "--steps", "0"], "--steps must be above 0"),
+        (["benchmark", "training", "--variant", "B16"], "--variant"),
     ],
 )
 def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, arguments, expected):
@@ -371,12 +375,15 @@ def test_predict_names_an_unreadable_image(call, finished, tmp_path):
     assert f"{tmp_path / 'note.png'}: it is not an image" in err
 
 
-def test_a_damaged_model_is_named(call, finished, tmp_path):
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_model_is_named(call, finished, tmp_path, damage):
     folder, _ = finished
     damaged = RunFolder(tmp_path)
     for file in (folder.config, folder.summary):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    damaged.model.write_bytes(folder.model.read_bytes()[:1000])
+    model = bytearray(folder.model.read_bytes())
+    model[len(model) // 2] ^= 1
+    damaged.model.write_bytes(model[:1000] if damage == "cut" else model)
     status, _, err = call("evaluate", tmp_path)
     assert status == 2
     assert "model.keras must be a whole Keras model file" in err

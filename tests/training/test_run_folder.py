@@ -5,7 +5,7 @@ import pytest
 
 from training.config import Config, Data
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.run_folder import NEEDED_OF_SUMMARY, RunFolder
 
 CONFIG = Config(seed=3)
 
@@ -69,6 +69,9 @@ def test_a_folder_without_model_is_refused(folder):
             folder.require_model()
         folder.path.mkdir(exist_ok=True)
         (folder.path / missing).touch()
+    with pytest.raises(UserError, match="has no summary.json that is whole"):
+        folder.require_model()
+    folder.write_summary(dict.fromkeys(NEEDED_OF_SUMMARY, 0))
     folder.require_model()
 
 
@@ -76,3 +79,15 @@ def test_an_unwritable_place_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--run-dir must be writable"):
         RunFolder(tmp_path / "file" / "run").write_config(CONFIG, "jax")
+
+
+def test_a_folder_whose_first_start_failed_is_as_good_as_new(tmp_path):
+    for name in (".lock", "config.draft"):
+        (tmp_path / name).touch()
+    RunFolder(tmp_path).refuse_other_run(Config(), "jax")
+
+
+def test_a_full_disk_is_said_with_the_folder(tmp_path):
+    with pytest.raises(UserError, match="must have room for the results.*goes on after the last"):
+        with RunFolder(tmp_path).room_for_results():
+            raise OSError(28, "No space left on device")

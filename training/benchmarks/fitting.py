@@ -22,6 +22,7 @@ from training.model import compiled_model
 from training.optimization.duration import Duration
 from training.optimization.finiteness import Finiteness
 from training.optimization.schedule import learning_rate_schedule
+from training.run_folder import RunFolder
 
 IMAGE_SIZE = 224
 CLASSES = 1000
@@ -46,8 +47,8 @@ class Fitting:
     checkpoint_seconds: float
     callback_milliseconds: float  # of a step, in a run
     overhead: float
-    """Share of a run's time that its records take: its callbacks, timed by themselves, and a
-    checkpoint at each of the default intervals."""
+    """Share of a run's time that its records take: its callbacks after each batch, timed by
+    themselves, and a checkpoint at each of the default intervals."""
 
 
 def measure(variant, batch_size, steps, repeats):
@@ -193,6 +194,6 @@ def _callbacks(config, schedule, folder):
         Finiteness(schedule, duration),
         Checkpoints(folder / "unused"),
         Progress(),
-        folder / "history.csv",
+        RunFolder(folder),
     )
     return [keeper, EpochTensorBoard(folder / "tensorboard"), keras.callbacks.ProgbarLogger()]

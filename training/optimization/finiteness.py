@@ -31,8 +31,7 @@ class Finiteness:
     def require_state(self, model, batches):
         """Refuse a model or an optimizer with a variable that is not finite."""
         for variable in (*model.trainable_variables, *model.optimizer.variables):
-            # By NumPy, since a checkpoint needs the arrays there as well, and JAX would compile
-            # the question for each shape.
+            # By NumPy, since JAX would compile the question for each shape.
             is_float = "float" in keras.backend.standardize_dtype(variable.dtype)
             if is_float and not np.isfinite(np.asarray(variable.numpy())).all():
                 self._refuse(f"{variable.path} with values that are not", batches)
