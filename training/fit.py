@@ -71,7 +71,11 @@ def _fit(model, source, config, folder, length, finiteness, verbose):
     _make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
     keeper = Keeper(config, length, finiteness, checkpoints, progress, folder)
-    callbacks = [*([EvaluateAverages()] if config.optimization.ema_momentum else []), keeper]
+    callbacks = [
+        *([EvaluateAverages()] if config.optimization.ema_momentum else []),
+        keeper,
+        EpochTensorBoard(folder.tensorboard),
+    ]
     validation = (
         evaluation_batches(source.validation, source, config.data)
         if len(source.validation)
@@ -80,7 +84,7 @@ def _fit(model, source, config, folder, length, finiteness, verbose):
     with checkpoints, keeper:
         keeper.write_history()
         if progress.metrics is not None:
-            keeper.finish_epoch(model, validation, callbacks)
+            keeper.finish_epoch(model, validation, callbacks, verbose)
         elif not length.ends_epoch(progress.batches):
             keeper.goes_on_within_an_epoch(model)
         for first, end, batches in length.stretches(progress.batches):
@@ -93,7 +97,7 @@ def _fit(model, source, config, folder, length, finiteness, verbose):
                 epochs=end,
                 shuffle=False,  # the dataset shuffles
                 verbose=verbose,
-                callbacks=[*callbacks, EpochTensorBoard(folder.tensorboard)],
+                callbacks=callbacks,
             )
             keeper.raise_if_interrupted()
     return keeper

@@ -131,14 +131,18 @@ class Keeper(keras.callbacks.Callback):
         self._checkpoints.finish()
         raise Interrupted(self._signals.first)
 
-    def finish_epoch(self, model, validation, callbacks):
+    def finish_epoch(self, model, validation, callbacks, verbose):
         """Validate an epoch whose batches are done: what a signal in its validation left."""
         self.set_model(model)
         self._set_metrics(self.progress.metrics)
         logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-        measured = model.evaluate(validation, return_dict=True, verbose=0, callbacks=callbacks)
+        measured = model.evaluate(
+            validation, return_dict=True, verbose=verbose, callbacks=callbacks
+        )
         logs |= {f"val_{name}": value for name, value in measured.items()}
-        self.on_epoch_end(len(self.progress.history), logs)
+        epoch = len(self.progress.history)
+        for callback in callbacks:
+            callback.on_epoch_end(epoch, logs)
         self.raise_if_interrupted()
 
     def wall_seconds(self):
