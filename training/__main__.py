@@ -39,7 +39,6 @@ ImagePaths = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(one or more)"),
 ]
-JsonFlag = Annotated[bool, tyro.conf.arg(name="json")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +161,7 @@ def evaluate(
     data_dir: str = "",
     on_bad_image: Literal["", "error", "skip"] = "",
     output_dir: str = "",
-    as_json: JsonFlag = False,
+    as_json: commands.JsonFlag = False,
 ):
     """Count how often a trained model is right on its test images, or on others.
 
@@ -248,7 +247,7 @@ def evaluate(
 
 
 @app.command
-def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = False):
+def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: commands.JsonFlag = False):
     """Print the most likely classes of image files.
 
     Args:

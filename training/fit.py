@@ -61,8 +61,7 @@ def train(config, folder, verbose="auto"):
         folder.write_config(config, backend)
         folder.write_skipped_images(source.skipped)
         keeper = _fit(model, source, config, folder, length, finiteness, verbose)
-        with folder.room_for_results():
-            return _conclude(model, source, config, folder, keeper)
+        return _conclude(model, source, config, folder, keeper)
 
 
 def _fit(model, source, config, folder, length, finiteness, verbose):
@@ -124,9 +123,10 @@ def _conclude(model, source, config, folder, keeper):
     if config.optimization.ema_momentum:
         put_averages(model)
     model = plain_model(model)
-    model.save(folder.model)
     title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
-    draw_curves(folder.history, folder.curves, title)
+    with folder.room_for_results():
+        model.save(folder.model)
+        draw_curves(folder.history, folder.curves, title)
     batches = evaluation_batches(source.test, source, config.data)
     test = evaluate_accuracy(model, batches, config.optimization.loss)
     folder.write_summary(

@@ -1,6 +1,5 @@
 """What keeps a run: it counts batches, records epochs, saves checkpoints and heeds signals."""
 
-import csv
 import dataclasses
 import signal
 import time
@@ -189,13 +188,6 @@ class Keeper(keras.callbacks.Callback):
             variable.assign(value)
 
     def write_history(self):
-        """Write all of it anew, whole or not at all, if there is any."""
-        if not self.progress.history:
-            return
-        draft = self._folder.history.with_suffix(".draft")
-        with self._folder.room_for_results():
-            with draft.open("w", newline="") as file:
-                writer = csv.DictWriter(file, self.progress.history[0], restval="")
-                writer.writeheader()
-                writer.writerows(self.progress.history)
-            draft.replace(self._folder.history)
+        """Write all of it anew, if there is any."""
+        if self.progress.history:
+            self._folder.write_history(self.progress.history)

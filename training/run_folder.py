@@ -1,6 +1,7 @@
 """The folder of one training run: what is in it, and whose it is."""
 
 import contextlib
+import csv
 import dataclasses
 import fcntl
 import json
@@ -165,7 +166,15 @@ class RunFolder:
         return _read_json(self.summary)
 
     def write_summary(self, summary):
-        _write_json(self.summary, summary)
+        with self.room_for_results():
+            _write_json(self.summary, summary)
+
+    def write_history(self, rows):
+        """Write the history anew: a dictionary for each epoch, of the first one's keys."""
+        with self.room_for_results(), _whole(self.history) as file:
+            writer = csv.DictWriter(file, rows[0], restval="")
+            writer.writeheader()
+            writer.writerows(rows)
 
     def require_model(self):
         """Raise UserError unless the run has a finished model."""
@@ -223,10 +232,16 @@ def _read_json(path):
 
 
 def _write_json(path, value):
-    """Write whole or not at all."""
-    draft = path.with_suffix(".draft")
-    with draft.open("w") as file:
+    with _whole(path) as file:
         file.write(json.dumps(value, indent=2) + "\n")
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(file.fileno())  # unlike the history, no checkpoint holds it
+
+
+@contextlib.contextmanager
+def _whole(path):
+    """Open a text file that takes the place of `path` once it is written whole, or never."""
+    draft = path.with_suffix(".draft")
+    with draft.open("w", newline="") as file:
+        yield file
     draft.replace(path)

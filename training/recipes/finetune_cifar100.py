@@ -10,10 +10,9 @@ us.
 
 import dataclasses
 
-from training.recipes import finetune_imagenet
+from training.recipes import finetune_cifar10
 
 CONFIG = dataclasses.replace(
-    finetune_imagenet.CONFIG,
-    data=dataclasses.replace(finetune_imagenet.CONFIG.data, source="cifar100"),
-    optimization=dataclasses.replace(finetune_imagenet.CONFIG.optimization, total_steps=10_000),
+    finetune_cifar10.CONFIG,
+    data=dataclasses.replace(finetune_cifar10.CONFIG.data, source="cifar100"),
 )
