@@ -23,13 +23,12 @@ from tqdm import tqdm
 from training.backend import require_backend
 from training.benchmarks import commands
 from training.config import Config
-from training.errors import UserError
+from training.errors import UserError, report
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
 from training.table import print_table
 
 PROGRAM = "python -m training"
-STATUS_USER_ERROR = 2
 STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
 
 app = tyro.extras.SubcommandApp()
@@ -86,7 +85,7 @@ def train(recipe: RunOfRecipe):
     """
     recipe.config.check()
     require_backend()
-    from training import fit
+    from training import fit, hosts
     from training.keeper import Interrupted
 
     folder = RunFolder(recipe.run_dir)
@@ -101,6 +100,8 @@ def train(recipe: RunOfRecipe):
         sys.exit(128 + end.number)  # what a shell reports of a program that a signal ended
     finally:
         signal.signal(signal.SIGINT, previous)
+    if not hosts.is_first():
+        return
     if was_finished:
         print(f"{folder.path} holds this run, finished. Its results:")
     print_table(
@@ -135,12 +136,12 @@ def show(recipe: PicturesOfRecipe):
     if recipe.images < 1:
         raise UserError(f"--images must be at least 1. Received: {recipe.images}. Pass 16.")
     require_backend()
-    from training import hardware
     from training.data import pictures
     from training.data.pipeline import steps_per_epoch
     from training.data.sources import load_source
+    from training.machine import hide_accelerators_from_tensorflow
 
-    hardware.hide_accelerators_from_tensorflow()
+    hide_accelerators_from_tensorflow()
     source = load_source(config.data)
     source.require("train", config.data)
     steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
@@ -302,9 +303,9 @@ def _load_model(folder):
     import keras
 
     import keras_mixer  # noqa: F401  registers the layers that the file names
-    from training import hardware
+    from training.machine import hide_accelerators_from_tensorflow
 
-    hardware.hide_accelerators_from_tensorflow()
+    hide_accelerators_from_tensorflow()
     try:
         return keras.saving.load_model(folder.model, compile=False)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
@@ -352,9 +353,8 @@ def main():
                 tyro.conf.FlagCreatePairsOff,
             ),
         )
-    except (UserError, OSError) as error:  # OSError: a full disk, a path too long
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(STATUS_USER_ERROR)
+    except (UserError, OSError) as error:
+        sys.exit(report(error))
     except KeyboardInterrupt:
         sys.exit(STATUS_INTERRUPTED)
 

@@ -12,6 +12,7 @@ import zlib
 
 import numpy as np
 
+from training import hosts
 from training.errors import UserError
 
 DIGITS = 9
@@ -54,6 +55,7 @@ class Checkpoints:
 
     Each is written by a thread while the training goes on, beside its place, and then moved
     there, so that whatever has the name is whole. As a context, it ends with the last one written.
+    Of several hosts the first alone reads and writes, and all call the same.
 
     Args:
         folder: Its path.
@@ -84,12 +86,13 @@ class Checkpoints:
             UserError: If the one before could not be written; those before it are left.
         """
         arrays = {
-            f"{group}/{number}": np.array(variable.numpy())  # a copy
+            f"{group}/{number}": np.array(hosts.whole(variable))  # a copy
             for group, variables in groups_of_variables(model).items()
             for number, variable in enumerate(variables)
         }
         self.finish()
-        self._writing = self._writer.submit(self._write, arrays, progress, as_best)
+        if hosts.is_first():
+            self._writing = self._writer.submit(self._write, arrays, progress, as_best)
 
     def finish(self):
         """Wait until the last checkpoint is written; raise UserError if it cannot be."""
@@ -133,6 +136,15 @@ class Checkpoints:
             UserError: If there are checkpoints and none is whole, or they are of another model.
         """
         self.finish()
+        newest = hosts.from_first(self._read_newest)
+        if newest is None:
+            return Progress()
+        path, arrays, progress = newest
+        _assign(model, arrays, path)
+        return progress
+
+    def _read_newest(self):
+        """Return path, arrays and `Progress` of the newest one that is whole; None without any."""
         for draft in self.folder.glob("*.draft"):
             draft.unlink()
         faults = {}
@@ -142,17 +154,16 @@ class Checkpoints:
             except DAMAGE as error:
                 faults[path] = f"{path} is damaged: {error}"
                 continue
-            _assign(model, arrays, path)
             for damaged, fault in faults.items():
                 print(f"warning: {fault}. The run goes on after {path.name}.", flush=True)
                 damaged.replace(damaged.with_suffix(".damaged"))  # or it would stay the newest
-            return progress
+            return path, arrays, progress
         if faults:
             raise UserError(
                 "--run-dir must hold a checkpoint that is whole. Received: "
                 f"{'; '.join(faults.values())}. Start again in another folder."
             )
-        return Progress()
+        return None
 
     def _newest_first(self):
         return sorted(self.folder.glob("batch-*.npz"), reverse=True)

@@ -371,6 +371,24 @@ class Checkpointing:
 
 
 @dataclasses.dataclass(frozen=True)
+class Hardware:
+    devices: int = 0
+    """Devices to train on, the first of those that the backend finds; 0 takes all. They share
+    each batch."""
+
+    model_devices: int = 1
+    """Devices that share one copy of the weights, for models that are too large for one (JAX)."""
+
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    """What is computed in; weights are kept in float32. auto takes mixed_bfloat16 on TPUs and on
+    GPUs that have it, and float32 elsewhere."""
+
+    def check(self):
+        require_not_negative(self, "devices")
+        require_positive(self, "model_devices")
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     seed: int = 0
     """Seed of everything random: weights, order of the images, augmentation, dropout."""
@@ -380,10 +398,18 @@ class Config:
     model: Model = Model()
     optimization: Optimization = Optimization()
     checkpointing: Checkpointing = Checkpointing()
+    hardware: Hardware = Hardware()
 
     def check(self):
         """Raise UserError, naming the option, if any field is unsound."""
-        parts = (self.data, self.augmentation, self.model, self.optimization, self.checkpointing)
+        parts = (
+            self.data,
+            self.augmentation,
+            self.model,
+            self.optimization,
+            self.checkpointing,
+            self.hardware,
+        )
         for part in parts:
             part.check()
         refuse_unless(

@@ -1,19 +1,25 @@
 """One training run: joins model, data, optimizer and callbacks around `model.fit`."""
 
+import contextlib
+import dataclasses
 import importlib
 
 import keras
 
 import keras_mixer
-from training import hardware
+from training import hosts
 from training.checkpoints import Checkpoints
 from training.curves import draw_curves
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from training.data.source import PARTS
 from training.data.sources import load_source
+from training.data.splits import Shard
 from training.evaluation.accuracy import evaluate_accuracy
+from training.hardware import find_hardware
 from training.keeper import Keeper
 from training.model import compiled_model
+from training.model_parallel import require_even_split
 from training.optimization.averages import EvaluateAverages, put_averages
 from training.optimization.duration import duration
 from training.optimization.finiteness import Finiteness
@@ -39,47 +45,82 @@ def train(config, folder, verbose="auto"):
         UserError: If the configuration or the folder cannot be used; nothing is written then.
         Interrupted: If a signal came; what was done until then is saved.
     """
-    backend = keras.backend.backend()
     config.check()
-    folder.refuse_other_run(config, backend)
-    if folder.is_finished():
-        return folder.read_summary()
+    hardware = find_hardware(config.hardware)
+    with hosts.ending_together():
+        summary = hosts.from_first(lambda: _finished_summary(config, folder))
+        if summary is None:
+            with hardware.scope():
+                summary = _train(config, folder, hardware, verbose)
+        return summary
 
-    hardware.hide_accelerators_from_tensorflow()
+
+def _finished_summary(config, folder):
+    """Return the summary of a run that is finished, or None; refuse the folder of another."""
+    folder.refuse_other_run(config, keras.backend.backend())
+    return folder.read_summary() if folder.is_finished() else None
+
+
+def _train(config, folder, hardware, verbose):
+    backend = keras.backend.backend()
+    hardware.require_even_batches(config.data.batch_size)
+    require_even_split(config.model, hardware.model_devices)
     keras.utils.set_random_seed(config.seed)
     source = load_source(config.data)
     source.require("train", config.data)
     source.require("test", config.data)
+    _require_same_on_all_hosts(config, source)
     length = duration(config.optimization, steps_per_epoch(source.train, config.data))
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
     model = compiled_model(config, source, schedule)
     finiteness = Finiteness(schedule, length)
 
     source = cached(source, config.data)
-    with folder.lock():
-        folder.refuse_other_run(config, backend)  # which may have come meanwhile
-        folder.write_config(config, backend)
-        folder.write_skipped_images(source.skipped)
-        keeper = _fit(model, source, config, folder, length, finiteness, verbose)
-        return _conclude(model, source, config, folder, keeper)
+    with contextlib.ExitStack() as stack:
+        if hosts.is_first():
+            stack.enter_context(folder.lock())
+            folder.refuse_other_run(config, backend)  # which may have come meanwhile
+            folder.write_config(config, backend)
+            folder.write_skipped_images(source.skipped)
+            print(hardware.describe(), flush=True)
+        keeper = _fit(model, source, config, folder, hardware, length, finiteness, verbose)
+        return _conclude(model, source, config, folder, hardware, keeper)
 
 
-def _fit(model, source, config, folder, length, finiteness, verbose):
+def _require_same_on_all_hosts(config, source):
+    lengths = [len(getattr(source, part)) for part in PARTS]
+    hosts.require_same(
+        (
+            dataclasses.replace(
+                config, data=dataclasses.replace(config.data, data_dir="", cache_dir="")
+            ),
+            source.class_names,
+            lengths,
+        ),
+        "The command",
+        "be the same, and find the same images,",
+        "Give all hosts the same.",
+    )
+
+
+def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
     """Train until the end, from where the run's newest checkpoint stands; return the `Keeper`."""
     checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
+    shard = Shard(*hardware.data_shard())
     _make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
     keeper = Keeper(config, length, finiteness, checkpoints, progress, folder)
     callbacks = [
         *([EvaluateAverages()] if config.optimization.ema_momentum else []),
         keeper,
-        EpochTensorBoard(folder.tensorboard),
+        *([EpochTensorBoard(folder.tensorboard)] if hosts.is_first() else []),
     ]
     validation = (
-        evaluation_batches(source.validation, source, config.data)
+        evaluation_batches(source.validation, source, config.data, shard)
         if len(source.validation)
         else None
     )
+    verbose = verbose if hosts.is_first() else 0
     with checkpoints, keeper:
         keeper.write_history()
         if progress.metrics is not None:
@@ -89,7 +130,9 @@ def _fit(model, source, config, folder, length, finiteness, verbose):
         for first, end, batches in length.stretches(progress.batches):
             start = keeper.progress.batches
             model.fit(
-                training_batches(source, config.data, config.augmentation, config.seed, start),
+                training_batches(
+                    source, config.data, config.augmentation, config.seed, start, shard
+                ),
                 validation_data=validation,
                 steps_per_epoch=batches,
                 initial_epoch=first,
@@ -117,38 +160,59 @@ def _make_variables(model, classes):
     model.reset_metrics()
 
 
-def _conclude(model, source, config, folder, keeper):
+def _conclude(model, source, config, folder, hardware, keeper):
     """Write the model and what it is worth; return the summary."""
-    backend = keras.backend.backend()
     if config.optimization.ema_momentum:
         put_averages(model)
     model = plain_model(model)
-    title = f"{folder.path.name}: {model.count_params():,} parameters on {backend}"
-    with folder.room_for_results():
-        model.save(folder.model)
-        draw_curves(folder.history, folder.curves, title)
-    batches = evaluation_batches(source.test, source, config.data)
-    test = evaluate_accuracy(model, batches, config.optimization.loss)
-    folder.write_summary(
-        {
-            "test_accuracy": test.accuracy,
-            "test_top5_accuracy": test.top5_accuracy,
-            "test_loss": test.loss,
-            "test_calibration_error": test.calibration_error,
-            "test_examples": test.examples,
-            "skipped_images": len(source.skipped),
-            "train_images_per_second": keeper.images_per_second(),
-            "wall_seconds": keeper.wall_seconds(),
-            "parameters": model.count_params(),
-            "class_names": source.class_names,
-            "backend": backend,
-            "devices": hardware.device_names(),
-            "distribution": "one device",
-            "precision": keras.config.dtype_policy().name,
-            "versions": _versions(backend),
-        }
-    )
-    return folder.read_summary()
+    with contextlib.ExitStack() as stack:
+        if hosts.count() > 1:  # each tests its part by itself
+            stack.enter_context(hardware.scope_of_this_host())
+            model = _copy_of_this_host(model)
+        if hosts.is_first():
+            title = f"{folder.path.name}: {model.count_params():,} parameters on "
+            with folder.room_for_results():
+                model.save(folder.model)
+                draw_curves(folder.history, folder.curves, title + keras.backend.backend())
+        batch_size = hardware.evaluation_batch_size(config.data.batch_size)
+        data = dataclasses.replace(config.data, batch_size=batch_size)
+        shard = Shard(hosts.index(), hosts.count())
+        batches = evaluation_batches(source.test, source, data, shard)
+        test = evaluate_accuracy(model, batches, config.optimization.loss)
+    summary = _summary(model, test, source, hardware, keeper)
+    if hosts.is_first():
+        folder.write_summary(summary)
+    return hosts.from_first(folder.read_summary)
+
+
+def _copy_of_this_host(model):
+    """Return a model with the weights that several hosts hold together."""
+    weights = [hosts.whole(weight) for weight in model.weights]
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(weights)
+    return copy
+
+
+def _summary(model, test, source, hardware, keeper):
+    backend = keras.backend.backend()
+    return {
+        "test_accuracy": test.accuracy,
+        "test_top5_accuracy": test.top5_accuracy,
+        "test_loss": test.loss,
+        "test_calibration_error": test.calibration_error,
+        "test_examples": test.examples,
+        "skipped_images": len(source.skipped),
+        "train_images_per_second": keeper.images_per_second(),
+        "wall_seconds": keeper.wall_seconds(),
+        "parameters": model.count_params(),
+        "class_names": source.class_names,
+        "backend": backend,
+        "devices": hardware.devices,
+        "hosts": hardware.machine.hosts,
+        "distribution": hardware.distribution,
+        "precision": hardware.precision,
+        "versions": _versions(backend),
+    }
 
 
 def _versions(backend):

@@ -1,20 +1,274 @@
-"""The devices of this machine."""
+"""How the devices of a machine share the work of a run.
+
+The engines are `tf.distribute` and `keras.distribution`; one is chosen here, checked and explained.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
 
 import keras
 
+from training import hosts
+from training.config import refuse_unless
+from training.errors import UserError
+from training.machine import Machine, connect_tpu, find_machine
+from training.model_parallel import BATCH, MODEL, layout_map
 
-def hide_accelerators_from_tensorflow():
-    """Leave the accelerators to the backend where TensorFlow only feeds it."""
-    if keras.backend.backend() != "tensorflow":
+PLURAL_ENGINES = "KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow"
+HOSTS_OF_JAX = f"{hosts.ADDRESSES}, {hosts.NUMBER} and {hosts.PROCESS}"
+NO_MULTI_WORKER = (
+    "MultiWorkerMirroredStrategy fails under Keras 3.15.1's model.fit, so that TensorFlow trains "
+    "on one host here."
+)
+HAVE_A_TPU = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
+
+
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """The devices of a run, and how they share its work.
+
+    Args:
+        machine: What was found.
+        devices: Those that are used.
+        model_devices: How many of them share one copy of the weights.
+        precision: Keras's name of what is computed in.
+        note: What the user might want to know besides, or nothing.
+    """
+
+    machine: Machine
+    devices: tuple[str, ...]
+    model_devices: int
+    precision: str
+    note: str = ""
+
+    @property
+    def replicas(self):
+        """Number of equal parts into which each batch is divided."""
+        return len(self.devices) // self.model_devices
+
+    @property
+    def distribution(self):
+        if len(self.devices) == 1:
+            return "one device"
+        return "model parallel" if self.model_devices > 1 else "data parallel"
+
+    @property
+    def engine(self):
+        """Name of what shares the work, or nothing for one device."""
+        if len(self.devices) == 1:
+            return ""
+        if self.machine.backend == "tensorflow":
+            return f"tf.distribute.{'TPU' if self.machine.kind == 'tpu' else 'Mirrored'}Strategy"
+        return f"keras.distribution.{'Model' if self.model_devices > 1 else 'Data'}Parallel"
+
+    def describe(self):
+        """Return one line on what trains, with what does not."""
+        line = f"Training on {_counted(len(self.devices), self.machine.kind)}"
+        if len(self.devices) < len(self.machine.devices):
+            line += f" of {len(self.machine.devices)}"
+        if self.machine.hosts > 1:
+            line += f" of {self.machine.hosts} hosts"
+        if self.engine:
+            line += f" by {self.engine}"
+        if self.model_devices > 1:
+            line += f", {self.model_devices} to each copy of the weights"
+        return f"{line}, in {self.precision} on {self.machine.backend}. {self.note}".rstrip()
+
+    def require_even_batches(self, batch_size):
+        """Refuse a number of images that the devices cannot share evenly."""
+        below = batch_size // self.replicas * self.replicas
+        refuse_unless(
+            below == batch_size,
+            "batch_size",
+            f"must be a multiple of {self.replicas}, the parts that {len(self.devices)} devices "
+            "make of it",
+            batch_size,
+            f"Pass {below or self.replicas} or {below + self.replicas}, or other --devices.",
+        )
+
+    def evaluation_batch_size(self, batch_size):
+        """Return the next number of images, not below, that all devices share evenly."""
+        return -(-batch_size // len(self.devices)) * len(self.devices)
+
+    def data_shard(self):
+        """Return which part of each batch this host reads, and of how many."""
+        if self.machine.hosts == 1:
+            return 0, 1
+        distribution = keras.distribution.distribution()
+        return distribution.data_shard_id, min(self.replicas, self.machine.hosts)
+
+    @contextlib.contextmanager
+    def scope(self):
+        """Return the context in which models are made, trained and used: engine and precision."""
+        engine = self._strategy or self._distribution
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.precision)
+        try:
+            with engine.scope() if engine else contextlib.nullcontext():
+                yield
+        finally:
+            keras.config.set_dtype_policy(policy)
+
+    def scope_of_this_host(self):
+        """Return the context of a model that this host uses by itself, of several."""
+        import jax
+
+        names = [f"{device.platform}:{device.id}" for device in jax.local_devices()]
+        return _data_parallel(names).scope()
+
+    @functools.cached_property
+    def _strategy(self):
+        if self.machine.backend != "tensorflow" or not self.engine:
+            return None
         import tensorflow as tf
 
-        if tf.config.list_physical_devices("GPU"):
-            tf.config.set_visible_devices([], "GPU")
+        if self.machine.kind == "tpu":
+            return tf.distribute.TPUStrategy(connect_tpu())
+        return tf.distribute.MirroredStrategy(list(self.devices))
+
+    @functools.cached_property
+    def _distribution(self):
+        if self.machine.backend != "jax" or not self.engine:
+            return None
+        if self.model_devices == 1:
+            return _data_parallel(self.devices)
+        mesh = keras.distribution.DeviceMesh(
+            (self.replicas, self.model_devices), (BATCH, MODEL), list(self.devices)
+        )
+        return keras.distribution.ModelParallel(
+            layout_map=layout_map(mesh), batch_dim_name=BATCH, auto_shard_dataset=False
+        )
 
 
-def device_names():
-    """Return the names of the devices the backend computes on, such as `["cpu:0"]`."""
-    if keras.backend.backend() == "torch":  # Keras lists no devices there, and uses one
-        device = keras.ops.zeros(()).device
-        return [f"{device.type}:{device.index or 0}"]
-    return keras.distribution.list_devices()
+def _data_parallel(devices):
+    # `training.data` divides the batches among hosts.
+    return keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
+
+
+def find_hardware(wanted):
+    """Return the `Hardware` of this machine for a `training.config.Hardware`.
+
+    Raises:
+        UserError: If the machine or its backend cannot do what is wanted.
+    """
+    refuse_clusters(keras.backend.backend(), os.environ)
+    return choose_hardware(find_machine(), wanted, os.environ)
+
+
+def refuse_clusters(backend, environment):
+    """Refuse variables that name several hosts to a backend that trains on one only.
+
+    Where it cannot, each host would train the same run by itself.
+    """
+    workers = _workers_of(environment.get("TF_CONFIG", ""))
+    if backend == "tensorflow" and workers > 1:
+        raise UserError(
+            f"TF_CONFIG must name one worker. Received: {workers}. {NO_MULTI_WORKER} Set "
+            f"KERAS_BACKEND=jax and {HOSTS_OF_JAX} on each host, or unset TF_CONFIG to train on "
+            "one."
+        )
+    if backend != "jax" and hosts.are_named(environment):
+        raise UserError(
+            f"KERAS_BACKEND must be jax to train on several hosts, which {hosts.ADDRESSES}, "
+            f"{hosts.NUMBER} or TPU_WORKER_HOSTNAMES name. Received: {backend}. Set it, or unset "
+            "these variables to train on one host."
+        )
+    processes = environment.get("WORLD_SIZE", "1")
+    if backend == "torch" and processes != "1":
+        raise UserError(
+            "WORLD_SIZE must be 1 with KERAS_BACKEND=torch, which trains in one process. Received: "
+            f"{processes}. Start the command without torchrun, or set KERAS_BACKEND=jax and "
+            f"{HOSTS_OF_JAX} on each host."
+        )
+
+
+def choose_hardware(machine, wanted, environment):
+    """Return the `Hardware` that a `training.config.Hardware` asks of a `Machine`.
+
+    Raises:
+        UserError: If it cannot do that.
+    """
+    backend, found = machine.backend, len(machine.devices)
+    largest = 1 if backend == "torch" else found
+    refuse_unless(
+        wanted.devices <= largest,
+        "devices",
+        f"must be at most {largest}, what {backend} trains on here",
+        wanted.devices,
+        "Pass 0 for all of them." if found == largest else f"Pass 0, or set {PLURAL_ENGINES}.",
+    )
+    devices = machine.devices[: wanted.devices or largest]
+    if len(devices) < found:
+        what = f"{backend} on a TPU" if machine.kind == "tpu" else f"{machine.hosts} hosts"
+        refuse_unless(
+            machine.hosts == 1 and (backend, machine.kind) != ("tensorflow", "tpu"),
+            "devices",
+            f"must be 0 with {what}, which takes all",
+            wanted.devices,
+            "Leave it out.",
+        )
+    refuse_unless(
+        wanted.model_devices == 1 or backend == "jax",
+        "model_devices",
+        "must be 1 except with KERAS_BACKEND=jax: no other engine of Keras divides the weights",
+        wanted.model_devices,
+        "Set KERAS_BACKEND=jax, or pass 1.",
+    )
+    refuse_unless(
+        len(devices) % wanted.model_devices == 0,
+        "model_devices",
+        f"must divide the number of devices, {len(devices)}",
+        wanted.model_devices,
+        "Pass another, or other --devices.",
+    )
+    refuse_unless(
+        wanted.precision != "mixed_float16" or machine.kind != "tpu",
+        "precision",
+        "must not be mixed_float16 on a TPU, which computes in bfloat16",
+        wanted.precision,
+        "Pass mixed_bfloat16, or auto.",
+    )
+    precision = wanted.precision
+    if precision == "auto":
+        precision = "mixed_bfloat16" if machine.has_bfloat16 else "float32"
+    note = _note(machine, len(devices), wanted, environment)
+    return Hardware(machine, devices, wanted.model_devices, precision, note)
+
+
+def _note(machine, used, wanted, environment):
+    """Return what is left idle without being asked for, and what would use it."""
+    idle = len(machine.devices) - used
+    if idle and not wanted.devices:
+        return (
+            f"{_counted(idle, machine.kind)} stay idle, since PyTorch trains on one here: "
+            f"{PLURAL_ENGINES} would use all {len(machine.devices)}."
+        )
+    if machine.kind == "cpu" and any(name in environment for name in HAVE_A_TPU):
+        remedy = (
+            "install jax[tpu]"
+            if machine.backend == "jax"
+            else "KERAS_BACKEND=jax would, with jax[tpu] installed"
+        )
+        return f"This machine seems to have a TPU, which {machine.backend} does not find: {remedy}."
+    return ""
+
+
+def _workers_of(tf_config):
+    """Return how many workers TensorFlow's variable of this name has."""
+    try:
+        cluster = json.loads(tf_config or "{}").get("cluster", {})
+        return sum(len(cluster.get(role, ())) for role in ("chief", "worker", "ps"))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"TF_CONFIG must be TensorFlow's description of a cluster in JSON. Received: "
+            f"{tf_config}. Unset it."
+        ) from error
+
+
+def _counted(number, kind):
+    names = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
+    name = names.get(kind, kind)
+    return f"one {name}" if number == 1 else f"{number} {name}s"

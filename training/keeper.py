@@ -7,6 +7,7 @@ import time
 import keras
 import numpy as np
 
+from training import hosts
 from training.signals import Signals
 
 BEST_BY = "val_accuracy"
@@ -48,6 +49,8 @@ class Keeper(keras.callbacks.Callback):
         self._checkpoints = checkpoints
         self._folder = folder
         self._signals = Signals("Saving after this batch. A second signal ends at once.")
+        self._signal = 0  # what all hosts know of: see `_agree`
+        self._is_due = False
         self._metrics_to_keep = None
         self._validation_was_cut = False
         self._saved_at = time.monotonic()
@@ -87,19 +90,21 @@ class Keeper(keras.callbacks.Callback):
         if self.progress.timed_batches:  # for the progress bar
             logs["images/s"] = self.images_per_second()
             logs["minutes_left"] = self._seconds_left() / 60
+        self._agree()
         if self._duration.ends_epoch(self.progress.batches):
             return  # its validation follows, after which it is saved
-        if self._signals.first is not None:
+        if self._signal:
             self._save()
             self._interrupt()
-        if self._is_due():
+        if self._is_due:
             self._save()
 
     def on_test_begin(self, logs=None):
         self._metrics_of_epoch = [v.numpy().tolist() for v in self.model.metrics_variables]
 
     def on_test_batch_end(self, batch, logs=None):
-        if self._signals.first is not None:
+        self._agree()
+        if self._signal:
             # By this way out, what other callbacks changed for the validation is put back.
             self.model.stop_evaluating = True
             self._validation_was_cut = True
@@ -117,18 +122,25 @@ class Keeper(keras.callbacks.Callback):
         self.progress = dataclasses.replace(self.progress, history=(*history, row), metrics=None)
         is_last = self.progress.batches == self._duration.batches
         self.write_history()
-        if is_best or is_last or self._is_due() or self._signals.first is not None:
+        self._agree()
+        if is_best or is_last or self._is_due or self._signal:
             self._save(is_best)
-        self.model.stop_training = self._signals.first is not None
+        self.model.stop_training = bool(self._signal)
 
     def raise_if_interrupted(self):
         """To be called after `model.fit`, which a signal at the end of an epoch ends in peace."""
-        if self._signals.first is not None and self.progress.batches < self._duration.batches:
+        if self._signal and self.progress.batches < self._duration.batches:
             self._interrupt()
 
     def _interrupt(self):
         self._checkpoints.finish()
-        raise Interrupted(self._signals.first)
+        raise Interrupted(self._signal)
+
+    def _agree(self):
+        """Let all hosts know what one of them saw, so that they save and end at the same batch."""
+        seen = np.array([self._signals.first or 0, self._is_time_to_save()])
+        signal_, is_due = hosts.gather(seen).max(axis=0)
+        self._signal, self._is_due = int(signal_), bool(is_due)
 
     def finish_epoch(self, model, validation, callbacks, verbose):
         """Validate an epoch whose batches are done: what a signal in its validation left."""
@@ -169,7 +181,7 @@ class Keeper(keras.callbacks.Callback):
             )
         self.progress, self._last_batch_at = progress, now
 
-    def _is_due(self):
+    def _is_time_to_save(self):
         steps = self._config.checkpointing.checkpoint_steps * self._duration.accumulation_steps
         minutes = self._config.checkpointing.checkpoint_minutes
         return (steps and self.progress.batches % steps == 0) or (
@@ -189,5 +201,5 @@ class Keeper(keras.callbacks.Callback):
 
     def write_history(self):
         """Write all of it anew, if there is any."""
-        if self.progress.history:
+        if self.progress.history and hosts.is_first():
             self._folder.write_history(self.progress.history)

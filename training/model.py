@@ -77,7 +77,7 @@ def compiled_model(config, source, schedule):
     model.compile(
         optimizer=optimizer(optimization, schedule, layer_scale(model, optimization.layer_decay)),
         loss=loss_function(optimization),
-        metrics=["accuracy"],
+        weighted_metrics=["accuracy"],  # of what fills up a validation nothing is counted
     )
     return model
 

@@ -26,7 +26,13 @@ NEEDED_OF_SUMMARY = {
 }
 EMPTY_WITH = (LOCK, "config.draft")  # what a start that failed may leave
 # What may change between the sessions of a run, since it changes no result.
-FREE_TO_CHANGE = ("checkpointing.", "data.cache_dir", "data.data_dir")
+FREE_TO_CHANGE = (
+    "checkpointing.",
+    "data.cache_dir",
+    "data.data_dir",
+    "hardware.devices",
+    "hardware.model_devices",
+)
 
 
 @dataclasses.dataclass(frozen=True)

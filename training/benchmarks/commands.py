@@ -71,10 +71,10 @@ class Data:
         require_positive(self, "batches", "repeats")
 
     def run(self):
-        from training import hardware
+        from training import machine
         from training.benchmarks import data
 
-        hardware.hide_accelerators_from_tensorflow()
+        machine.hide_accelerators_from_tensorflow()
         result = data.measure(self.batches, self.repeats)
         if self.as_json:
             _print_json(result)
@@ -125,10 +125,10 @@ class Training:
         require_positive(self, "batch_size", "steps", "repeats")
 
     def run(self):
-        from training import hardware
+        from training import machine
         from training.benchmarks import fitting
 
-        hardware.hide_accelerators_from_tensorflow()
+        machine.hide_accelerators_from_tensorflow()
         result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
         if self.as_json:
             _print_json(result)

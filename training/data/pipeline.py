@@ -48,34 +48,34 @@ def steps_per_epoch(split, data):
     return len(split) // data.batch_size
 
 
-def evaluation_batches(split, source, data, shard=WHOLE, pad=False):
+def evaluation_batches(split, source, data, shard=WHOLE):
     """Return a dataset of `(images, labels, weights)` with every example once, in order.
 
-    Examples without a label weigh 0, all others 1.
+    All batches are full, and all hosts give as many: what is missing is filled up by black images
+    that weigh 0. All others weigh the same, a little above 1, so that Keras's mean over what
+    there is, black images too, is the mean over the examples. Those without a label weigh 0.
 
     Args:
         split: A part of the source.
         source: The `training.data.source.Source`.
         data: The `training.config.Data`.
         shard: On several hosts, which part of the examples to read.
-        pad: Whether the last batch is filled up by black images that weigh 0; all hosts give
-            the same number of batches then. Otherwise the last batch is short.
     """
+    batch_size = local_batch_size(data.batch_size, shard)
+    batches = math.ceil(len(split) / data.batch_size)
+    weight = batches * data.batch_size / max(len(split), 1)
 
     def prepare(_, image, label):
         pixels = images.for_evaluation(image, data, source.channels)
         label = _as_vector(label, source)
-        return pixels, label, tf.cast(tf.reduce_any(label > 0), tf.float32)
+        return pixels, label, weight * tf.cast(tf.reduce_any(label > 0), tf.float32)
 
     dataset = split.in_order(shard).map(prepare, tf.data.AUTOTUNE)
-    batch_size = local_batch_size(data.batch_size, shard)
-    if pad:
-        zeros = tf.data.Dataset.from_tensors(
-            tuple(tf.zeros(spec.shape, spec.dtype) for spec in dataset.element_spec)
-        ).repeat()
-        batches = math.ceil(math.ceil(len(split) / shard.count) / batch_size)
-        dataset = dataset.concatenate(zeros).take(batches * batch_size)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    nothing = tf.data.Dataset.from_tensors(
+        tuple(tf.zeros(spec.shape, spec.dtype) for spec in dataset.element_spec)
+    )
+    dataset = dataset.concatenate(nothing.repeat()).take(batches * batch_size)
+    return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def _as_vector(label, source):

@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 
+from training import hosts
 from training.errors import UserError
 from training.evaluation.calibration import Calibration
 from training.evaluation.logits import cross_entropy, probabilities
@@ -25,7 +27,7 @@ class Accuracy:
 
 
 def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
-    """Return the `Accuracy` of a model of logits.
+    """Return the `Accuracy` of a model of logits; on several hosts, over the examples of all.
 
     Of equal logits the first class is the likelier one, as it is for `argmax` and for `predict`.
 
@@ -42,8 +44,7 @@ def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
     """
     right, right_of_five, loss, calibration = 0, 0, 0.0, Calibration()
     for images, labels, weights in batches:
-        images = np.asarray(images)  # JAX takes no tensors of tf.data
-        logits = np.asarray(model.predict_on_batch(images), np.float64)  # (batch, classes)
+        logits = np.asarray(_predict(model, images), np.float64)  # (batch, classes)
         counted = np.asarray(weights) > 0
         logits, labels = logits[counted], np.asarray(labels, np.float64)[counted]
         _require_finite(logits)
@@ -54,6 +55,10 @@ def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
         calibration.add(probabilities(logits, activation).max(axis=1), ranks == 0)
         if confusion is not None:
             confusion.add(labels, logits.argmax(axis=1))
+    right, right_of_five, loss = (
+        hosts.gather(np.array([right, right_of_five, loss])).sum(axis=0).tolist()
+    )
+    calibration.add_other_hosts()
     examples = calibration.examples
     if not examples:
         raise UserError(
@@ -87,3 +92,15 @@ def _require_finite(logits):
             f"The logits of the model must be finite. Received: {wrong[0]}. Train another, such as "
             "with a lower --learning-rate."
         )
+
+
+def _predict(model, images):
+    """Return what a model makes of images, on all devices of the scope in which it was made."""
+    images = np.asarray(images)  # JAX takes no tensors of tf.data
+    if distribution := keras.distribution.distribution():
+        layout = distribution.get_data_layout(images.shape)
+        images = keras.distribution.distribute_tensor(images, layout)
+    elif keras.backend.backend() == "tensorflow":
+        if model.distribute_strategy.num_replicas_in_sync > 1:  # each would take all images
+            return model.predict(images, batch_size=len(images), verbose=0)
+    return model.predict_on_batch(images)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from training import hosts
+
 BINS = 15  # as in the paper's section 5
 
 
@@ -27,6 +29,12 @@ class Calibration:
         self.right += np.bincount(bins[is_right], minlength=BINS)
         self.confidence += np.bincount(bins, confidence, BINS)
         self.examples += len(bins)
+
+    def add_other_hosts(self):
+        """Count the examples of all hosts, on all of them."""
+        self.right = hosts.gather(self.right).sum(axis=0)
+        self.confidence = hosts.gather(self.confidence).sum(axis=0)
+        self.examples = int(hosts.gather(self.examples).sum())
 
     def error(self):
         """Return the expected calibration error, in [0, 1]."""

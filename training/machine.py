@@ -1,0 +1,115 @@
+"""The devices that a backend finds."""
+
+import dataclasses
+import os
+
+import keras
+
+from training import hosts
+
+FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability of NVIDIA's GPUs
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """The devices of the best kind, those of all hosts together."""
+
+    backend: str
+    kind: str = "cpu"  # or gpu or tpu; PyTorch has others too, such as mps
+    devices: tuple[str, ...] = ("cpu:0",)  # by the backend's own names
+    hosts: int = 1
+    has_bfloat16: bool = False
+
+
+def find_machine():
+    """Return the `Machine` of the backend; its accelerators are no one else's then.
+
+    JAX waits for the other hosts before, if there are any.
+
+    Raises:
+        UserError: If they do not come.
+    """
+    hide_accelerators_from_tensorflow()
+    backend = keras.backend.backend()
+    return {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}[backend]()
+
+
+def hide_accelerators_from_tensorflow():
+    """Leave the accelerators to the backend where TensorFlow only feeds it."""
+    if keras.backend.backend() != "tensorflow":
+        import tensorflow as tf
+
+        for kind in ("GPU", "TPU"):
+            if tf.config.list_physical_devices(kind):
+                tf.config.set_visible_devices([], kind)
+
+
+def _of_tensorflow():
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("TPU"):
+        connect_tpu()
+    for kind in ("TPU", "GPU", "CPU"):
+        devices = tf.config.list_logical_devices(kind)
+        if devices:
+            break
+    details = [
+        tf.config.experimental.get_device_details(gpu)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return Machine(
+        backend="tensorflow",
+        kind=kind.lower(),
+        devices=tuple(f"{kind.lower()}:{number}" for number in range(len(devices))),
+        has_bfloat16=kind == "TPU"
+        or (kind == "GPU" and _have_bfloat16(d.get("compute_capability") for d in details)),
+    )
+
+
+def connect_tpu():
+    """Make the TPU of this machine ready for TensorFlow; return its resolver."""
+    import tensorflow as tf
+
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver
+    return resolver.connect(os.environ.get("TPU_NAME", "local"))
+
+
+def _of_jax():
+    if hosts.are_named(os.environ):
+        hosts.connect()
+    import jax
+
+    devices = jax.devices()
+    kind = devices[0].platform
+    capabilities = (getattr(device, "compute_capability", None) for device in devices)
+    return Machine(
+        backend="jax",
+        kind=kind,
+        devices=tuple(keras.distribution.list_devices()),
+        hosts=hosts.count(),
+        has_bfloat16=kind == "tpu"
+        or (
+            kind == "gpu"
+            and _have_bfloat16(c and tuple(map(int, c.split("."))) for c in capabilities)
+        ),
+    )
+
+
+def _of_torch():
+    import torch
+
+    device = keras.ops.zeros(()).device  # Keras lists no devices there, and uses one
+    if device.type != "cuda":
+        return Machine("torch", device.type, (f"{device.type}:{device.index or 0}",))
+    number = torch.cuda.device_count()
+    return Machine(
+        backend="torch",
+        kind="gpu",
+        devices=tuple(f"cuda:{n}" for n in range(number)),
+        has_bfloat16=_have_bfloat16([torch.cuda.get_device_capability()]),
+    )
+
+
+def _have_bfloat16(capabilities):
+    """Return whether all GPUs compute in bfloat16; AMD's, which have no such number, do not ask."""
+    return all(c and c >= FIRST_WITH_BFLOAT16 for c in capabilities)
