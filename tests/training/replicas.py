@@ -103,7 +103,8 @@ def test_a_run_as_on_one_device():
         warmup_steps=3,
     )
     data = dataclasses.replace(tiny.data, validation_fraction=0.102)
-    config = dataclasses.replace(tiny, data=data, optimization=optimization)
+    model = dataclasses.replace(tiny.model, rematerialize=True)
+    config = dataclasses.replace(tiny, data=data, model=model, optimization=optimization)
     source = load_source(config.data)
     assert len(source.validation) % config.data.batch_size % REPLICAS
     schedule = learning_rate_schedule(optimization, 10, config.data.batch_size)
