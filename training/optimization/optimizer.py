@@ -1,10 +1,13 @@
 """The optimizer of a training run."""
 
+import keras
+
+from training.optimization.replicas import LossScale
 from training.optimization.update_rule import Momentum, adamw_class
 
 
 def optimizer(optimization, schedule, scale_of=None):
-    """Return AdamW or momentum SGD, with clipping, accumulation and averages.
+    """Return AdamW or momentum SGD, with clipping, accumulation, averages and loss scaling.
 
     Only kernels decay, not biases and norms, by the weight decay times the learning rate. The
     authors' 1e-4 that is not multiplied is the paper's 0.1 times the peak of 1e-3.
@@ -29,4 +32,6 @@ def optimizer(optimization, schedule, scale_of=None):
     else:
         made = adamw_class()(**arguments)
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if keras.config.dtype_policy().name == "mixed_float16":
+        return LossScale(made)  # or `compile` takes Keras's
     return made

@@ -6,7 +6,7 @@ import functools
 import keras
 from keras import ops
 
-from training.errors import UserError
+from training.optimization.replicas import number_of_replicas, random_states, sum_over_replicas
 
 SMALLEST_NORM = 1e-12  # of a gradient to follow; no direction without one
 
@@ -79,12 +79,13 @@ class SharpnessAwareModel(keras.Model):
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
             weights = self.trainable_variables
             here = [ops.copy(w) for w in weights]
-            seeds = self._seeds()
+            seeds = random_states(self)
             states = [ops.copy(seed) for seed in seeds]
 
             with _generator_kept():
                 gradients, loss, y_pred = self._gradients(x, y, sample_weight)
-            for w, value, step in zip(weights, here, ascent(gradients, self.rho), strict=True):
+            steps = ascent(sum_over_replicas(gradients), self.rho)
+            for w, value, step in zip(weights, here, steps, strict=True):
                 w.assign(value + step)
             for seed, state in zip(seeds, states, strict=True):
                 seed.assign(state)
@@ -93,6 +94,7 @@ class SharpnessAwareModel(keras.Model):
                 w.assign(value)
 
             self.optimizer.apply(gradients, weights)
+            loss = loss * number_of_replicas()  # by which Keras divides it
             self._loss_tracker.update_state(loss, sample_weight=ops.shape(x)[0])
             return self.compute_metrics(x, y, y_pred, sample_weight)
 
@@ -107,11 +109,6 @@ class SharpnessAwareModel(keras.Model):
             if keras.backend.backend() == "tensorflow":
                 import tensorflow as tf
 
-                if self.distribute_strategy.num_replicas_in_sync > 1:
-                    raise UserError(
-                        "--sam-rho must be 0 on several devices of TensorFlow, where each would "
-                        f"climb its own way. Received: {self.rho}. Use one device, or JAX."
-                    )
                 with tf.GradientTape() as tape:
                     scaled, loss, y_pred = compute()
                 return tape.gradient(scaled, self.trainable_variables), loss, y_pred
@@ -121,8 +118,3 @@ class SharpnessAwareModel(keras.Model):
             scaled, loss, y_pred = compute()
             gradients = torch.autograd.grad(scaled, [w.value for w in self.trainable_variables])
             return gradients, loss.detach(), y_pred.detach()
-
-        def _seeds(self):
-            """Return the states of the random draws: variables that are no weights."""
-            weights = {id(w) for w in self.non_trainable_weights}
-            return [v for v in self.non_trainable_variables if id(v) not in weights]

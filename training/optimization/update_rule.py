@@ -5,8 +5,10 @@ import functools
 import keras
 from keras import ops
 
+from training.optimization.replicas import EachReplicaUpdates
 
-class Corrections:
+
+class Corrections(EachReplicaUpdates if keras.backend.backend() == "tensorflow" else object):
     """What Keras's optimizers lack, over any of them and under every backend.
 
     With `gradient_accumulation_steps`, Keras asks the schedule by batches and averages the

@@ -1,12 +1,9 @@
-import types
-
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from tests.training.optimization import reference
-from training.errors import UserError
 from training.optimization.sharpness_aware import SharpnessAwareModel, ascent, sharpness_aware
 
 CASES = {
@@ -53,16 +50,6 @@ def test_eager_and_compiled(how):
     if keras.backend.backend() == "torch" and "jit_compile" in how:
         pytest.skip("torch.compile takes a C++ compiler and minutes")
     against_numpy(reference.settings(sam_rho=0.5), **how)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a matter of TensorFlow")
-def test_several_devices_of_tensorflow_are_refused(monkeypatch):
-    strategy = types.SimpleNamespace(num_replicas_in_sync=2)
-    monkeypatch.setattr(SharpnessAwareModel, "distribute_strategy", strategy)
-    model = reference.keras_model(rho=0.5)
-    model.compile("sgd", "mse")
-    with pytest.raises(UserError, match="--sam-rho must be 0 on several devices of TensorFlow"):
-        model.train_step(reference.batches(1))
 
 
 def test_a_gradient_of_zero_leads_nowhere():
