@@ -24,6 +24,7 @@ from training.optimization.averages import EvaluateAverages, put_averages
 from training.optimization.duration import duration
 from training.optimization.finiteness import Finiteness
 from training.optimization.freezing import plain_model
+from training.optimization.replicas import draw_apart
 from training.optimization.schedule import learning_rate_schedule
 
 
@@ -109,6 +110,7 @@ def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
     shard = Shard(*hardware.data_shard())
     _make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
+    draw_apart(model)
     keeper = Keeper(config, length, finiteness, checkpoints, progress, folder)
     callbacks = [
         *([EvaluateAverages()] if config.optimization.ema_momentum else []),

@@ -116,7 +116,8 @@ def ending_together():
         if not is_of_jax or "RESOURCE_EXHAUSTED" in str(error):  # else the watch says what it means
             watch.communicate(b"ended by itself")
         os._exit(status)
-    watch.communicate(b"ended by itself")
+    finally:
+        watch.communicate(b"ended by itself")
 
 
 def gather(array):

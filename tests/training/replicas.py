@@ -184,7 +184,7 @@ def test_each_replica_draws_masks_of_its_own():
     common, expected = masks()
     assert len(common) == 1  # Keras's own
     state.assign(start)
-    draw_apart(model, STRATEGY)
+    draw_apart(model)
     different, first = masks()
     assert len(different) == REPLICAS
     np.testing.assert_array_equal(first, expected)
@@ -192,5 +192,5 @@ def test_each_replica_draws_masks_of_its_own():
     later = state.numpy()  # what a checkpoint holds
     expected, _ = masks()
     state.assign(later)
-    draw_apart(model, STRATEGY)
+    draw_apart(model)
     assert masks()[0] == expected

@@ -8,8 +8,6 @@ theirs.
 import keras
 from keras import ops
 
-from training.config import refuse_unless
-
 # Prime, so that the seeds of the replicas of a layer are all different, and far from other ones.
 SEED_DISTANCE = 1_000_000_007
 
@@ -32,27 +30,16 @@ def sum_over_replicas(tensors):
     return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
 
 
-def require_equal_parts(data, replicas):
-    """Raise UserError unless a `training.config.Data` gives each replica as many images.
-
-    The mean over a batch is the mean over its parts then.
-    """
-    refuse_unless(
-        data.batch_size % replicas == 0,
-        "batch_size",
-        f"must be a multiple of the number of devices, {replicas}",
-        data.batch_size,
-        f"Pass {max(1, round(data.batch_size / replicas)) * replicas}, or use fewer devices.",
-    )
-
-
-def draw_apart(model, strategy):
+def draw_apart(model):
     """Let each replica draw masks of its own for dropout and stochastic depth.
 
     Keras gives all of them the same state, and so the same masks for each part of a batch. What
     is read of a state is that of the first replica, which stays; whoever sets a state gives it to
     all, and has to call this again.
     """
+    strategy = getattr(model, "distribute_strategy", None)  # of TensorFlow alone
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return
     for state in random_states(model):
         seed, draws = state.numpy()
         for replica, own in enumerate(strategy.experimental_local_results(state.value)):
