@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from training.backend import require_backend
 from training.benchmarks import commands
-from training.config import Config
+from training.config import Config, Hardware
 from training.errors import UserError, report
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
@@ -161,6 +161,7 @@ def evaluate(
     test_split: str = "",
     data_dir: str = "",
     on_bad_image: Literal["", "error", "skip"] = "",
+    devices: int = 0,
     output_dir: str = "",
     as_json: commands.JsonFlag = False,
 ):
@@ -175,6 +176,8 @@ def evaluate(
         test_split: Split of a tfds set, instead of its own for the test.
         data_dir: Folder of TensorFlow Datasets, instead of the run's.
         on_bad_image: What to do about image files that cannot be read, instead of the run's way.
+        devices: Devices that share the images, the first of those that the backend finds; 0 takes
+            all.
         output_dir: Folder for evaluation.json, confusion.csv and confusion.png, which are
             replaced; without it, RUN/evaluation.
         as_json: Print JSON instead of a table.
@@ -189,8 +192,12 @@ def evaluate(
     from training.evaluation import report
     from training.evaluation.accuracy import evaluate_accuracy
     from training.evaluation.confusion import Confusion
+    from training.hardware import find_hardware, refuse_several_hosts
 
-    model = _load_model(folder)
+    refuse_several_hosts("evaluate")
+    wanted = Hardware(devices=devices, precision=folder.read_summary()["precision"])
+    wanted.check()
+    hardware = find_hardware(wanted)
     data = config.data
     if source:  # its own part for the test, or all that it has for training
         fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
@@ -200,7 +207,10 @@ def evaluate(
         test_split=test_split or data.test_split,
         data_dir=data_dir or data.data_dir,
         on_bad_image=on_bad_image or data.on_bad_image,
+        batch_size=hardware.evaluation_batch_size(data.batch_size),
     )
+    with hardware.scope():
+        model = _load_model(folder)
     examples = load_source(for_the_test(data))
     examples.require("test", data)
     _require_like(examples, model, folder)
@@ -214,7 +224,10 @@ def evaluate(
         disable=True if as_json else None,  # None: unless someone is watching
     )
     confusion = Confusion()
-    result = evaluate_accuracy(model, batches, config.optimization.loss, confusion)
+    if not as_json:
+        print(hardware.describe("Evaluating"), flush=True)
+    with hardware.scope():
+        result = evaluate_accuracy(model, batches, config.optimization.loss, confusion)
     prefix = "real_" if examples.several_classes else ""  # an accuracy of its own, ReaL
     entries = {
         "source": data.source,

@@ -64,9 +64,9 @@ class Hardware:
             return f"tf.distribute.{'TPU' if self.machine.kind == 'tpu' else 'Mirrored'}Strategy"
         return f"keras.distribution.{'Model' if self.model_devices > 1 else 'Data'}Parallel"
 
-    def describe(self):
-        """Return one line on what trains, with what does not."""
-        line = f"Training on {_counted(len(self.devices), self.machine.kind)}"
+    def describe(self, work="Training"):
+        """Return one line on what works, and what does not."""
+        line = f"{work} on {_counted(len(self.devices), self.machine.kind)}"
         if len(self.devices) < len(self.machine.devices):
             line += f" of {len(self.machine.devices)}"
         if self.machine.hosts > 1:
@@ -156,6 +156,15 @@ def find_hardware(wanted):
     """
     refuse_clusters(keras.backend.backend(), os.environ)
     return choose_hardware(find_machine(), wanted, os.environ)
+
+
+def refuse_several_hosts(command):
+    """Raise UserError where environment variables name several hosts, of which one is enough."""
+    if hosts.are_named(os.environ):
+        raise UserError(
+            f"{command} works on one host. Received: {hosts.ADDRESSES}, {hosts.NUMBER} or "
+            "TPU_WORKER_HOSTNAMES, which name several. Unset them, on the host of the run's folder."
+        )
 
 
 def refuse_clusters(backend, environment):
