@@ -44,6 +44,11 @@ PACKAGES_OF_THE_LIBRARY = {
     "safetensors",
     "tqdm",
 }
+# Of the application.
+FURTHER_PARTS = {
+    "model": {"optimization"},  # it is compiled with that
+    "hardware": {"machine", "model_parallel"},
+}
 
 
 def module(path):
@@ -87,6 +92,7 @@ def test_only_fit_and_the_command_line_join_the_parts(path):
     parts = {name.split(".")[1] for name in imported(path) if name.startswith("training.")} - {
         "config",
         "errors",
+        "hosts",
         "signals",
         "table",
     }
@@ -97,8 +103,7 @@ def test_only_fit_and_the_command_line_join_the_parts(path):
             if path.parent != ROOT / "training"
             else None
         )
-        others = {"optimization"} if path.stem == "model" else set()  # it is compiled with that
-        assert parts <= {inside} | others, parts
+        assert parts <= {inside, *FURTHER_PARTS.get(path.stem, ())}, parts
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])

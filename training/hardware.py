@@ -211,11 +211,11 @@ def choose_hardware(machine, wanted, environment):
     )
     devices = machine.devices[: wanted.devices or largest]
     if len(devices) < found:
-        what = f"{backend} on a TPU" if machine.kind == "tpu" else f"{machine.hosts} hosts"
+        what = f"{machine.hosts} hosts" if machine.hosts > 1 else f"{backend} on a TPU"
         refuse_unless(
             machine.hosts == 1 and (backend, machine.kind) != ("tensorflow", "tpu"),
             "devices",
-            f"must be 0 with {what}, which takes all",
+            f"must be 0 with {what}, where all are taken",
             wanted.devices,
             "Leave it out.",
         )
@@ -252,7 +252,7 @@ def _note(machine, used, wanted, environment):
     idle = len(machine.devices) - used
     if idle and not wanted.devices:
         return (
-            f"{_counted(idle, machine.kind)} stay idle, since PyTorch trains on one here: "
+            f"Idle, since PyTorch trains on one device here: {_counted(idle, machine.kind)}. "
             f"{PLURAL_ENGINES} would use all {len(machine.devices)}."
         )
     if machine.kind == "cpu" and any(name in environment for name in HAVE_A_TPU):
@@ -278,6 +278,4 @@ def _workers_of(tf_config):
 
 
 def _counted(number, kind):
-    names = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
-    name = names.get(kind, kind)
-    return f"one {name}" if number == 1 else f"{number} {name}s"
+    return f"one {kind.upper()}" if number == 1 else f"{number} {kind.upper()}s"

@@ -15,13 +15,14 @@ from training.config import (
     Checkpointing,
     Config,
     Data,
+    Hardware,
     Model,
     Optimization,
 )
 from training.errors import UserError
 from training.recipes import RECIPES
 
-PARTS = (Data, Augmentation, Model, Optimization, Checkpointing)
+PARTS = (Data, Augmentation, Model, Optimization, Checkpointing, Hardware)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -171,5 +172,6 @@ def test_every_field_is_explained():
                 "model",
                 "optimization",
                 "checkpointing",
+                "hardware",
             ):
                 assert isinstance(below, ast.Expr), f"{part.__name__}.{field.target.id}"

@@ -17,6 +17,7 @@ from training.config import (
     Checkpointing,
     Config,
     Data,
+    Hardware,
     Model,
     Optimization,
 )
@@ -24,6 +25,8 @@ from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
 from training.errors import UserError
+from training.hardware import choose_hardware
+from training.machine import Machine
 from training.model import build_model, compiled_model
 from training.optimization.averages import EvaluateAverages
 from training.optimization.duration import duration
@@ -36,6 +39,7 @@ PARTS = {
     "model": Model,
     "optimization": Optimization,
     "checkpointing": Checkpointing,
+    "hardware": Hardware,
 }
 SIZE, CLASSES = 12, 3
 
@@ -146,6 +150,12 @@ def see_run(config, tmp_path):
     return len(seen), sorted(path.name for path in folder.checkpoints.iterdir())
 
 
+def see_hardware(config, tmp_path):
+    """What is chosen where there are four GPUs."""
+    four = Machine("jax", "gpu", tuple(f"gpu:{i}" for i in range(4)), has_bfloat16=True)
+    return choose_hardware(four, config.hardware, {})
+
+
 FOLDER = {"data": {"source": "folder:PLACES/folder", "on_bad_image": "skip"}}
 TFDS = {"data": {"source": "tfds:field_digits", "data_dir": "PLACES/sets", "image_size": 8}}
 ON_DISK = {"data": FOLDER["data"] | {"cache": "disk", "cache_dir": "TMP/cache"}}
@@ -221,6 +231,9 @@ ROWS = [
     (see_run, "checkpointing", "checkpoint_minutes", 1e-9, {}),
     (see_run, "checkpointing", "checkpoint_steps", 1, {}),
     (see_run, "checkpointing", "keep_checkpoints", 1, {"checkpointing": {"checkpoint_steps": 1}}),
+    (see_hardware, "hardware", "devices", 3, {}),
+    (see_hardware, "hardware", "model_devices", 2, {}),
+    (see_hardware, "hardware", "precision", "float32", {}),
 ]
 
 
