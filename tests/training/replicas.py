@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.optimization import reference
+from training.checkpoints import Checkpoints, Progress, groups_of_variables
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import load_source
 from training.model import compiled_model
@@ -26,6 +27,7 @@ from training.optimization.replicas import (
     strategy_over_hosts,
 )
 from training.optimization.schedule import learning_rate_schedule
+from training.optimization.sharpness_aware import sharpness_aware
 from training.recipes import RECIPES
 
 tf.config.set_visible_devices([], "GPU")
@@ -218,3 +220,42 @@ def test_each_replica_draws_masks_of_its_own():
     state.assign([start[0], draws])  # what a checkpoint holds, which the first host writes
     draw_apart(model, STRATEGY)
     np.testing.assert_array_equal(dropped(), expected)
+
+
+def test_a_restored_training_goes_on_with_the_same_bits(tmp_path):
+    """It stops in the middle of an update; each replica has masks of its own."""
+    chosen = reference.settings(**ALL, sam_rho=0.5)
+    x, y = reference.batches(14)
+
+    def dropping_model():
+        with STRATEGY.scope():
+            inputs = keras.Input((5,))
+            hidden = keras.layers.Dense(6, "tanh", name="hidden")(inputs)
+            hidden = keras.layers.Dropout(0.3, seed=1)(hidden)
+            model = keras.Model(inputs, keras.layers.Dense(3)(hidden))
+            model = sharpness_aware(model, chosen.sam_rho)
+            model.compile(
+                reference.optimizer(chosen, learning_rate_schedule(chosen, 3, len(x))),
+                reference.loss_function(chosen),
+                metrics=["accuracy"],
+            )
+            model.optimizer.build(model.trainable_variables)
+            model.compute_metrics(None, y, y)
+        return model
+
+    def train(model, batches):
+        part = slice(batches.start * reference.BATCH, batches.stop * reference.BATCH)
+        model.fit(x[part], y[part], batch_size=reference.BATCH, shuffle=False, verbose=0)
+        return [v.numpy() for group in groups_of_variables(model).values() for v in group]
+
+    whole = dropping_model()
+    draw_apart(whole, STRATEGY)
+    train(whole, range(6))
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(whole, Progress())
+        restored = dropping_model()
+        checkpoints.restore(restored)
+    draw_apart(restored, STRATEGY)
+    expected = train(whole, range(6, 14))
+    for own, array in zip(train(restored, range(6, 14)), expected, strict=True):
+        np.testing.assert_array_equal(own, array)
