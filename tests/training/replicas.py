@@ -1,11 +1,12 @@
-"""Trainings on four replicas against the same on one device.
+"""Trainings on several replicas against the same on one device.
 
-`test_replicas.py` runs these tests in a process of their own, since the devices have to be set
-before TensorFlow starts.
+`test_replicas.py` runs these tests in processes of their own, since devices have to be set before
+TensorFlow starts: in one with four devices, and in two hosts that meet where `TF_CONFIG` says.
 """
 
 import contextlib
 import dataclasses
+import os
 
 import keras
 import numpy as np
@@ -13,22 +14,31 @@ import pytest
 import tensorflow as tf
 
 from tests.training.optimization import reference
+from training.checkpoints import Checkpoints, Progress, groups_of_variables
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import load_source
 from training.model import compiled_model
 from training.optimization.averages import EvaluateAverages
 from training.optimization.freezing import plain_model
-from training.optimization.replicas import draw_apart, random_states
+from training.optimization.replicas import (
+    draw_apart,
+    random_states,
+    strategy_over_devices,
+    strategy_over_hosts,
+)
 from training.optimization.schedule import learning_rate_schedule
+from training.optimization.sharpness_aware import sharpness_aware
 from training.recipes import RECIPES
 
-REPLICAS = 4
-(PROCESSOR,) = tf.config.list_physical_devices("CPU")
 tf.config.set_visible_devices([], "GPU")
-tf.config.set_logical_device_configuration(
-    PROCESSOR, [tf.config.LogicalDeviceConfiguration()] * REPLICAS
-)
-STRATEGY = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(REPLICAS)])
+if "TF_CONFIG" in os.environ:
+    STRATEGY = strategy_over_hosts()
+else:
+    (PROCESSOR,) = tf.config.list_physical_devices("CPU")
+    FOUR = [tf.config.LogicalDeviceConfiguration()] * 4
+    tf.config.set_logical_device_configuration(PROCESSOR, FOUR)
+    STRATEGY = strategy_over_devices([f"CPU:{i}" for i in range(4)])
+REPLICAS = STRATEGY.num_replicas_in_sync
 
 UPDATES = 20
 BY_ADAM = {"optimizer": "adamw", "learning_rate": 0.02}
@@ -64,7 +74,6 @@ def require_equal(model, expected):
     assert reference.largest_error(model, expected) < reference.LARGEST_ERROR
     for variable in (*model.weights, *model.optimizer.variables):
         first, *others = copies(variable)
-        assert len(others) == REPLICAS - 1
         for other in others:
             np.testing.assert_array_equal(other, first)
 
@@ -137,6 +146,26 @@ def test_a_run_as_on_one_device():
     np.testing.assert_allclose(logits, expected.predict(batches, verbose=0), atol=1e-5)
 
 
+@pytest.mark.parametrize("examples", [1, 7])
+def test_fewer_examples_than_a_batch(examples):
+    """Their parts are unequal, or even empty."""
+    x, y = (array[:examples] for array in reference.batches(2))
+    weights = np.arange(examples, dtype="float32")
+    batch = tf.data.Dataset.from_tensors((x, y, weights))
+
+    def measured(scope):
+        with scope:
+            model = reference.keras_model()
+            loss = reference.loss_function(reference.settings())
+            model.compile("sgd", loss, weighted_metrics=["accuracy"])
+        return model.evaluate(batch, verbose=0), model.predict(batch, verbose=0)
+
+    values, logits = measured(STRATEGY.scope())
+    expected_values, expected_logits = measured(contextlib.nullcontext())
+    np.testing.assert_allclose(values, expected_values, rtol=1e-6)
+    np.testing.assert_allclose(logits, expected_logits, atol=1e-6)
+
+
 @pytest.fixture
 def half_precision(request):
     keras.config.set_dtype_policy(request.param)
@@ -173,24 +202,60 @@ def test_each_replica_draws_masks_of_its_own():
 
     @tf.function
     def dropped():
-        return STRATEGY.run(lambda: model(tf.ones((1, 50)), training=True))
-
-    def masks():
-        results = STRATEGY.experimental_local_results(dropped())
-        return {result.numpy().tobytes() for result in results}, results[0].numpy()
+        masks = STRATEGY.run(lambda: model(tf.ones((1, 50)), training=True))
+        return STRATEGY.gather(masks, axis=0)  # (replicas, 50)
 
     (state,) = random_states(model)
     start = state.numpy()
-    common, expected = masks()
-    assert len(common) == 1  # Keras's own
+    common = dropped().numpy()
+    assert len(common) == REPLICAS and (common == common[0]).all()  # Keras's own
     state.assign(start)
     draw_apart(model)
-    different, first = masks()
-    assert len(different) == REPLICAS
-    np.testing.assert_array_equal(first, expected)
+    different = dropped().numpy()
+    assert len(np.unique(different, axis=0)) == REPLICAS
+    np.testing.assert_array_equal(different[0], common[0])
 
-    later = state.numpy()  # what a checkpoint holds
-    expected, _ = masks()
-    state.assign(later)
+    _, draws = state.numpy()
+    expected = dropped()
+    state.assign([start[0], draws])  # what a checkpoint holds, which the first host writes
     draw_apart(model)
-    assert masks()[0] == expected
+    np.testing.assert_array_equal(dropped(), expected)
+
+
+def test_a_restored_training_goes_on_with_the_same_bits(tmp_path):
+    """It stops in the middle of an update; each replica has masks of its own."""
+    chosen = reference.settings(**ALL, sam_rho=0.5)
+    x, y = reference.batches(14)
+
+    def dropping_model():
+        with STRATEGY.scope():
+            inputs = keras.Input((5,))
+            hidden = keras.layers.Dense(6, "tanh", name="hidden")(inputs)
+            hidden = keras.layers.Dropout(0.3, seed=1)(hidden)
+            model = keras.Model(inputs, keras.layers.Dense(3)(hidden))
+            model = sharpness_aware(model, chosen.sam_rho)
+            model.compile(
+                reference.optimizer(chosen, learning_rate_schedule(chosen, 3, len(x))),
+                reference.loss_function(chosen),
+                metrics=["accuracy"],
+            )
+            model.optimizer.build(model.trainable_variables)
+            model.compute_metrics(None, y, y)
+        return model
+
+    def train(model, batches):
+        part = slice(batches.start * reference.BATCH, batches.stop * reference.BATCH)
+        model.fit(x[part], y[part], batch_size=reference.BATCH, shuffle=False, verbose=0)
+        return [v.numpy() for group in groups_of_variables(model).values() for v in group]
+
+    whole = dropping_model()
+    draw_apart(whole)
+    train(whole, range(6))
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(whole, Progress())
+        restored = dropping_model()
+        checkpoints.restore(restored)
+    draw_apart(restored)
+    expected = train(whole, range(6, 14))
+    for own, array in zip(train(restored, range(6, 14)), expected, strict=True):
+        np.testing.assert_array_equal(own, array)

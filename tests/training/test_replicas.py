@@ -1,3 +1,6 @@
+import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -5,11 +8,49 @@ from pathlib import Path
 import keras
 import pytest
 
+PATIENCE_SECONDS = 500
+of_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="a matter of TensorFlow"
+)
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a matter of TensorFlow")
-def test_replicas_in_a_process_of_their_own():
+
+def start(*arguments, **environment):
     tests = Path(__file__).with_name("replicas.py")
-    command = [sys.executable, "-m", "pytest", "-q", tests]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "skipped" not in done.stdout
+    command = [sys.executable, "-m", "pytest", "-q", tests, *arguments]
+    environment = {**os.environ, **environment}
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def require_success(process):
+    out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, out
+
+
+@of_tensorflow
+def test_four_devices():
+    require_success(start())
+
+
+@of_tensorflow
+def test_two_hosts():
+    with socket.socket() as first, socket.socket() as second:
+        for free in (first, second):
+            free.bind(("127.0.0.1", 0))
+        hosts = [f"127.0.0.1:{free.getsockname()[1]}" for free in (first, second)]
+    processes = [
+        start(
+            *("-k", "run_as or fewer or together or masks"),
+            TF_CONFIG=json.dumps(
+                {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+            ),
+        )
+        for index in range(2)
+    ]
+    try:
+        for process in processes:
+            require_success(process)
+    finally:
+        for process in processes:
+            process.kill()  # one waits for the other

@@ -21,6 +21,41 @@ def number_of_replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def strategy_over_devices(devices=None):
+    """Return a `tf.distribute.MirroredStrategy` under which `model.fit` works.
+
+    Args:
+        devices: Their names for TensorFlow; all GPUs if None.
+    """
+    import tensorflow as tf
+
+    return _for_keras(tf.distribute.MirroredStrategy)(devices)
+
+
+def strategy_over_hosts():
+    """Return a `tf.distribute.MultiWorkerMirroredStrategy` under which `model.fit` works.
+
+    The environment variable `TF_CONFIG` tells each host of all others.
+    """
+    import tensorflow as tf
+
+    return _for_keras(tf.distribute.MultiWorkerMirroredStrategy)()
+
+
+def _for_keras(strategy_class):
+    class ForKeras(strategy_class):
+        """Lets Keras reduce what it has: over hosts it could not, and short batches nowhere."""
+
+        def reduce(self, reduce_op, value, axis):
+            if isinstance(value, tuple):  # the first batch, of which Keras needs the shapes only
+                return tuple(self.experimental_local_results(part)[0] for part in value)
+            if self.experimental_local_results(value)[0].shape.rank == 0:
+                axis = None  # of the logs, along whose first axis Keras asks for a mean
+            return super().reduce(reduce_op, value, axis)
+
+    return ForKeras
+
+
 def sum_over_replicas(tensors):
     """Return the sum of each tensor over all replicas; without others, the tensors."""
     if number_of_replicas() == 1:
@@ -33,17 +68,25 @@ def sum_over_replicas(tensors):
 def draw_apart(model):
     """Let each replica draw masks of its own for dropout and stochastic depth.
 
-    Keras gives all of them the same state, and so the same masks for each part of a batch. What
-    is read of a state is that of the first replica, which stays; whoever sets a state gives it to
-    all, and has to call this again.
+    Keras gives all of them the same state, and so the same masks for each part of a batch. The
+    first replica's stays, which is what is read of a state; to set a state sets it for all, and
+    this is to be called again.
     """
     strategy = getattr(model, "distribute_strategy", None)  # of TensorFlow alone
     if strategy is None or strategy.num_replicas_in_sync == 1:
         return
-    for state in random_states(model):
-        seed, draws = state.numpy()
-        for replica, own in enumerate(strategy.experimental_local_results(state.value)):
-            own.assign([seed + replica * SEED_DISTANCE, draws])
+    import tensorflow as tf
+
+    common = [state.numpy() for state in random_states(model)]
+
+    @tf.function
+    def set_apart():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        distance = SEED_DISTANCE * tf.cast(replica, tf.int64)
+        for state, (seed, draws) in zip(random_states(model), common, strict=True):
+            state.assign([seed + distance, draws])
+
+    strategy.run(set_apart)
 
 
 def random_states(model):
