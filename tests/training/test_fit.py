@@ -169,6 +169,21 @@ def test_the_seed_decides_the_weights(tmp_path):
     assert np.abs(first - other).max() > 0.1
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision(tmp_path, monkeypatch, precision):
+    """With everything that has a state, interrupted, and loaded again by Keras alone."""
+    config = change(RANDOM, "hardware", precision=precision)
+    folder = RunFolder(tmp_path / "run")
+    with at_batch(monkeypatch, 14, kill), pytest.raises(Killed):
+        fit.train(config, folder)
+    summary = fit.train(config, folder)
+    assert summary["precision"] == precision and keras.config.dtype_policy().name == "float32"
+    assert 0.9 * np.log(10) < summary["test_loss"] < 1.1 * np.log(10)  # the averages move slowly
+    model = keras.saving.load_model(folder.model)
+    assert model.get_layer("MixerBlock_0").compute_dtype == precision.removeprefix("mixed_")
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
 def test_all_images_can_be_trained_on(tmp_path):
     config = change(TINY, "data", validation_fraction=0.0)
     config = change(config, "optimization", total_epochs=1, warmup_steps=0)
