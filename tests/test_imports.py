@@ -96,8 +96,8 @@ def test_only_fit_and_the_command_line_join_the_parts(path):
         "signals",
         "table",
     }
-    # Benchmarks time the parts; the command line and one run join them.
-    if path.stem not in ("fit", "__main__") and "benchmarks" not in path.parts:
+    # Benchmarks time the parts, and plans compile them; the command line and one run join them.
+    if path.stem not in ("fit", "__main__") and not {"benchmarks", "planning"} & {*path.parts}:
         inside = (
             path.relative_to(ROOT / "training").parts[0]
             if path.parent != ROOT / "training"

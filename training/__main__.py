@@ -24,6 +24,7 @@ from training.backend import require_backend
 from training.benchmarks import commands
 from training.config import Config, Hardware
 from training.errors import UserError, report
+from training.planning.command import Plan
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
 from training.table import print_table
@@ -74,6 +75,7 @@ RunOfRecipe = _for_each_recipe(lambda name, recipe: Run(recipe.CONFIG, Path("run
 PicturesOfRecipe = _for_each_recipe(
     lambda name, recipe: Pictures(recipe.CONFIG, Path("pictures") / name)
 )
+PlanOfRecipe = _for_each_recipe(lambda name, recipe: Plan(recipe.CONFIG, tpu=tyro.MISSING))
 
 
 @app.command
@@ -298,6 +300,16 @@ def predict(run: RunPath, images: ImagePaths, top: int = 3, as_json: commands.Js
             "\n".join(f"{probability:.4f}" for probability in probabilities),
         )
     rich.print(table)
+
+
+@app.command
+def plan(recipe: PlanOfRecipe):
+    """Compile a recipe's step for TPUs that are not there, and say what fits them.
+
+    JAX's step of `train` in bfloat16 is compiled ahead of time by libtpu, which the extra `plan`
+    installs; nothing runs. A compilation takes a minute or some. The options of `train` apply.
+    """
+    recipe.run()
 
 
 @app.command

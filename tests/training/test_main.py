@@ -58,12 +58,14 @@ def flat(text):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--help"], ["train", "show", "evaluate", "predict", "benchmark"]),
+        (["--help"], ["train", "show", "evaluate", "predict", "plan", "benchmark"]),
         (["train", "--help"], ["digits", "tiny", "KERAS_BACKEND"]),
         (["show", "--help"], ["digits", "tiny", "as the model will see them"]),
         (["show", "tiny", "--help"], ["--output-dir", "--images", "--mixup-alpha"]),
         (["evaluate", "--help"], ["RUN", "--source", "--output-dir", "--json", "Folder of a fin"]),
         (["predict", "--help"], ["RUN", "IMAGE...", "--top", "--json"]),
+        (["plan", "--help"], ["digits", "tiny", "TPUs that are not there", "nothing runs"]),
+        (["plan", "tiny", "--help"], ["--tpu", "--model-devices", "--no-search", "--classes"]),
         (["benchmark", "--help"], ["loading", "data", "WHAT --help"]),
         (["benchmark", "loading", "--help"], ["--variant", "--repeats", "--json"]),
         (["benchmark", "training", "--help"], ["--variant", "--batch-size", "--steps", "--json"]),
@@ -90,7 +92,7 @@ def test_help_of_a_recipe_lists_every_field(call):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "Expected one of {train, show, evaluate, predict, benchmark}"),
+        ([], "Expected one of {train, show, evaluate, predict, plan, benchmark}"),
         (["trian"], "trian"),
         (["train"], "{digits, tiny, cifar10-scratch, "),
         (["train", "digist"], "digist"),
@@ -114,6 +116,8 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["predict", "no/such/run"], "IMAGE... must be one or more image files"),
         (["predict", "no/such/run", "a.png"], "no/such/run, which has no config.json"),
         (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
+        (["plan", "tiny"], "--tpu"),
+        (["plan", "tiny", "--tpu", "v5e-8"], "--tpu must be one of v4, v5e, v5p, v6e, a colon"),
         (["benchmark", "speed"], "speed"),
         (["benchmark", "loading", "--variant", "B16"], "B16"),
         (["benchmark"], "{loading, data, training}"),

@@ -1,0 +1,1 @@
+"""What a training step needs on TPUs, from compiling it for them without having one."""

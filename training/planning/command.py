@@ -1,0 +1,111 @@
+"""`python -m training plan`: its options, and what it prints.
+
+What is slow to import is imported when it runs.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from typing import Annotated
+
+import tyro
+
+from training.backend import require_backend
+from training.config import Config, refuse_unless, require_positive
+from training.errors import UserError
+from training.planning import topology
+from training.planning.kinds import channels_of, classes_of
+from training.table import print_table
+
+STATUS_INTERRUPTED = 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    config: Annotated[Config, tyro.conf.arg(name="")]
+
+    tpu: str
+    """Chips to compile for: v4, v5e, v5p or v6e, and how many stand along each side, such as
+    v5e:2x4 for v5e-8, v5e:1x1 for one chip, v5p:8x8x4 for 256."""
+
+    classes: int = 0
+    """Number of classes, where the name of the source does not tell it; no image is read."""
+
+    search: bool = True
+    """Whether to look for the largest batch that fits, by some more compilations."""
+
+    granularity: int = 8
+    """Images per chip between two batches that the search may try."""
+
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        """Raise UserError if an option is unsound, as far as that shows without the compiler."""
+        self.config.check()
+        require_positive(self, "granularity")
+        topology.check_name(self.tpu)
+        classes_of(self.config.data.source, self.classes)
+        refuse_unless(
+            self.config.hardware.devices == 0,
+            "devices",
+            "must be 0 here, where --tpu says which chips there are",
+            self.config.hardware.devices,
+            "Leave it out.",
+        )
+
+    def run(self):
+        self.check()
+        topology.require_compiler()
+        topology.stand_without_tpus()
+        require_backend()
+        import keras
+
+        from training.machine import hide_accelerators_from_tensorflow
+
+        if keras.backend.backend() != "jax":
+            raise UserError(
+                "KERAS_BACKEND must be jax for `plan`, which compiles the step of JAX. Received: "
+                f"{keras.backend.backend()}. Set it to jax for this command."
+            )
+        hide_accelerators_from_tensorflow()
+        try:
+            self._print(topology.topology(self.tpu))
+        except KeyboardInterrupt:
+            sys.stdout.flush()
+            os._exit(STATUS_INTERRUPTED)  # XLA still compiles, and an exit would wait for it
+
+    def _print(self, target):
+        from training.planning import report
+        from training.planning.outcome import find_out
+        from training.planning.step import compile_step
+
+        source = self.config.data.source
+        classes, channels = classes_of(source, self.classes), channels_of(source)
+
+        def compile_way(way, images):
+            words = " ".join(filter(None, ["compiling", f"{images:,} images", way.options]))
+            print(words, end=": ", file=sys.stderr, flush=True)
+            config = way.with_batch(images)
+            footprint = compile_step(config, classes, channels, target.hardware(config))
+            verdict = "fits" if footprint.fits else "does not fit"
+            print(
+                f"{report.needed(footprint)} of {target.chip.usable_gib} GiB, {verdict} "
+                f"({footprint.seconds:.0f} s)",
+                file=sys.stderr,
+                flush=True,
+            )
+            return footprint
+
+        # Weights to start from would have to be fetched, and change nothing here.
+        model = dataclasses.replace(self.config.model, weights="")
+        config = dataclasses.replace(self.config, model=model)
+        replicas = target.hardware(config).replicas
+        multiple = self.granularity * replicas if self.search else 0
+        outcome = find_out(compile_way, config, len(target.devices), multiple)
+        if self.as_json:
+            print(json.dumps(report.as_entries(outcome, target), indent=2))
+            return
+        for table in report.as_tables(outcome, target):
+            print_table(table)

@@ -1,0 +1,117 @@
+"""The very step of `train` on JAX, compiled for a topology without any value in it."""
+
+import concurrent.futures
+import time
+
+import jax
+import keras
+import numpy as np
+
+from training.data.source import Source
+from training.data.splits import in_memory
+from training.model import compiled_model
+from training.optimization.schedule import learning_rate_schedule
+from training.planning.footprint import of_compiled, of_refused
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
+
+
+def compile_step(config, classes, channels, hardware):
+    """Compile a training step and return its `Footprint`.
+
+    Args:
+        config: A `training.config.Config`; its weights count by their shapes alone.
+        classes: Number of classes.
+        channels: Of the images.
+        hardware: A `training.hardware.Hardware` whose devices are JAX's own; they may be
+            described only, as those of a `training.planning.topology.Topology`.
+    """
+    began = time.perf_counter()
+    lowered = lower_step(config, classes, channels, hardware)
+    images = config.data.batch_size
+    try:
+        compiled = _interruptible(lowered.compile)
+    except RuntimeError as error:
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        return of_refused(str(error), images, time.perf_counter() - began)
+    batch = _batch(config, classes, channels)
+    batch_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in batch) // hardware.replicas
+    return of_compiled(compiled, images, batch_bytes, time.perf_counter() - began)
+
+
+def lower_step(config, classes, channels, hardware):
+    """Return the step as a `jax.stages.Lowered`; arguments are those of `compile_step`."""
+    with hardware.scope():
+        model = _model_without_values(config, classes, channels)
+        state, batch = _shapes(model, config, classes, channels, hardware.devices[0])
+        # As Keras's `make_train_function` has it.
+        step = jax.jit(
+            model.train_step,
+            donate_argnums=0,
+            out_shardings=(None, jax.tree.map(lambda shape: shape.sharding, state)),
+        )
+        return step.lower(state, batch)
+
+
+def _model_without_values(config, classes, channels):
+    """Return the model that `fit` would train, whose variables have a shape and a layout only."""
+    nothing = in_memory(np.zeros((0, 1, 1, channels), np.uint8), np.zeros(0, int))
+    source = Source(tuple(map(str, range(classes))), channels, nothing, nothing, nothing)
+    updates = config.optimization.warmup_steps + 1  # any number: the step is the same
+    schedule = learning_rate_schedule(config.optimization, updates, config.data.batch_size)
+    made = []
+
+    def build():
+        model = compiled_model(config, source, schedule)
+        model.optimizer.build(model.trainable_variables)
+        no_logits = keras.ops.zeros((1, classes))
+        model.compute_metrics(None, no_logits, no_logits)  # makes the variables of the metrics
+        made.append(model)
+
+    jax.eval_shape(build)  # traces, and so computes nothing
+    return made[0]
+
+
+def _shapes(model, config, classes, channels, first_device):
+    """Return the state and the batch of `model.train_step` as shapes with a sharding."""
+    distribution = keras.distribution.distribution()  # None for one device
+
+    def shape(leaf, layout):
+        one_device = jax.sharding.SingleDeviceSharding(first_device)
+        sharding = layout.backend_layout if layout else one_device
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    state = tuple(
+        [shape(v, distribution and distribution.get_variable_layout(v)) for v in variables]
+        for variables in (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+    )
+    batch = tuple(
+        shape(leaf, distribution and distribution.get_data_layout(leaf.shape))
+        for leaf in _batch(config, classes, channels)
+    )
+    return state, batch
+
+
+def _batch(config, classes, channels):
+    """Return images and labels as shapes."""
+    images, side = config.data.batch_size, config.data.image_size
+    pixels = "float32" if config.augmentation.mixup_alpha else "uint8"  # mixup makes fractions
+    return (
+        jax.ShapeDtypeStruct((images, side, side, channels), pixels),
+        jax.ShapeDtypeStruct((images, classes), "float32"),
+    )
+
+
+def _interruptible(function):
+    """Return `function()`, in another thread: XLA hears no ctrl-C for minutes."""
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        return executor.submit(function).result()
+    finally:
+        executor.shutdown(wait=False)
