@@ -211,13 +211,9 @@ def evaluate(
         on_bad_image=on_bad_image or data.on_bad_image,
         batch_size=hardware.evaluation_batch_size(data.batch_size),
     )
-    with hardware.scope():
-        model = _load_model(folder)
     examples = load_source(for_the_test(data))
     examples.require("test", data)
-    _require_like(examples, model, folder)
     output = Path(output_dir) if output_dir else folder.path / "evaluation"
-    report.require_folder(output)
     batches = tqdm(
         evaluation_batches(examples.test, examples, data),
         "evaluating",
@@ -226,9 +222,12 @@ def evaluate(
         disable=True if as_json else None,  # None: unless someone is watching
     )
     confusion = Confusion()
-    if not as_json:
-        print(hardware.describe("Evaluating"), flush=True)
     with hardware.scope():
+        model = _load_model(folder)
+        _require_like(examples, model, folder)
+        report.require_folder(output)
+        if not as_json:
+            print(hardware.describe("Evaluating"), flush=True)
         result = evaluate_accuracy(model, batches, config.optimization.loss, confusion)
     prefix = "real_" if examples.several_classes else ""  # an accuracy of its own, ReaL
     entries = {
