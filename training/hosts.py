@@ -63,7 +63,7 @@ def connect():
             process_id=process and int(process),
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
         raise UserError(
             f"{ADDRESSES}, {NUMBER} and {PROCESS} must name the address HOST:PORT of the first "
             "host, how many there are, and which one this is, from 0 on. Received: "
