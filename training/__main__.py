@@ -115,7 +115,9 @@ def train(recipe: RunOfRecipe):
             "parameters": f"{summary['parameters']:,}",
             "images per second, training": _rounded(summary["train_images_per_second"]),
             "seconds, of all sessions": _rounded(summary["wall_seconds"]),
-            "backend": f"{summary['backend']} on {', '.join(summary['devices'])}",
+            "backend": summary["backend"],
+            "hardware": f"{_some(summary['devices'])}; {summary['distribution']}, "
+            f"{summary['precision']}",
             "model": folder.model,
             "curves": folder.curves,
             "history": folder.history,
@@ -350,13 +352,13 @@ def _require_like(source, model, folder):
     ours = folder.read_summary()["class_names"]
     if list(source.class_names) != ours:
         raise UserError(
-            f"--source must have the classes of the run, {len(ours)}: {_first(ours)}. Received: "
-            f"{len(source.class_names)}: {_first(source.class_names)}. Choose a set of the same "
+            f"--source must have the classes of the run, {len(ours)}: {_some(ours)}. Received: "
+            f"{len(source.class_names)}: {_some(source.class_names)}. Choose a set of the same "
             "classes in the same order."
         )
 
 
-def _first(names):
+def _some(names):
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 

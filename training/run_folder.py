@@ -23,6 +23,7 @@ NEEDED_OF_SUMMARY = {
     "class_names",
     "backend",
     "devices",
+    "distribution",
     "precision",
 }
 EMPTY_WITH = (LOCK, "config.draft")  # what a start that failed may leave
