@@ -47,12 +47,11 @@ def train(config, folder, verbose="auto"):
         Interrupted: If a signal came; what was done until then is saved.
     """
     config.check()
-    hardware = find_hardware(config.hardware)
     with hosts.ending_together():
+        hardware = find_hardware(config.hardware)
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
         if summary is None:
-            with hardware.scope():
-                summary = _train(config, folder, hardware, verbose)
+            summary = _train(config, folder, hardware, verbose)
         return summary
 
 
@@ -70,10 +69,11 @@ def _train(config, folder, hardware, verbose):
     source = load_source(config.data)
     source.require("train", config.data)
     source.require("test", config.data)
-    _require_same_on_all_hosts(config, source)
+    _require_same_on_all_hosts(config, source, hardware)
     length = duration(config.optimization, steps_per_epoch(source.train, config.data))
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
-    model = compiled_model(config, source, schedule)
+    with hardware.scope():
+        model = compiled_model(config, source, schedule)
     finiteness = Finiteness(schedule, length)
 
     source = cached(source, config.data)
@@ -84,11 +84,16 @@ def _train(config, folder, hardware, verbose):
             folder.write_config(config, backend)
             folder.write_skipped_images(source.skipped)
             print(hardware.describe(), flush=True)
-        keeper = _fit(model, source, config, folder, hardware, length, finiteness, verbose)
-        return _conclude(model, source, config, folder, hardware, keeper)
+        with hardware.scope():
+            keeper = _fit(model, source, config, folder, hardware, length, finiteness, verbose)
+            if config.optimization.ema_momentum:
+                put_averages(model)
+            model = plain_model(model)
+        with hardware.scope_of_this_host():  # each tests its part by itself
+            return _conclude(model, source, config, folder, hardware, keeper)
 
 
-def _require_same_on_all_hosts(config, source):
+def _require_same_on_all_hosts(config, source, hardware):
     lengths = [len(getattr(source, part)) for part in PARTS]
     hosts.require_same(
         (
@@ -97,6 +102,7 @@ def _require_same_on_all_hosts(config, source):
             ),
             source.class_names,
             lengths,
+            hardware.precision,
         ),
         "The command",
         "be the same, and find the same images,",
@@ -117,8 +123,12 @@ def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
         keeper,
         *([EpochTensorBoard(folder.tensorboard)] if hosts.is_first() else []),
     ]
+
+    def distributed(batches):
+        return hardware.distribute(batches, config.data.batch_size)
+
     validation = (
-        evaluation_batches(source.validation, source, config.data, shard)
+        distributed(evaluation_batches(source.validation, source, config.data, shard))
         if len(source.validation)
         else None
     )
@@ -131,10 +141,11 @@ def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
             keeper.goes_on_within_an_epoch(model)
         for first, end, batches in length.stretches(progress.batches):
             start = keeper.progress.batches
+            batches_from_start = training_batches(
+                source, config.data, config.augmentation, config.seed, start, shard
+            )
             model.fit(
-                training_batches(
-                    source, config.data, config.augmentation, config.seed, start, shard
-                ),
+                distributed(batches_from_start),
                 validation_data=validation,
                 steps_per_epoch=batches,
                 initial_epoch=first,
@@ -164,23 +175,18 @@ def _make_variables(model, classes):
 
 def _conclude(model, source, config, folder, hardware, keeper):
     """Write the model and what it is worth; return the summary."""
-    if config.optimization.ema_momentum:
-        put_averages(model)
-    model = plain_model(model)
-    with contextlib.ExitStack() as stack:
-        if hosts.count() > 1:  # each tests its part by itself
-            stack.enter_context(hardware.scope_of_this_host())
-            model = _copy_of_this_host(model)
-        if hosts.is_first():
-            title = f"{folder.path.name}: {model.count_params():,} parameters on "
-            with folder.room_for_results():
-                model.save(folder.model)
-                draw_curves(folder.history, folder.curves, title + keras.backend.backend())
-        batch_size = hardware.evaluation_batch_size(config.data.batch_size)
-        data = dataclasses.replace(config.data, batch_size=batch_size)
-        shard = Shard(hosts.index(), hosts.count())
-        batches = evaluation_batches(source.test, source, data, shard)
-        test = evaluate_accuracy(model, batches, config.optimization.loss)
+    if hosts.count() > 1:
+        model = _copy_of_this_host(model)
+    if hosts.is_first():
+        title = f"{folder.path.name}: {model.count_params():,} parameters on "
+        with folder.room_for_results():
+            model.save(folder.model)
+            draw_curves(folder.history, folder.curves, title + keras.backend.backend())
+    batch_size = hardware.evaluation_batch_size(config.data.batch_size)
+    data = dataclasses.replace(config.data, batch_size=batch_size)
+    shard = Shard(hosts.index(), hosts.count())
+    batches = evaluation_batches(source.test, source, data, shard)
+    test = evaluate_accuracy(model, batches, config.optimization.loss)
     summary = _summary(model, test, source, hardware, keeper)
     if hosts.is_first():
         folder.write_summary(summary)

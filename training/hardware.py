@@ -6,7 +6,6 @@ The engines are `tf.distribute` and `keras.distribution`; one is chosen here, ch
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 
 import keras
@@ -18,11 +17,6 @@ from training.machine import Machine, connect_tpu, find_machine
 from training.model_parallel import BATCH, MODEL, layout_map
 
 PLURAL_ENGINES = "KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow"
-HOSTS_OF_JAX = f"{hosts.ADDRESSES}, {hosts.NUMBER} and {hosts.PROCESS}"
-NO_MULTI_WORKER = (
-    "MultiWorkerMirroredStrategy fails under Keras 3.15.1's model.fit, so that TensorFlow trains "
-    "on one host here."
-)
 HAVE_A_TPU = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
 
 
@@ -61,7 +55,8 @@ class Hardware:
         if len(self.devices) == 1:
             return ""
         if self.machine.backend == "tensorflow":
-            return f"tf.distribute.{'TPU' if self.machine.kind == 'tpu' else 'Mirrored'}Strategy"
+            several_hosts = "MultiWorkerMirrored" if self.machine.hosts > 1 else "Mirrored"
+            return f"tf.distribute.{'TPU' if self.machine.kind == 'tpu' else several_hosts}Strategy"
         return f"keras.distribution.{'Model' if self.model_devices > 1 else 'Data'}Parallel"
 
     def describe(self, work="Training"):
@@ -97,13 +92,39 @@ class Hardware:
         """Return which part of each batch this host reads, and of how many."""
         if self.machine.hosts == 1:
             return 0, 1
+        if self.machine.backend == "tensorflow":
+            return hosts.index(), self.machine.hosts
         distribution = keras.distribution.distribution()
         return distribution.data_shard_id, min(self.replicas, self.machine.hosts)
 
-    @contextlib.contextmanager
+    def distribute(self, batches, batch_size):
+        """Return this host's parts of batches of `batch_size` as `model.fit` takes them."""
+        if self.machine.hosts == 1 or self.machine.backend != "tensorflow":
+            return batches
+        if self.replicas > self.machine.hosts:  # a host has several devices
+            batches = batches.rebatch(batch_size // self.replicas, drop_remainder=True)
+        return self._strategy.distribute_datasets_from_function(lambda _: batches)
+
     def scope(self):
         """Return the context in which models are made, trained and used: engine and precision."""
-        engine = self._strategy or self._distribution
+        return self._scope_of(self._strategy or self._distribution)
+
+    def scope_of_this_host(self):
+        """Return the context of a model that each host uses by itself; on one host, `scope`.
+
+        Not to be entered within `scope`. TensorFlow uses one device of each host then.
+        """
+        if self.machine.hosts == 1:
+            return self.scope()
+        if self.machine.backend == "tensorflow":
+            return self._scope_of(None)
+        import jax
+
+        names = [f"{device.platform}:{device.id}" for device in jax.local_devices()]
+        return self._scope_of(_data_parallel(names))
+
+    @contextlib.contextmanager
+    def _scope_of(self, engine):
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.precision)
         try:
@@ -112,19 +133,16 @@ class Hardware:
         finally:
             keras.config.set_dtype_policy(policy)
 
-    def scope_of_this_host(self):
-        """Return the context of a model that this host uses by itself, of several."""
-        import jax
-
-        names = [f"{device.platform}:{device.id}" for device in jax.local_devices()]
-        return _data_parallel(names).scope()
-
     @functools.cached_property
     def _strategy(self):
         if self.machine.backend != "tensorflow" or not self.engine:
             return None
         import tensorflow as tf
 
+        from training.hosts import of_tensorflow
+
+        if self.machine.hosts > 1:
+            return of_tensorflow.strategy()
         if self.machine.kind == "tpu":
             return tf.distribute.TPUStrategy(connect_tpu())
         return tf.distribute.MirroredStrategy(list(self.devices))
@@ -160,37 +178,32 @@ def find_hardware(wanted):
 
 def refuse_several_hosts(command):
     """Raise UserError where environment variables name several hosts, of which one is enough."""
-    if hosts.are_named(os.environ):
+    if any(hosts.are_named(os.environ, backend) for backend in ("jax", "tensorflow")):
         raise UserError(
-            f"{command} works on one host. Received: {hosts.ADDRESSES}, {hosts.NUMBER} or "
-            "TPU_WORKER_HOSTNAMES, which name several. Unset them, on the host of the run's folder."
+            f"{command} works on one host. Received: {hosts.ADDRESSES}, {hosts.NUMBER}, "
+            "TPU_WORKER_HOSTNAMES or TF_CONFIG, which name several. Unset them, on the host of the "
+            "run's folder."
         )
 
 
 def refuse_clusters(backend, environment):
-    """Refuse variables that name several hosts to a backend that trains on one only.
+    """Refuse variables that name several hosts to a backend that does not heed them.
 
-    Where it cannot, each host would train the same run by itself.
+    Each host would train the same run by itself.
     """
-    workers = _workers_of(environment.get("TF_CONFIG", ""))
-    if backend == "tensorflow" and workers > 1:
+    if backend != "jax" and hosts.are_named(environment, "jax"):
+        remedy = ", or name the hosts by TF_CONFIG" if backend == "tensorflow" else ""
         raise UserError(
-            f"TF_CONFIG must name one worker. Received: {workers}. {NO_MULTI_WORKER} Set "
-            f"KERAS_BACKEND=jax and {HOSTS_OF_JAX} on each host, or unset TF_CONFIG to train on "
-            "one."
-        )
-    if backend != "jax" and hosts.are_named(environment):
-        raise UserError(
-            f"KERAS_BACKEND must be jax to train on several hosts, which {hosts.ADDRESSES}, "
-            f"{hosts.NUMBER} or TPU_WORKER_HOSTNAMES name. Received: {backend}. Set it, or unset "
-            "these variables to train on one host."
+            f"KERAS_BACKEND must be jax to train on the hosts that {hosts.ADDRESSES}, "
+            f"{hosts.NUMBER} or TPU_WORKER_HOSTNAMES name. Received: {backend}. Set it{remedy}, or "
+            "unset these variables to train on one host."
         )
     processes = environment.get("WORLD_SIZE", "1")
     if backend == "torch" and processes != "1":
         raise UserError(
             "WORLD_SIZE must be 1 with KERAS_BACKEND=torch, which trains in one process. Received: "
             f"{processes}. Start the command without torchrun, or set KERAS_BACKEND=jax and "
-            f"{HOSTS_OF_JAX} on each host."
+            f"{hosts.ADDRESSES}, {hosts.NUMBER} and {hosts.PROCESS} on each host."
         )
 
 
@@ -263,18 +276,6 @@ def _note(machine, used, wanted, environment):
         )
         return f"This machine seems to have a TPU, which {machine.backend} does not find: {remedy}."
     return ""
-
-
-def _workers_of(tf_config):
-    """Return how many workers TensorFlow's variable of this name has."""
-    try:
-        cluster = json.loads(tf_config or "{}").get("cluster", {})
-        return sum(len(cluster.get(role, ())) for role in ("chief", "worker", "ps"))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"TF_CONFIG must be TensorFlow's description of a cluster in JSON. Received: "
-            f"{tf_config}. Unset it."
-        ) from error
 
 
 def _counted(number, kind):

@@ -24,7 +24,7 @@ class Machine:
 def find_machine():
     """Return the `Machine` of the backend; its accelerators are no one else's then.
 
-    JAX waits for the other hosts before, if there are any.
+    JAX and TensorFlow wait for the other hosts before, if there are any.
 
     Raises:
         UserError: If they do not come.
@@ -47,12 +47,31 @@ def hide_accelerators_from_tensorflow():
 def _of_tensorflow():
     import tensorflow as tf
 
+    if hosts.are_named(os.environ, "tensorflow"):
+        return _of_hosts_of_tensorflow()
     if tf.config.list_physical_devices("TPU"):
         connect_tpu()
     for kind in ("TPU", "GPU", "CPU"):
         devices = tf.config.list_logical_devices(kind)
         if devices:
             break
+    return _machine_of_tensorflow(kind, len(devices))
+
+
+def _of_hosts_of_tensorflow():
+    hosts.connect()
+    import tensorflow as tf
+
+    from training.hosts.of_tensorflow import strategy
+
+    ours = strategy().extended.worker_devices  # this host's
+    kind = tf.DeviceSpec.from_string(ours[0]).device_type
+    return _machine_of_tensorflow(kind, strategy().num_replicas_in_sync)
+
+
+def _machine_of_tensorflow(kind, number):
+    import tensorflow as tf
+
     details = [
         tf.config.experimental.get_device_details(gpu)
         for gpu in tf.config.list_physical_devices("GPU")
@@ -60,7 +79,8 @@ def _of_tensorflow():
     return Machine(
         backend="tensorflow",
         kind=kind.lower(),
-        devices=tuple(f"{kind.lower()}:{number}" for number in range(len(devices))),
+        devices=tuple(f"{kind.lower()}:{n}" for n in range(number)),
+        hosts=hosts.count(),
         has_bfloat16=kind == "TPU"
         or (kind == "GPU" and _have_bfloat16(d.get("compute_capability") for d in details)),
     )
@@ -75,7 +95,7 @@ def connect_tpu():
 
 
 def _of_jax():
-    if hosts.are_named(os.environ):
+    if hosts.are_named(os.environ, "jax"):
         hosts.connect()
     import jax
 

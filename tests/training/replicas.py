@@ -17,27 +17,23 @@ from tests.training.optimization import reference
 from training.checkpoints import Checkpoints, Progress, groups_of_variables
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import load_source
+from training.hosts.of_tensorflow import Strategy
 from training.model import compiled_model
 from training.optimization.averages import EvaluateAverages
 from training.optimization.freezing import plain_model
-from training.optimization.replicas import (
-    draw_apart,
-    random_states,
-    strategy_over_devices,
-    strategy_over_hosts,
-)
+from training.optimization.replicas import draw_apart, random_states
 from training.optimization.schedule import learning_rate_schedule
 from training.optimization.sharpness_aware import sharpness_aware
 from training.recipes import RECIPES
 
 tf.config.set_visible_devices([], "GPU")
 if "TF_CONFIG" in os.environ:
-    STRATEGY = strategy_over_hosts()
+    STRATEGY = Strategy()
 else:
     (PROCESSOR,) = tf.config.list_physical_devices("CPU")
     FOUR = [tf.config.LogicalDeviceConfiguration()] * 4
     tf.config.set_logical_device_configuration(PROCESSOR, FOUR)
-    STRATEGY = strategy_over_devices([f"CPU:{i}" for i in range(4)])
+    STRATEGY = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(4)])
 REPLICAS = STRATEGY.num_replicas_in_sync
 
 UPDATES = 20
@@ -100,7 +96,7 @@ def test_a_training_as_on_one_device(name):
 
 
 def test_a_run_as_on_one_device():
-    """A Mixer of a recipe, its batches and validation, whose last batch has unequal parts."""
+    """A Mixer of a recipe, its batches and validation, whose last batch is filled up."""
     tiny = RECIPES["tiny"].CONFIG
     optimization = dataclasses.replace(
         tiny.optimization,
@@ -144,26 +140,6 @@ def test_a_run_as_on_one_device():
     with STRATEGY.scope():
         logits = plain_model(model).predict(batches, verbose=0)
     np.testing.assert_allclose(logits, expected.predict(batches, verbose=0), atol=1e-5)
-
-
-@pytest.mark.parametrize("examples", [1, 7])
-def test_fewer_examples_than_a_batch(examples):
-    """Their parts are unequal, or even empty."""
-    x, y = (array[:examples] for array in reference.batches(2))
-    weights = np.arange(examples, dtype="float32")
-    batch = tf.data.Dataset.from_tensors((x, y, weights))
-
-    def measured(scope):
-        with scope:
-            model = reference.keras_model()
-            loss = reference.loss_function(reference.settings())
-            model.compile("sgd", loss, weighted_metrics=["accuracy"])
-        return model.evaluate(batch, verbose=0), model.predict(batch, verbose=0)
-
-    values, logits = measured(STRATEGY.scope())
-    expected_values, expected_logits = measured(contextlib.nullcontext())
-    np.testing.assert_allclose(values, expected_values, rtol=1e-6)
-    np.testing.assert_allclose(logits, expected_logits, atol=1e-6)
 
 
 @pytest.fixture

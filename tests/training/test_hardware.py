@@ -3,9 +3,11 @@ import json
 import pytest
 
 from training import hardware as hardware_module
+from training import hosts
 from training.config import Hardware as Wanted
 from training.errors import UserError
 from training.hardware import choose_hardware, refuse_clusters, refuse_several_hosts
+from training.hosts.of_tensorflow import place_of
 from training.machine import Machine
 
 
@@ -18,7 +20,7 @@ def of_tpus(backend, number, **fields):
 
 
 BF16 = {"has_bfloat16": True}
-CLUSTER = {"TF_CONFIG": json.dumps({"cluster": {"chief": ["a:1"], "worker": ["b:1"]}})}
+CLUSTER = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
 HOSTS = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "a:1", "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
 IDLE_TPU = {"TPU_ACCELERATOR_TYPE": "v5litepod-8"}
 
@@ -89,6 +91,12 @@ CHOICES = {
         {},
         "Training on 8 TPUs by tf.distribute.TPUStrategy, in mixed_bfloat16 on tensorflow.",
     ),
+    "several hosts of TensorFlow": (
+        machine("tensorflow", "gpu", 16, hosts=2, **BF16),
+        {},
+        "Training on 16 GPUs of 2 hosts by tf.distribute.MultiWorkerMirroredStrategy, in "
+        "mixed_bfloat16 on tensorflow.",
+    ),
     "several hosts of JAX": (
         of_tpus("jax", 16, hosts=2),
         {},
@@ -129,6 +137,7 @@ def test_a_tpu_that_the_backend_does_not_find(backend, remedy):
         ),
         (of_tpus("tensorflow", 8), {"devices": 4}, "must be 0 with tensorflow on a TPU, where all"),
         (of_tpus("jax", 8, hosts=2), {"devices": 4}, "must be 0 with 2 hosts, where all"),
+        (machine("tensorflow", "gpu", 8, hosts=2), {"devices": 4}, "must be 0 with 2 hosts, wh"),
         (machine("tensorflow", "gpu", 4), {"model_devices": 2}, "--model-devices must be 1 except"),
         (
             machine("torch"),
@@ -147,10 +156,8 @@ def test_what_cannot_be_done_is_refused(found, wanted, message):
 @pytest.mark.parametrize(
     "backend, environment, message",
     [
-        ("tensorflow", CLUSTER, "TF_CONFIG must name one worker. Received: 2. .*KERAS_BACKEND=jax"),
-        ("tensorflow", {"TF_CONFIG": "{"}, "TF_CONFIG must be TensorFlow's description .* Unset"),
-        ("tensorflow", HOSTS, "KERAS_BACKEND must be jax to train on several hosts"),
-        ("torch", HOSTS, "KERAS_BACKEND must be jax to train on several hosts.* Received: torch"),
+        ("tensorflow", HOSTS, "KERAS_BACKEND must be jax .*, or name the hosts by TF_CONFIG"),
+        ("torch", HOSTS, "KERAS_BACKEND must be jax to train on the hosts .* Received: torch"),
         ("tensorflow", {"TPU_WORKER_HOSTNAMES": "a,b"}, "KERAS_BACKEND must be jax"),
         ("torch", {"WORLD_SIZE": "2"}, "WORLD_SIZE must be 1 with KERAS_BACKEND=torch"),
     ],
@@ -164,21 +171,57 @@ def test_clusters_that_no_engine_serves_are_refused(backend, environment, messag
     "backend, environment",
     [
         ("jax", HOSTS),
-        ("jax", CLUSTER),
-        ("tensorflow", {"TF_CONFIG": json.dumps({"cluster": {"worker": ["a:1"]}})}),
+        ("jax", {"TF_CONFIG": json.dumps({"cluster": CLUSTER})}),
+        ("tensorflow", {"TF_CONFIG": json.dumps({"cluster": CLUSTER})}),
         ("tensorflow", {"TPU_WORKER_HOSTNAMES": "localhost"}),
         ("torch", {"WORLD_SIZE": "1"}),
     ],
 )
-def test_what_is_no_cluster_or_one_that_jax_serves(backend, environment):
+def test_what_is_no_cluster_or_one_that_the_backend_serves(backend, environment):
     refuse_clusters(backend, environment)
+
+
+def tf_config(cluster, task):
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
+
+
+@pytest.mark.parametrize(
+    "environment, index, count",
+    [
+        ({}, 0, 1),
+        (tf_config({"worker": ["a:1"]}, {}), 0, 1),
+        (tf_config(CLUSTER, {"type": "chief", "index": 0}), 0, 3),
+        (tf_config(CLUSTER, {"type": "worker", "index": 1}), 2, 3),
+    ],
+)
+def test_which_host_of_tensorflow_this_is(environment, index, count):
+    assert place_of(environment) == (index, count)
+    assert hosts.are_named(environment, "tensorflow") == (count > 1)
+
+
+@pytest.mark.parametrize(
+    "environment, message",
+    [
+        ({"TF_CONFIG": "{"}, "TF_CONFIG must be TensorFlow's description .* unset it"),
+        ({"TF_CONFIG": "[]"}, "TF_CONFIG must be TensorFlow's description .* unset it"),
+        (tf_config({**CLUSTER, "ps": ["d:1"]}, {}), "must name hosts that train.* Received: ps"),
+        (tf_config(CLUSTER, {}), "must name which .* Received: {}, in a cluster of 3"),
+        (tf_config(CLUSTER, {"type": "worker", "index": 2}), "must name which of the cluster's"),
+        (tf_config(CLUSTER, {"type": "evaluator", "index": 0}), "must name which of the cluster's"),
+    ],
+)
+def test_a_tf_config_that_does_not_say_it(environment, message):
+    with pytest.raises(UserError, match=message):
+        place_of(environment)
 
 
 def test_some_commands_work_on_one_host(monkeypatch):
     refuse_several_hosts("evaluate")
-    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
-    with pytest.raises(UserError, match="evaluate works on one host"):
-        refuse_several_hosts("evaluate")
+    for name, value in {**HOSTS, **tf_config(CLUSTER, {"type": "chief", "index": 0})}.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            with pytest.raises(UserError, match="evaluate works on one host"):
+                refuse_several_hosts("evaluate")
 
 
 def test_each_device_gets_as_many_images():

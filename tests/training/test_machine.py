@@ -93,6 +93,28 @@ def test_what_jax_finds(monkeypatch, platform, capability, has_bfloat16):
     assert found.has_bfloat16 == has_bfloat16
 
 
+@only_for("tensorflow")
+def test_tensorflow_takes_the_devices_of_all_hosts(monkeypatch):
+    from training.hosts import of_tensorflow
+
+    connected = []
+    monkeypatch.setenv(
+        "TF_CONFIG",
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}',
+    )
+    strategy = types.SimpleNamespace(
+        num_replicas_in_sync=4,
+        extended=types.SimpleNamespace(worker_devices=["/job:worker/task:1/device:GPU:0"]),
+    )
+    pretend(monkeypatch, {"CPU": 1, "GPU": 2}, (8, 0))
+    monkeypatch.setattr(of_tensorflow, "connect", lambda: connected.append(1))
+    monkeypatch.setattr(of_tensorflow, "strategy", lambda: strategy)
+    monkeypatch.setattr(of_tensorflow, "count", lambda: 2)
+    expected = ("gpu:0", "gpu:1", "gpu:2", "gpu:3")
+    assert machine.find_machine() == machine.Machine("tensorflow", "gpu", expected, 2, True)
+    assert connected
+
+
 @only_for("jax")
 def test_hosts_are_waited_for_where_they_are_named(monkeypatch):
     connected = []

@@ -41,7 +41,7 @@ def test_two_hosts():
         hosts = [f"127.0.0.1:{free.getsockname()[1]}" for free in (first, second)]
     processes = [
         start(
-            *("-k", "run_as or fewer or together or masks"),
+            *("-k", "run_as or together or masks"),
             TF_CONFIG=json.dumps(
                 {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
             ),

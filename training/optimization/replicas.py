@@ -21,41 +21,6 @@ def number_of_replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def strategy_over_devices(devices=None):
-    """Return a `tf.distribute.MirroredStrategy` under which `model.fit` works.
-
-    Args:
-        devices: Their names for TensorFlow; all GPUs if None.
-    """
-    import tensorflow as tf
-
-    return _for_keras(tf.distribute.MirroredStrategy)(devices)
-
-
-def strategy_over_hosts():
-    """Return a `tf.distribute.MultiWorkerMirroredStrategy` under which `model.fit` works.
-
-    The environment variable `TF_CONFIG` tells each host of all others.
-    """
-    import tensorflow as tf
-
-    return _for_keras(tf.distribute.MultiWorkerMirroredStrategy)()
-
-
-def _for_keras(strategy_class):
-    class ForKeras(strategy_class):
-        """Lets Keras reduce what it has: over hosts it could not, and short batches nowhere."""
-
-        def reduce(self, reduce_op, value, axis):
-            if isinstance(value, tuple):  # the first batch, of which Keras needs the shapes only
-                return tuple(self.experimental_local_results(part)[0] for part in value)
-            if self.experimental_local_results(value)[0].shape.rank == 0:
-                axis = None  # of the logs, along whose first axis Keras asks for a mean
-            return super().reduce(reduce_op, value, axis)
-
-    return ForKeras
-
-
 def sum_over_replicas(tensors):
     """Return the sum of each tensor over all replicas; without others, the tensors."""
     if number_of_replicas() == 1:
