@@ -33,6 +33,7 @@ def test_four_devices():
     require_success(start())
 
 
+@pytest.mark.slow  # `test_devices.py` has two hosts always
 @of_tensorflow
 def test_two_hosts():
     with socket.socket() as first, socket.socket() as second:
