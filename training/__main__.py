@@ -23,14 +23,13 @@ from tqdm import tqdm
 from training.backend import require_backend
 from training.benchmarks import commands
 from training.config import Config, Hardware
-from training.errors import UserError, report
+from training.errors import STATUS_INTERRUPTED, UserError, report
 from training.planning.command import Plan
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
 from training.table import print_table
 
 PROGRAM = "python -m training"
-STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
 
 app = tyro.extras.SubcommandApp()
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -97,8 +96,9 @@ def train(recipe: RunOfRecipe):
     try:
         summary = fit.train(recipe.config, folder, verbose=2 if recipe.quiet else "auto")
     except Interrupted as end:
-        with contextlib.suppress(OSError):  # whoever read our output may have ended too
-            print("Saved. The same command goes on from here.", flush=True)
+        if hosts.is_first():  # which saved it
+            with contextlib.suppress(OSError):  # whoever read our output may have ended too
+                print("Saved. The same command goes on from here.", flush=True)
         sys.exit(128 + end.number)  # what a shell reports of a program that a signal ended
     finally:
         signal.signal(signal.SIGINT, previous)
@@ -199,9 +199,10 @@ def evaluate(
     from training.hardware import find_hardware, refuse_several_hosts
 
     refuse_several_hosts("evaluate")
-    wanted = Hardware(devices=devices, precision=folder.read_summary()["precision"])
+    wanted = Hardware(devices=devices)
     wanted.check()
-    hardware = find_hardware(wanted)
+    precision = folder.read_summary()["precision"]  # the model has it
+    hardware = dataclasses.replace(find_hardware(wanted), precision=precision)
     data = config.data
     if source:  # its own part for the test, or all that it has for training
         fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}

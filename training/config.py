@@ -92,7 +92,7 @@ class Data:
     """Side of the square images that the model sees, in pixels."""
 
     batch_size: int = 64
-    """Images per training step."""
+    """Images per training step, of all devices together; they must divide it evenly."""
 
     validation_fraction: float = 0.1
     """Share of the training images that is held out for validation where the source has no such

@@ -4,6 +4,7 @@ import sys
 import traceback
 
 STATUS_USER_ERROR = 2
+STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
 
 
 class UserError(ValueError):

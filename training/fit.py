@@ -18,7 +18,7 @@ from training.data.splits import Shard
 from training.evaluation.accuracy import evaluate_accuracy
 from training.hardware import find_hardware
 from training.keeper import Keeper
-from training.model import compiled_model
+from training.model import compiled_model, make_variables
 from training.model_parallel import require_even_split
 from training.optimization.averages import EvaluateAverages, put_averages
 from training.optimization.duration import duration
@@ -49,6 +49,8 @@ def train(config, folder, verbose="auto"):
     config.check()
     with hosts.ending_together():
         hardware = find_hardware(config.hardware)
+        chosen = dataclasses.replace(config.hardware, precision=hardware.precision)
+        config = dataclasses.replace(config, hardware=chosen)  # a run keeps its precision
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
         if summary is None:
             summary = _train(config, folder, hardware, verbose)
@@ -69,7 +71,7 @@ def _train(config, folder, hardware, verbose):
     source = load_source(config.data)
     source.require("train", config.data)
     source.require("test", config.data)
-    _require_same_on_all_hosts(config, source, hardware)
+    _require_same_on_all_hosts(config, source)
     length = duration(config.optimization, steps_per_epoch(source.train, config.data))
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
     with hardware.scope():
@@ -93,7 +95,7 @@ def _train(config, folder, hardware, verbose):
             return _conclude(model, source, config, folder, hardware, keeper)
 
 
-def _require_same_on_all_hosts(config, source, hardware):
+def _require_same_on_all_hosts(config, source):
     lengths = [len(getattr(source, part)) for part in PARTS]
     hosts.require_same(
         (
@@ -102,7 +104,6 @@ def _require_same_on_all_hosts(config, source, hardware):
             ),
             source.class_names,
             lengths,
-            hardware.precision,
         ),
         "The command",
         "be the same, and find the same images,",
@@ -114,15 +115,16 @@ def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
     """Train until the end, from where the run's newest checkpoint stands; return the `Keeper`."""
     checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
     shard = Shard(*hardware.data_shard())
-    _make_variables(model, len(source.class_names))
+    make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
     draw_apart(model)
     keeper = Keeper(config, length, finiteness, checkpoints, progress, folder)
     callbacks = [
         *([EvaluateAverages()] if config.optimization.ema_momentum else []),
         keeper,
-        *([EpochTensorBoard(folder.tensorboard)] if hosts.is_first() else []),
     ]
+    if hosts.is_first():
+        callbacks.append(EpochTensorBoard(folder.tensorboard, keeper.learning_rate))
 
     def distributed(batches):
         return hardware.distribute(batches, config.data.batch_size)
@@ -159,18 +161,23 @@ def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
 
 
 class EpochTensorBoard(keras.callbacks.TensorBoard):
-    """Records what an epoch comes to; to ask after each batch costs Keras's own a millisecond."""
+    """Records what an epoch comes to; to ask after each batch costs Keras's own a millisecond.
+
+    Args:
+        folder: Its path.
+        learning_rate: Function that returns the learning rate.
+    """
+
+    def __init__(self, folder, learning_rate):
+        super().__init__(folder)
+        self.learning_rate = learning_rate
 
     def on_train_batch_end(self, batch, logs=None):
         pass
 
-
-def _make_variables(model, classes):
-    """Make the variables that Keras otherwise makes in the first step, so that they can be set."""
-    model.optimizer.build(model.trainable_variables)
-    nothing = keras.ops.zeros((1, classes))
-    model.compute_metrics(None, nothing, nothing)
-    model.reset_metrics()
+    def _collect_learning_rate(self, logs):
+        # Not from the optimizer, as Keras has it: no host may compute with its variables alone.
+        return {**logs, "learning_rate": self.learning_rate()}
 
 
 def _conclude(model, source, config, folder, hardware, keeper):

@@ -17,7 +17,8 @@ from training.machine import Machine, connect_tpu, find_machine
 from training.model_parallel import BATCH, MODEL, layout_map
 
 PLURAL_ENGINES = "KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow"
-HAVE_A_TPU = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
+HOSTS_OF_JAX = f"{hosts.ADDRESSES}, {hosts.NUMBER} and {hosts.PROCESS}"
+VARIABLES_OF_TPUS = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +52,14 @@ class Hardware:
 
     @property
     def engine(self):
-        """Name of what shares the work, or nothing for one device."""
-        if len(self.devices) == 1:
+        """Name of what shares the work, or nothing for one device.
+
+        To one TPU, too, TensorFlow comes by a strategy only.
+        """
+        of_tensorflow = self.machine.backend == "tensorflow"
+        if len(self.devices) == 1 and not (of_tensorflow and self.machine.kind == "tpu"):
             return ""
-        if self.machine.backend == "tensorflow":
+        if of_tensorflow:
             several_hosts = "MultiWorkerMirrored" if self.machine.hosts > 1 else "Mirrored"
             return f"tf.distribute.{'TPU' if self.machine.kind == 'tpu' else several_hosts}Strategy"
         return f"keras.distribution.{'Model' if self.model_devices > 1 else 'Data'}Parallel"
@@ -81,7 +86,7 @@ class Hardware:
             f"must be a multiple of {self.replicas}, the parts that {len(self.devices)} devices "
             "make of it",
             batch_size,
-            f"Pass {below or self.replicas} or {below + self.replicas}, or other --devices.",
+            f"Pass {below or self.replicas} or {below + self.replicas}.",
         )
 
     def evaluation_batch_size(self, batch_size):
@@ -178,7 +183,7 @@ def find_hardware(wanted):
 
 def refuse_several_hosts(command):
     """Raise UserError where environment variables name several hosts, of which one is enough."""
-    if any(hosts.are_named(os.environ, backend) for backend in ("jax", "tensorflow")):
+    if hosts.are_named(os.environ, keras.backend.backend()):
         raise UserError(
             f"{command} works on one host. Received: {hosts.ADDRESSES}, {hosts.NUMBER}, "
             "TPU_WORKER_HOSTNAMES or TF_CONFIG, which name several. Unset them, on the host of the "
@@ -198,12 +203,19 @@ def refuse_clusters(backend, environment):
             f"{hosts.NUMBER} or TPU_WORKER_HOSTNAMES name. Received: {backend}. Set it{remedy}, or "
             "unset these variables to train on one host."
         )
+    named = backend == "jax" and hosts.are_named(environment, "jax")
+    if backend != "tensorflow" and not named and hosts.are_named(environment, "tensorflow"):
+        raise UserError(
+            "TF_CONFIG must name one host except with KERAS_BACKEND=tensorflow. Received: "
+            f"{environment['TF_CONFIG']}, with {backend}. Set KERAS_BACKEND=jax and "
+            f"{HOSTS_OF_JAX} on each host, or unset TF_CONFIG to train on one."
+        )
     processes = environment.get("WORLD_SIZE", "1")
     if backend == "torch" and processes != "1":
         raise UserError(
             "WORLD_SIZE must be 1 with KERAS_BACKEND=torch, which trains in one process. Received: "
             f"{processes}. Start the command without torchrun, or set KERAS_BACKEND=jax and "
-            f"{hosts.ADDRESSES}, {hosts.NUMBER} and {hosts.PROCESS} on each host."
+            f"{HOSTS_OF_JAX} on each host."
         )
 
 
@@ -244,7 +256,16 @@ def choose_hardware(machine, wanted, environment):
         "model_devices",
         f"must divide the number of devices, {len(devices)}",
         wanted.model_devices,
-        "Pass another, or other --devices.",
+        "Pass 1, or another of its divisors.",
+    )
+    replicas = len(devices) // wanted.model_devices
+    refuse_unless(
+        replicas % machine.hosts == 0 or machine.hosts % replicas == 0,
+        "model_devices",
+        f"must leave each of {machine.hosts} hosts as many whole copies of the weights, or each "
+        f"copy as many whole hosts, of {len(devices)} devices",
+        wanted.model_devices,
+        "Pass 1, or another divisor of the devices of a host.",
     )
     refuse_unless(
         wanted.precision != "mixed_float16" or machine.kind != "tpu",
@@ -268,7 +289,7 @@ def _note(machine, used, wanted, environment):
             f"Idle, since PyTorch trains on one device here: {_counted(idle, machine.kind)}. "
             f"{PLURAL_ENGINES} would use all {len(machine.devices)}."
         )
-    if machine.kind == "cpu" and any(name in environment for name in HAVE_A_TPU):
+    if machine.kind == "cpu" and any(name in environment for name in VARIABLES_OF_TPUS):
         remedy = (
             "install jax[tpu]"
             if machine.backend == "jax"

@@ -156,6 +156,10 @@ class Keeper(keras.callbacks.Callback):
             callback.on_epoch_end(epoch, logs)
         self.raise_if_interrupted()
 
+    def learning_rate(self):
+        """Return the learning rate of the next update."""
+        return self._finiteness.learning_rate_after(self.progress.batches)
+
     def wall_seconds(self):
         """Return the time that the run took, over all sessions."""
         return self._seconds_before + time.perf_counter() - self._began

@@ -1,11 +1,13 @@
 """The devices that a backend finds."""
 
 import dataclasses
+import functools
 import os
 
 import keras
 
 from training import hosts
+from training.errors import UserError
 
 FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability of NVIDIA's GPUs
 
@@ -86,12 +88,22 @@ def _machine_of_tensorflow(kind, number):
     )
 
 
+@functools.cache
 def connect_tpu():
-    """Make the TPU of this machine ready for TensorFlow; return its resolver."""
+    """Make the TPU of this machine ready for TensorFlow; return its resolver.
+
+    Raises:
+        UserError: If that fails.
+    """
     import tensorflow as tf
 
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver
-    return resolver.connect(os.environ.get("TPU_NAME", "local"))
+    try:
+        return tf.distribute.cluster_resolver.TPUClusterResolver.connect("local")
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise UserError(
+            f"The TPU must be one that this TensorFlow can use. Received: {error}. Set "
+            "KERAS_BACKEND=jax, or install the build of TensorFlow for this TPU."
+        ) from error
 
 
 def _of_jax():

@@ -82,6 +82,14 @@ def compiled_model(config, source, schedule):
     return model
 
 
+def make_variables(model, classes):
+    """Make the variables that Keras otherwise makes in the first step, so that they can be set."""
+    model.optimizer.build(model.trainable_variables)
+    nothing = ops.zeros((1, classes))
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
+
+
 def _variant(model):
     """Return the row of `VARIANTS` that a `training.config.Model` names."""
     return next(v for v in VARIANTS if f"{v.size}/{v.patch_size}" == model.variant)

@@ -1,5 +1,6 @@
 import json
 
+import keras
 import pytest
 
 from training import hardware as hardware_module
@@ -22,6 +23,13 @@ def of_tpus(backend, number, **fields):
 BF16 = {"has_bfloat16": True}
 CLUSTER = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
 HOSTS = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "a:1", "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+
+
+def tf_config(cluster, task):
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
+
+
+ONE_OF_TENSORFLOW = tf_config(CLUSTER, {"type": "chief", "index": 0})
 IDLE_TPU = {"TPU_ACCELERATOR_TYPE": "v5litepod-8"}
 
 # What is found, what is wanted, and the line that a user reads.
@@ -86,6 +94,11 @@ CHOICES = {
         {},
         "Training on 8 TPUs by keras.distribution.DataParallel, in mixed_bfloat16 on jax.",
     ),
+    "one TPU of TensorFlow": (
+        of_tpus("tensorflow", 1),
+        {},
+        "Training on one TPU by tf.distribute.TPUStrategy, in mixed_bfloat16 on tensorflow.",
+    ),
     "TPU VM with TensorFlow": (
         of_tpus("tensorflow", 8),
         {},
@@ -145,6 +158,8 @@ def test_a_tpu_that_the_backend_does_not_find(backend, remedy):
             "--model-devices must be 1 except with KERAS_BACK",
         ),
         (machine("jax", "gpu", 4), {"model_devices": 3}, "must divide the number of devices, 4"),
+        (of_tpus("jax", 6, hosts=2), {"model_devices": 2}, "must leave each of 2 hosts as many"),
+        (of_tpus("jax", 24, hosts=3), {"model_devices": 12}, "must leave each of 3 hosts as many"),
         (of_tpus("jax", 8), {"precision": "mixed_float16"}, "--precision must not be mixed_float1"),
     ],
 )
@@ -160,6 +175,8 @@ def test_what_cannot_be_done_is_refused(found, wanted, message):
         ("torch", HOSTS, "KERAS_BACKEND must be jax to train on the hosts .* Received: torch"),
         ("tensorflow", {"TPU_WORKER_HOSTNAMES": "a,b"}, "KERAS_BACKEND must be jax"),
         ("torch", {"WORLD_SIZE": "2"}, "WORLD_SIZE must be 1 with KERAS_BACKEND=torch"),
+        ("jax", ONE_OF_TENSORFLOW, "TF_CONFIG must name one host except .* Set KERAS_BACKEND=jax"),
+        ("torch", ONE_OF_TENSORFLOW, "TF_CONFIG must name one host except"),
     ],
 )
 def test_clusters_that_no_engine_serves_are_refused(backend, environment, message):
@@ -171,18 +188,14 @@ def test_clusters_that_no_engine_serves_are_refused(backend, environment, messag
     "backend, environment",
     [
         ("jax", HOSTS),
-        ("jax", {"TF_CONFIG": json.dumps({"cluster": CLUSTER})}),
-        ("tensorflow", {"TF_CONFIG": json.dumps({"cluster": CLUSTER})}),
+        ("jax", {**HOSTS, **ONE_OF_TENSORFLOW}),
+        ("tensorflow", ONE_OF_TENSORFLOW),
         ("tensorflow", {"TPU_WORKER_HOSTNAMES": "localhost"}),
         ("torch", {"WORLD_SIZE": "1"}),
     ],
 )
 def test_what_is_no_cluster_or_one_that_the_backend_serves(backend, environment):
     refuse_clusters(backend, environment)
-
-
-def tf_config(cluster, task):
-    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
 
 
 @pytest.mark.parametrize(
@@ -217,11 +230,11 @@ def test_a_tf_config_that_does_not_say_it(environment, message):
 
 def test_some_commands_work_on_one_host(monkeypatch):
     refuse_several_hosts("evaluate")
-    for name, value in {**HOSTS, **tf_config(CLUSTER, {"type": "chief", "index": 0})}.items():
-        with monkeypatch.context() as patch:
-            patch.setenv(name, value)
-            with pytest.raises(UserError, match="evaluate works on one host"):
-                refuse_several_hosts("evaluate")
+    of_tensorflow = keras.backend.backend() == "tensorflow"
+    for name, value in (ONE_OF_TENSORFLOW if of_tensorflow else HOSTS).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="evaluate works on one host"):
+        refuse_several_hosts("evaluate")
 
 
 def test_each_device_gets_as_many_images():

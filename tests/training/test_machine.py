@@ -1,3 +1,4 @@
+import functools
 import types
 
 import keras
@@ -5,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from training import hosts, machine
+from training.errors import UserError
 
 KINDS = ("cpu", "gpu", "tpu", "mps", "xpu")
 
@@ -68,14 +70,20 @@ def test_what_tensorflow_finds(monkeypatch, physical, capability, expected):
 
 
 @only_for("tensorflow")
-@pytest.mark.parametrize("name, expected", [(None, "local"), ("node-1", "node-1")])
-def test_the_tpu_is_this_machine_s_own_or_the_one_that_is_named(monkeypatch, name, expected):
+def test_the_tpu_is_connected_once_or_it_is_an_error(monkeypatch):
+    seen = []
     resolver = tf.distribute.cluster_resolver.TPUClusterResolver
-    monkeypatch.setattr(resolver, "connect", lambda tpu: tpu)
-    monkeypatch.delenv("TPU_NAME", raising=False)
-    if name:
-        monkeypatch.setenv("TPU_NAME", name)
-    assert machine.connect_tpu() == expected
+    monkeypatch.setattr(machine, "connect_tpu", functools.cache(machine.connect_tpu.__wrapped__))
+
+    def fail(tpu):
+        raise ValueError("no TPU")
+
+    monkeypatch.setattr(resolver, "connect", fail)
+    with pytest.raises(UserError, match="The TPU must be .* no TPU. Set KERAS_BACKEND=jax"):
+        machine.connect_tpu()
+    monkeypatch.setattr(resolver, "connect", lambda tpu: seen.append(tpu) or "a resolver")
+    assert machine.connect_tpu() == machine.connect_tpu() == "a resolver"
+    assert seen == ["local"]
 
 
 @only_for("jax")
@@ -107,7 +115,7 @@ def test_tensorflow_takes_the_devices_of_all_hosts(monkeypatch):
         extended=types.SimpleNamespace(worker_devices=["/job:worker/task:1/device:GPU:0"]),
     )
     pretend(monkeypatch, {"CPU": 1, "GPU": 2}, (8, 0))
-    monkeypatch.setattr(of_tensorflow, "connect", lambda: connected.append(1))
+    monkeypatch.setattr(hosts, "connect", lambda: connected.append(1))
     monkeypatch.setattr(of_tensorflow, "strategy", lambda: strategy)
     monkeypatch.setattr(of_tensorflow, "count", lambda: 2)
     expected = ("gpu:0", "gpu:1", "gpu:2", "gpu:3")

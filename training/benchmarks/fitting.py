@@ -196,4 +196,8 @@ def _callbacks(config, schedule, folder):
         Progress(),
         RunFolder(folder),
     )
-    return [keeper, EpochTensorBoard(folder / "tensorboard"), keras.callbacks.ProgbarLogger()]
+    return [
+        keeper,
+        EpochTensorBoard(folder / "tensorboard", keeper.learning_rate),
+        keras.callbacks.ProgbarLogger(),
+    ]

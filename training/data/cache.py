@@ -4,8 +4,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,7 @@ def _write(split, part, folder):
 
     So neither what is left of an interruption nor another process can spoil it.
     """
-    draft = folder.with_name(f"{folder.name}.{os.getpid()}")
+    draft = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     draft.mkdir(parents=True)
     try:
         labels, orientations = [], []

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import uuid
 import warnings
 from multiprocessing.pool import ThreadPool
 from typing import NamedTuple
@@ -138,7 +139,7 @@ class _Memory:
         """Write what is new, whole or not at all; a folder that cannot be written is no fault."""
         if not self.has_news:
             return
-        draft = self.path.with_suffix(f".{os.getpid()}")
+        draft = self.path.with_suffix(f".{uuid.uuid4().hex}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps({"version": VERSION, "entries": self.entries}))

@@ -32,7 +32,7 @@ WATCH = (
     "sys.stdin.read() or print(sys.argv[1], file=sys.stderr)"
 )
 
-_watch = None  # the process
+_watch = None  # the process that runs WATCH, from `connect` on
 
 
 def _engine():
@@ -76,7 +76,7 @@ def connect():
     """
     global _watch
     _watch = subprocess.Popen([sys.executable, "-c", WATCH, LOST], stdin=subprocess.PIPE)
-    print("Waiting for the other hosts", flush=True)
+    print("Waiting for the other hosts; ctrl-C ends it", flush=True)
     _engine().connect()
 
 

@@ -1,6 +1,7 @@
 """Several hosts under JAX."""
 
 import os
+import re
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from jax.experimental import multihost_utils
 from training.errors import UserError
 from training.hosts import ADDRESSES, NUMBER, PROCESS
 
+STATUS_OF_XLA = re.compile("[A-Z_]+: ")  # such as "UNKNOWN: Gloo AllGather failed"
 # A host that is silent for so long is lost.
 HEARTBEAT_SECONDS = 30
 
@@ -49,7 +51,11 @@ def index():
 
 
 def may_mean_a_lost_host(error):
-    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error)
+    """Return whether an error is of XLA, which says by some ValueErrors too that it lost a host."""
+    is_of_xla = isinstance(error, jax.errors.JaxRuntimeError) or (
+        isinstance(error, ValueError) and STATUS_OF_XLA.match(str(error))
+    )
+    return bool(is_of_xla) and "RESOURCE_EXHAUSTED" not in str(error)
 
 
 def gather(content):

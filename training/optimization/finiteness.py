@@ -37,11 +37,15 @@ class Finiteness:
             if is_float and not np.isfinite(hosts.whole(variable)).all():
                 self._refuse(f"{variable.path} with values that are not", batches)
 
+    def learning_rate_after(self, batches):
+        """Return the learning rate of the update that follows so many batches."""
+        return float(self.schedule(self.duration.updates_after(batches)))
+
     def _refuse(self, received, batches):
         step = self.duration.updates_after(batches - 1) + 1
         raise UserError(
             f"--learning-rate must keep the training finite. Received: {received} at step {step}, "
-            f"at a learning rate of {float(self.schedule(step - 1)):.3g}. The last checkpoint is "
-            "of before. Lower --learning-rate, raise --warmup-steps or set --clip-global-norm to "
-            "1, into another --run-dir."
+            f"at a learning rate of {self.learning_rate_after(batches - 1):.3g}. The last "
+            "checkpoint is of before. Lower --learning-rate, raise --warmup-steps or set "
+            "--clip-global-norm to 1, into another --run-dir."
         )

@@ -13,12 +13,10 @@ import tyro
 
 from training.backend import require_backend
 from training.config import Config, refuse_unless, require_positive
-from training.errors import UserError
+from training.errors import STATUS_INTERRUPTED, UserError
 from training.planning import topology
 from training.planning.kinds import channels_of, classes_of
 from training.table import print_table
-
-STATUS_INTERRUPTED = 130
 
 
 @dataclasses.dataclass(frozen=True)

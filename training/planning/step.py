@@ -9,7 +9,7 @@ import numpy as np
 
 from training.data.source import Source
 from training.data.splits import in_memory
-from training.model import compiled_model
+from training.model import compiled_model, make_variables
 from training.optimization.schedule import learning_rate_schedule
 from training.planning.footprint import of_compiled, of_refused
 
@@ -64,9 +64,7 @@ def _model_without_values(config, classes, channels):
 
     def build():
         model = compiled_model(config, source, schedule)
-        model.optimizer.build(model.trainable_variables)
-        no_logits = keras.ops.zeros((1, classes))
-        model.compute_metrics(None, no_logits, no_logits)  # makes the variables of the metrics
+        make_variables(model, classes)
         made.append(model)
 
     jax.eval_shape(build)  # traces, and so computes nothing
