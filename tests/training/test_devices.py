@@ -58,9 +58,12 @@ def images(tmp_path_factory):
 
 
 def start(devices, *arguments, **environment):
-    command = [sys.executable, "-m", "tests.training.on_devices", str(devices), *arguments]
+    return start_python("-m", "tests.training.on_devices", devices, *arguments, **environment)
+
+
+def start_python(*arguments, **environment):
     return subprocess.Popen(
-        [str(argument) for argument in command],
+        [sys.executable, *(str(argument) for argument in arguments)],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -151,8 +154,8 @@ def test_evaluate_counts_the_same_on_any_number_of_devices(alone, tmp_path):
     assert seen[0] == seen[1] == seen[2]
 
 
-def start_on_hosts(*arguments):
-    """Two hosts on this machine: of two devices each, of which TensorFlow takes one if CPUs."""
+def environments_of_hosts():
+    """The variables of two hosts on this machine."""
     with socket.socket() as first, socket.socket() as second:
         for free in (first, second):
             free.bind(("127.0.0.1", 0))
@@ -165,7 +168,12 @@ def start_on_hosts(*arguments):
         task = {"type": "worker", "index": index}
         return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
 
-    return [start(2, *arguments, **environment(index)) for index in range(2)]
+    return [environment(index) for index in range(2)]
+
+
+def start_on_hosts(*arguments):
+    """Two devices each, of which TensorFlow takes one if they are CPUs."""
+    return [start(2, *arguments, **environment) for environment in environments_of_hosts()]
 
 
 @of_hosts
@@ -199,6 +207,34 @@ def test_two_hosts_of_which_each_is_killed_once(alone, images, tmp_path):
     assert "test accuracy" in out and "test accuracy" not in other  # the first one tells
     require_same(folder, alone)
     assert folder.read_summary()["hosts"] == 2
+
+
+WAITING = """
+from training import hosts
+with hosts.ending_together():
+    hosts.connect()
+    while True:
+        hosts.gather(0)
+        print("met", flush=True)
+"""
+
+
+@of_hosts
+def test_a_host_that_is_killed_while_others_wait_for_it():
+    processes = [
+        start_python("-c", WAITING, **environment) for environment in environments_of_hosts()
+    ]
+    try:
+        while "met" not in processes[0].stdout.readline():
+            assert processes[0].poll() is None
+        processes[1].kill()
+        killed_at = time.monotonic()
+        out, _ = processes[0].communicate(timeout=PATIENCE_SECONDS)
+        assert time.monotonic() - killed_at < 60
+        assert out.rstrip().endswith("goes on after the last checkpoint."), out
+    finally:
+        for process in processes:
+            process.kill()
 
 
 @of_jax

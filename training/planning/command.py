@@ -99,11 +99,13 @@ class Plan:
         # Weights to start from would have to be fetched, and change nothing here.
         model = dataclasses.replace(self.config.model, weights="")
         config = dataclasses.replace(self.config, model=model)
-        replicas = target.hardware(config).replicas
-        multiple = self.granularity * replicas if self.search else 0
+        hardware = target.hardware(config)
+        multiple = self.granularity * hardware.replicas if self.search else 0
         outcome = find_out(compile_way, config, len(target.devices), multiple)
+        chosen = {"precision": hardware.precision, "model_devices": hardware.model_devices}
         if self.as_json:
-            print(json.dumps(report.as_entries(outcome, target), indent=2))
+            print(json.dumps(report.as_entries(outcome, target) | chosen, indent=2))
             return
-        for table in report.as_tables(outcome, target):
+        asked, *largest = report.as_tables(outcome, target)
+        for table in (asked | chosen, *largest):
             print_table(table)
