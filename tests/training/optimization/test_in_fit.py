@@ -76,8 +76,8 @@ def test_every_field_reaches_the_training(tmp_path, monkeypatch):
 def test_a_run_with_everything(tmp_path, monkeypatch):
     """It stops in its last epoch and saves the averages, in a plain model."""
     models, batches = [], []
-    conclude = fit._conclude
-    monkeypatch.setattr(fit, "_conclude", lambda *a: models.append(a[0]) or conclude(*a))
+    put_averages = fit.put_averages
+    monkeypatch.setattr(fit, "put_averages", lambda m: models.append(m) or put_averages(m))
     monkeypatch.setattr(Finiteness, "require_loss", lambda *a: batches.append(a))
     folder = RunFolder(tmp_path / "run")
     config = dataclasses.replace(TINY, optimization=CHANGED)
