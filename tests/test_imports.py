@@ -48,6 +48,7 @@ PACKAGES_OF_THE_LIBRARY = {
 FURTHER_PARTS = {
     "model": {"optimization"},  # it is compiled with that
     "hardware": {"machine", "model_parallel"},
+    "hardware_choice": {"hardware", "machine"},
 }
 
 

@@ -196,7 +196,7 @@ def evaluate(
     from training.evaluation import report
     from training.evaluation.accuracy import evaluate_accuracy
     from training.evaluation.confusion import Confusion
-    from training.hardware import find_hardware, refuse_several_hosts
+    from training.hardware_choice import find_hardware, refuse_several_hosts
 
     refuse_several_hosts("evaluate")
     wanted = Hardware(devices=devices)

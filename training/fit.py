@@ -16,7 +16,7 @@ from training.data.source import PARTS
 from training.data.sources import load_source
 from training.data.splits import Shard
 from training.evaluation.accuracy import evaluate_accuracy
-from training.hardware import find_hardware
+from training.hardware_choice import find_hardware
 from training.keeper import Keeper
 from training.model import compiled_model, make_variables
 from training.model_parallel import require_even_split

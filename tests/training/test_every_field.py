@@ -25,7 +25,7 @@ from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
 from training.errors import UserError
-from training.hardware import choose_hardware
+from training.hardware_choice import choose_hardware
 from training.machine import Machine
 from training.model import build_model, compiled_model
 from training.optimization.averages import EvaluateAverages

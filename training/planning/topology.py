@@ -44,7 +44,7 @@ class Topology:
         Raises:
             UserError: If it cannot share them as its `training.config.Config` says.
         """
-        from training.hardware import choose_hardware
+        from training.hardware_choice import choose_hardware
         from training.machine import Machine
         from training.model_parallel import require_even_split
 
