@@ -35,6 +35,7 @@ VARIANTS = (
     Variant("L", 16, 1024, 24, 512, 4096),
     Variant("H", 14, 1280, 32, 640, 5120),
 )
+BY_NAME = {f"{v.size}/{v.patch_size}": v for v in VARIANTS}  # as the paper writes them, "B/16"
 
 
 def _resolve(variant, weights):

@@ -5,7 +5,7 @@ import dataclasses
 from keras import ops
 
 import keras_mixer
-from keras_mixer.variants import VARIANTS
+from keras_mixer.variants import BY_NAME
 from training.config import SIZES, refuse_unless
 from training.errors import UserError
 from training.optimization.freezing import freeze
@@ -27,7 +27,7 @@ def build_model(model, image_size, source):
     arguments = dataclasses.asdict(model) | {"weights": model.weights or None}
     del arguments["variant"], arguments["head_bias"]
     if model.variant:
-        constructor = getattr(keras_mixer, _variant(model).constructor_name)
+        constructor = getattr(keras_mixer, BY_NAME[model.variant].constructor_name)
         for size in SIZES:
             del arguments[size]
     try:
@@ -63,7 +63,7 @@ def compiled_model(config, source, schedule):
     """
     optimization = config.optimization
     if config.model.variant:
-        num_blocks = _variant(config.model).num_blocks
+        num_blocks = BY_NAME[config.model.variant].num_blocks
         refuse_unless(
             optimization.frozen_blocks <= num_blocks,
             "frozen_blocks",
@@ -88,8 +88,3 @@ def make_variables(model, classes):
     nothing = ops.zeros((1, classes))
     model.compute_metrics(None, nothing, nothing)
     model.reset_metrics()
-
-
-def _variant(model):
-    """Return the row of `VARIANTS` that a `training.config.Model` names."""
-    return next(v for v in VARIANTS if f"{v.size}/{v.patch_size}" == model.variant)

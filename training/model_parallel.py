@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mixer.variants import VARIANTS
+from keras_mixer.variants import BY_NAME
 from training.config import refuse_unless
 
 BATCH, MODEL = "batch", "model"  # axes of the mesh: over images, and over hidden units
@@ -35,7 +35,7 @@ def require_even_split(model, model_devices):
     Raises:
         UserError: If a width that is split is no multiple of `model_devices`.
     """
-    sizes = next((v for v in VARIANTS if f"{v.size}/{v.patch_size}" == model.variant), model)
+    sizes = BY_NAME.get(model.variant, model)
     for name in SPLIT_SIZES:
         size = getattr(sizes, name)
         refuse_unless(

@@ -100,7 +100,9 @@ def _predict(model, images):
     if distribution := keras.distribution.distribution():
         layout = distribution.get_data_layout(images.shape)
         images = keras.distribution.distribute_tensor(images, layout)
-    elif keras.backend.backend() == "tensorflow":
-        if model.distribute_strategy.num_replicas_in_sync > 1:  # each would take all images
-            return model.predict(images, batch_size=len(images), verbose=0)
+    elif (
+        keras.backend.backend() == "tensorflow"
+        and model.distribute_strategy.num_replicas_in_sync > 1
+    ):  # each of which would take all images
+        return model.predict(images, batch_size=len(images), verbose=0)
     return model.predict_on_batch(images)
