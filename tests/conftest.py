@@ -10,3 +10,14 @@ def compiled_once(tmp_path_factory):
 
         jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests that another backend runs: `@pytest.mark.backend("jax")`."""
+    elsewhere = [
+        item
+        for item in items
+        if any(mark.args != (keras.backend.backend(),) for mark in item.iter_markers("backend"))
+    ]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]

@@ -1,0 +1,72 @@
+"""Execute notebooks, each in a kernel and a working folder of its own, offline.
+
+python -m tests.notebooks [NAME …]     keeps the outputs in the files; all notebooks without a name
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+SECONDS_PER_CELL = 600
+
+
+def names():
+    return sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+
+
+def read(name):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def execute(name):
+    """Return a notebook with the outputs that it has when it runs offline, as one reads it."""
+    notebook = read(name)
+    environment = {**os.environ, "KERAS_MIXER_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=SECONDS_PER_CELL,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            record_timing=False,
+            coalesce_streams=True,
+        )
+        return client.execute(env=environment)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text(notebook):
+    """Return all that the cells of a notebook printed and returned."""
+    pieces = []
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            pieces.append(output.get("text") or output.get("data", {}).get("text/plain", ""))
+    return "\n".join(pieces)
+
+
+def pictures(notebook):
+    """Return the PNG pictures of a notebook, in base64."""
+    return [
+        output.data["image/png"]
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+
+
+def main():
+    for name in sys.argv[1:] or names():
+        print(f"executing {name}", flush=True)
+        nbformat.write(execute(name), FOLDER / f"{name}.ipynb")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The notebooks run whole, offline, and show what they say; see tests/notebooks.py."""
+
+import ast
+
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+from tests import notebooks
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_a_notebook_is_kept_with_the_outputs_of_one_run(name):
+    cells = notebooks.code_cells(notebooks.read(name))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not any(output.output_type == "error" for output in outputs)
+    assert not any(output.get("name") == "stderr" for output in outputs)
+    assert notebooks.pictures(notebooks.read(name))
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_a_notebook_begins_with_the_installation_and_one_switch(name):
+    first, second, *rest = notebooks.code_cells(notebooks.read(name))
+    assert "%pip install" in first.source
+    assert "KERAS_MIXER_OFFLINE" in second.source
+    assert not any("KERAS_MIXER_OFFLINE" in cell.source for cell in rest)
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_a_notebook_uses_public_names_alone(name):
+    cells = notebooks.code_cells(notebooks.read(name))
+    code = TransformerManager().transform_cell("\n".join(cell.source for cell in cells))
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute):
+            assert not node.attr.startswith("_"), node.attr
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != "training" and not node.module.startswith("training.")
