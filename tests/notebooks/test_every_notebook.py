@@ -1,4 +1,4 @@
-"""The notebooks run whole, offline, and show what they say; see tests/notebooks.py."""
+"""What all notebooks have in common. What each shows is tested in a file of its own."""
 
 import ast
 

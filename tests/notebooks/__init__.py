@@ -1,17 +1,16 @@
 """Execute notebooks, each in a kernel and a working folder of its own, offline.
 
-python -m tests.notebooks [NAME …]     keeps the outputs in the files; all notebooks without a name
+`python -m tests.notebooks [NAME …]` keeps the outputs in the files, of all without a name.
 """
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 SECONDS_PER_CELL = 600
 
 
@@ -62,11 +61,5 @@ def pictures(notebook):
     ]
 
 
-def main():
-    for name in sys.argv[1:] or names():
-        print(f"executing {name}", flush=True)
-        nbformat.write(execute(name), FOLDER / f"{name}.ipynb")
-
-
-if __name__ == "__main__":
-    main()
+def save(name, notebook):
+    nbformat.write(notebook, FOLDER / f"{name}.ipynb")
