@@ -10,7 +10,7 @@ import functools
 import keras
 
 from training import hosts
-from training.config import refuse_unless
+from training.arguments import refuse_unless
 from training.machine import Machine, connect_tpu
 from training.model_parallel import BATCH, MODEL, layout_map
 
