@@ -46,12 +46,14 @@ def _for_each_recipe(make):
     """
     return tyro.extras.subcommand_type_from_defaults(
         {name: make(name, recipe) for name, recipe in RECIPES.items()},
-        {name: recipe.__doc__.partition("\n")[0] for name, recipe in RECIPES.items()},
+        {name: str(recipe.__doc__).partition("\n")[0] for name, recipe in RECIPES.items()},
     )
 
 
 if TYPE_CHECKING:  # what a command receives, of whichever recipe
-    RunOfRecipe, PicturesOfRecipe, PlanOfRecipe = Run, Pictures, Plan
+    RunOfRecipe = Run
+    PicturesOfRecipe = Pictures
+    PlanOfRecipe = Plan
 else:
     RunOfRecipe = _for_each_recipe(lambda name, recipe: Run(recipe.CONFIG, Path("runs") / name))
     PicturesOfRecipe = _for_each_recipe(

@@ -6,7 +6,7 @@ Every field is an option of `python -m training train RECIPE`, with its docstrin
 import dataclasses
 import math
 import typing
-from typing import Literal
+from typing import Any, Literal
 
 from training.arguments import (
     refuse_unless,
@@ -153,7 +153,9 @@ class Augmentation:
 SIZES = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
 Variant = Literal["S/32", "S/16", "S/8", "B/32", "B/16", "L/32", "L/16", "H/14"]
 VARIANTS = typing.get_args(Variant)
-BY_THE_VARIANT = dict.fromkeys(SIZES, 0)  # for recipes: Model(variant="B/16", **BY_THE_VARIANT)
+BY_THE_VARIANT: dict[str, Any] = dict.fromkeys(
+    SIZES, 0
+)  # for recipes: Model(variant="B/16", **BY_THE_VARIANT)
 
 
 @dataclasses.dataclass(frozen=True)

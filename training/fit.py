@@ -17,10 +17,10 @@ from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.source import PARTS
 from training.data.sources import load_source
-from training.data.splits import Shard
 from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
 from training.hardware_choice import find_hardware
+from training.hosts.place import Place
 from training.keeper import Keeper
 from training.model_parallel import require_even_split
 from training.optimization.averages import EvaluateAverages, put_averages
@@ -198,7 +198,7 @@ def make_variables(model, classes):
 def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
     """Train until the end, from where the run's newest checkpoint stands; return the `Keeper`."""
     checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
-    shard = Shard(*hardware.data_shard())
+    shard = hardware.data_shard()
     make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
     draw_apart(model)
@@ -255,7 +255,7 @@ def _conclude(model, source, config, folder, hardware, keeper):
             draw_curves(folder.history, folder.curves, title + keras.backend.backend())
     batch_size = hardware.evaluation_batch_size(config.data.batch_size)
     data = dataclasses.replace(config.data, batch_size=batch_size)
-    shard = Shard(hosts.index(), hosts.count())
+    shard = Place(hosts.index(), hosts.count())
     batches = evaluation_batches(source.test, source, data, shard)
     test = evaluate_accuracy(model, batches, config.optimization.loss)
     summary = summarize(model, test, source, hardware, keeper)

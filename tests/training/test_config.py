@@ -2,7 +2,6 @@ import ast
 import dataclasses
 import inspect
 import itertools
-import typing
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import keras_mixer
 from training.config import (
     BY_THE_VARIANT,
     SIZES,
+    VARIANTS,
     Augmentation,
     Checkpointing,
     Config,

@@ -71,6 +71,7 @@ def measure(variant, batch_size, steps, repeats):
     schedule = learning_rate_schedule(OPTIMIZATION, OPTIMIZATION.total_steps, batch_size)
     model = compiled_model(config, source, schedule)
     batches = _same_batch(batch_size)
+    in_callbacks: list[float] = []
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -82,7 +83,7 @@ def measure(variant, batch_size, steps, repeats):
             ),
         }
         _fit(model, batches, 1, [])  # compiles
-        seconds, in_callbacks = {name: [] for name in ways}, []
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(repeats):
             for name, way in ways.items():
                 seconds[name].append(way())

@@ -58,7 +58,7 @@ def measure(variant, suffix, repeats):
             "build_seconds": lambda: constructor(weights=None),
             "construct_seconds": lambda: constructor(weights=path),
         }
-        times = {name: [] for name in parts}
+        times: dict[str, list[float]] = {name: [] for name in parts}
         for _ in range(repeats):
             for name, part in parts.items():
                 began = time.perf_counter()
