@@ -81,4 +81,5 @@ def test_it_works_with_one_backend_alone(wheel, tmp_path, python, backend):
     environment = tmp_path / "environment" / "bin" / "python"
     constraints = ROOT / "constraints.txt"
     run(environment, "-m", "pip", "install", "-c", constraints, f"{wheel}[{backend}]")
-    print(run(environment, ROOT / "tests" / "installed.py", backend, tmp_path, cwd=tmp_path))
+    # Isolated, so that it does not see the checkout.
+    print(run(environment, "-I", ROOT / "tests" / "installed.py", backend, tmp_path))
