@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 import keras_mixer  # noqa: E402
 
 assert keras.backend.backend() == backend
-assert folder not in Path(keras_mixer.__file__).parents
+assert Path(sys.prefix) in Path(keras_mixer.__file__).parents  # not a checkout
 assert keras_mixer.__version__ == importlib.metadata.version("keras_mixer")
 
 images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), "uint8")

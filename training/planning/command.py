@@ -16,7 +16,7 @@ from training.backend import require_backend
 from training.config import Config
 from training.errors import STATUS_INTERRUPTED, UserError
 from training.planning import topology
-from training.planning.kinds import channels_of, classes_of
+from training.planning.image_kinds import channels_of, classes_of
 from training.printing import JsonFlag, print_table
 
 
