@@ -52,8 +52,8 @@ class Data:
     """Folder of the cache on disk."""
 
     deterministic: bool = True
-    """Whether the same seed gives the same batches. If not, images come in the order in which
-    they are ready, which can be faster."""
+    """The same seed gives the same batches. With --no-deterministic images come in the order in
+    which they are ready, which can be faster."""
 
     image_size: int = 8
     """Side of the square images that the model sees, in pixels."""
@@ -75,7 +75,7 @@ class Data:
     eighth and cropped at random."""
 
     flip: bool = False
-    """Whether half of the training images are mirrored."""
+    """Mirror half of the training images."""
 
     evaluation_transform: Literal[
         "resmall-crop", "resize-crop", "resize", "timm-bicubic", "timm-bilinear"
@@ -200,7 +200,7 @@ class Model:
     logarithm of their number says that most answers are no: -6.9 for a thousand."""
 
     rematerialize: bool = False
-    """Whether each block keeps its input only, and is computed again for the gradient: less memory
+    """Keep the input of each block only, and compute the block again for the gradient: less memory
     for about a third more time. The weights come out the same."""
 
     @property

@@ -19,6 +19,7 @@ from training.data.source import PARTS
 from training.data.sources import load_source
 from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
+from training.failures import explained
 from training.hardware_choice import find_hardware
 from training.hosts.place import Place
 from training.keeper import Keeper
@@ -62,7 +63,8 @@ def train(config, folder, verbose="auto"):
         config = dataclasses.replace(config, hardware=chosen)  # a run keeps its precision
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
         if summary is None:
-            summary = _train(config, folder, hardware, verbose)
+            with explained(config):
+                summary = _train(config, folder, hardware, verbose)
         return summary
 
 

@@ -32,7 +32,7 @@ class Plan:
     """Number of classes, where the name of the source does not tell it; no image is read."""
 
     search: bool = True
-    """Whether to look for the largest batch that fits, by some more compilations."""
+    """Look for the largest batch that fits, by some more compilations; --no-search does not."""
 
     granularity: int = 8
     """Images per chip between two batches that the search may try."""
