@@ -26,7 +26,7 @@ def test_the_small_mixer_learns(text):
     assert labels[-1] < 0.8 * labels[0]
     assert pixels[-1] < 0.8 * pixels[0]
     right = int(re.search(r"right about (\d+)%", text)[1])
-    assert right >= 30  # of eight classes
+    assert right >= 40  # of eight classes
 
 
 def test_equation_1_in_numpy_is_what_the_layers_compute(text):
