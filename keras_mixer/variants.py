@@ -51,6 +51,20 @@ def _published(variant):
     return ", ".join(f'`"{name}"`' for name in names) or "none for this variant"
 
 
+def _example(variant):
+    """Return lines for a docstring: features by published weights, if there are any."""
+    published = [c.name for c in CHECKPOINTS if c.variant == variant.constructor_name]
+    weights = f'"{published[0]}"' if published else "None"
+    return (
+        "    >>> import keras_mixer\n"
+        f"    >>> body = keras_mixer.{variant.constructor_name}(\n"
+        f'    ...     weights={weights}, include_top=False, pooling="avg"\n'
+        "    ... )\n"
+        "    >>> body.output_shape\n"
+        f"    (None, {variant.hidden_dim})\n"
+    )
+
+
 def _constructor(variant):
     """Return the public function that builds `variant`."""
     dimensions = {k: v for k, v in dataclasses.asdict(variant).items() if k != "size"}
@@ -118,7 +132,8 @@ def _constructor(variant):
         "Raises:\n"
         "    ValueError: If an argument is unknown, out of range, or contradicts another, or if\n"
         "        weights are damaged or another model's.\n"
-        "    DownloadError: If a published checkpoint cannot be fetched."
+        "    DownloadError: If a published checkpoint cannot be fetched.\n\n"
+        f"Examples:\n{_example(variant)}"
     )
     return constructor
 
