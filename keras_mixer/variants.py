@@ -52,13 +52,15 @@ def _published(variant):
 
 
 def _example(variant):
-    """Return lines for a docstring: features by published weights, if there are any."""
+    """Return the part of a docstring that shows published weights; nothing where there are none."""
     published = [c.name for c in CHECKPOINTS if c.variant == variant.constructor_name]
-    weights = f'"{published[0]}"' if published else "None"
+    if not published:
+        return ""
     return (
+        "\n\nExamples:\n"
         "    >>> import keras_mixer\n"
         f"    >>> body = keras_mixer.{variant.constructor_name}(\n"
-        f'    ...     weights={weights}, include_top=False, pooling="avg"\n'
+        f'    ...     weights="{published[0]}", include_top=False, pooling="avg"\n'
         "    ... )\n"
         "    >>> body.output_shape\n"
         f"    (None, {variant.hidden_dim})\n"
@@ -132,8 +134,8 @@ def _constructor(variant):
         "Raises:\n"
         "    ValueError: If an argument is unknown, out of range, or contradicts another, or if\n"
         "        weights are damaged or another model's.\n"
-        "    DownloadError: If a published checkpoint cannot be fetched.\n\n"
-        f"Examples:\n{_example(variant)}"
+        "    DownloadError: If a published checkpoint cannot be fetched."
+        f"{_example(variant)}"
     )
     return constructor
 
