@@ -12,7 +12,8 @@ from keras_mixer.checkpoints.numerics import is_value_range
 
 def check_rate(owner, argument, rate):
     """Return `rate` as a float, or raise ValueError unless it is a probability below 1."""
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
+    is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+    if not is_number or not 0 <= rate < 1:
         raise ValueError(
             f"{owner}: `{argument}` is the probability of dropping and must be a number, at least "
             f"0 and below 1. Received: {argument}={rate!r}. Pass 0.0 to drop nothing."

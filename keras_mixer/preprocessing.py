@@ -118,7 +118,7 @@ def prepare_image(image, transform="resmall-crop", image_size=224):
             )
         image = rounded.astype("uint8")
     image = np.repeat(image, 3 // image.shape[2], axis=2)  # (height, width, 3)
-    size = np.int32(image.shape[:2])
+    size = np.array(image.shape[:2], np.int32)
     resized = _resized_size(np, size, row, crop)
     start = _margin(np, resized, row, crop)
     if row.antialias:
@@ -130,7 +130,7 @@ def _prepare_in_graph(tf, image, row, crop):
     shape = None if image.shape.rank is None else tuple(image.shape)
     _check_shape_and_dtype(shape, image.dtype.name)
     image = tf.round(tf.clip_by_value(tf.cast(image, "float32"), 0, 255))
-    image = tf.repeat(image, 3 // shape[2], axis=2)  # (height, width, 3)
+    image = tf.repeat(image, 3 // image.shape[2], axis=2)  # (height, width, 3)
     size = tf.shape(image)[:2]
     resized = _resized_size(tf, size, row, crop)
     start = _margin(tf, resized, row, crop)
@@ -148,22 +148,22 @@ def _prepare_in_graph(tf, image, row, crop):
 
 def _resized_size(xp, size, row, crop):
     if not row.crop:
-        return np.int32(crop)
+        return np.array(crop, np.int32)
     if row.library == "timm":
-        goal = np.int32([n * 8 // 7 for n in crop])  # timm: floor(n / 0.875)
+        goal = np.array([n * 8 // 7 for n in crop], np.int32)  # timm: floor(n / 0.875)
     else:
-        goal = np.int32([round(n * 8 / 7) for n in crop])  # big_vision names 256 itself
+        goal = np.array([round(n * 8 / 7) for n in crop], np.int32)  # big_vision names 256 itself
     if row.resize == "squash":
         return goal
     if row.library == "timm":  # torchvision rounds the other side down
         return xp.maximum(goal, size * goal[::-1] // size[::-1])
     size = cast(xp, size, "float32")  # big_vision rounds both sides after a float32 factor
-    factors = np.float32(goal) / size
+    factors = goal.astype("float32") / size
     return cast(xp, xp.round(size * xp.maximum(factors[0], factors[1])), "int32")
 
 
 def _margin(xp, resized, row, crop):
-    margin = resized - np.int32(crop)
+    margin = resized - np.array(crop, np.int32)
     if row.library == "timm":  # torchvision rounds a half to the even neighbour
         return cast(xp, xp.round(margin / 2), "int32")
     return margin // 2

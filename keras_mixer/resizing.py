@@ -33,7 +33,7 @@ def resize_like_tensorflow(image, method, size, resized, start, crop):
         image = _interpolate(_interpolate(image, 1, *columns), 0, *rows)
         return np.rint(image).astype("uint8")
     image = _weighted_sum(_weighted_sum(image, 1, *columns), 0, *rows)
-    cell_height, cell_width = np.float32(size) / np.float32(resized)
+    cell_height, cell_width = size.astype("float32") / resized.astype("float32")
     image *= np.float32(1 / float(cell_height * cell_width))
     return np.minimum(image, 255).astype("uint8")  # big_vision casts, which rounds down
 

@@ -1,8 +1,12 @@
 """Run pytest once per backend, each in a process of its own, and add up.
 
-python -m tests [PYTEST ARGUMENT …]
+    python -m tests [--backend NAME] [--jobs N] [PYTEST ARGUMENT …]
+
+--backend takes one backend instead of all three, --jobs says how many run beside each other.
 """
 
+import argparse
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -14,12 +18,28 @@ from pathlib import Path
 
 from run import BACKENDS
 
+NO_TESTS = 5  # pytest's status
+
 
 def run_pytest(backend, arguments, report):
-    """Return pytest's exit status and the counts of its outcomes."""
-    print(f"\n{backend}\n", flush=True)
+    """Run the tests of a backend; return pytest's exit status and the counts of its outcomes."""
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments]
-    status = subprocess.call(command, env={**os.environ, "KERAS_BACKEND": backend})
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    for line in process.stdout:  # of which there can be several at a time
+        print(f"{backend:10} | {line}", end="", flush=True)
+    return process.wait(), counts_in(report)
+
+
+def counts_in(report):
     counts = Counter()
     if report.exists():
         for suite in ElementTree.parse(report).iter("testsuite"):
@@ -31,26 +51,54 @@ def run_pytest(backend, arguments, report):
                 failed=failures + errors,
                 skipped=skipped,
             )
-    return status, counts
+    return counts
 
 
 def main():
-    began = time.monotonic()
-    statuses, totals = [], {}
-    with tempfile.TemporaryDirectory() as folder:
-        for backend in BACKENDS:
-            report = Path(folder) / f"{backend}.xml"
-            status, totals[backend] = run_pytest(backend, sys.argv[1:], report)
-            statuses.append(status)
+    parser = argparse.ArgumentParser(
+        prog="python3 run.py test",
+        description="Run all tests. What else is given goes to pytest, such as -m slow.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--backend", choices=BACKENDS, help="instead of all three")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        choices=range(1, 4),
+        default=2,
+        help="backends beside each other (default: 2)",
+    )
+    options, arguments = parser.parse_known_args()
+    backends = [options.backend] if options.backend else BACKENDS
 
-    print(f"\nAll backends, {time.monotonic() - began:.0f} seconds:")
-    for backend, status in zip(BACKENDS, statuses, strict=True):
-        counts = totals[backend]
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        concurrent.futures.ThreadPoolExecutor(options.jobs) as executor,
+    ):
+        results = dict(
+            zip(
+                backends,
+                executor.map(
+                    lambda backend: run_pytest(backend, arguments, Path(folder) / f"{backend}.xml"),
+                    backends,
+                ),
+                strict=True,
+            )
+        )
+
+    print(f"\n{', '.join(backends)}, {time.monotonic() - began:.0f} seconds:")
+    for backend, (status, counts) in results.items():
         print(f"  {backend}: {counts['passed']} passed, pytest ended with status {status}")
-    total = sum(totals.values(), Counter())
+    total = sum((counts for _, counts in results.values()), Counter())
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
-    sys.exit(1 if any(statuses) else 0)
+    # A backend may have no test among those that were asked for, but not all of them.
+    sound = {status for status, _ in results.values()} <= {0, NO_TESTS}
+    sys.exit(0 if sound and total["passed"] else 1)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -46,7 +46,6 @@ PACKAGES_OF_THE_LIBRARY = {
 }
 # Of the application.
 FURTHER_PARTS = {
-    "model": {"optimization"},  # it is compiled with that
     "hardware": {"machine", "model_parallel"},
     "hardware_choice": {"hardware", "machine"},
 }
@@ -89,16 +88,18 @@ def test_imports_in_the_library_run_one_way(path):
 
 
 @pytest.mark.parametrize("path", APPLICATION, ids=lambda path: path.stem)
-def test_only_fit_and_the_command_line_join_the_parts(path):
+def test_only_fit_and_the_commands_join_the_parts(path):
     parts = {name.split(".")[1] for name in imported(path) if name.startswith("training.")} - {
+        "arguments",
         "config",
         "errors",
         "hosts",
         "signals",
-        "table",
+        "printing",
     }
-    # Benchmarks time the parts, and plans compile them; the command line and one run join them.
-    if path.stem not in ("fit", "__main__") and not {"benchmarks", "planning"} & {*path.parts}:
+    # Benchmarks time the parts, and plans compile them; commands and one run join them.
+    joins = path.stem in ("fit", "__main__", "command", "commands")
+    if not joins and not {"benchmarks", "planning"} & {*path.parts}:
         inside = (
             path.relative_to(ROOT / "training").parts[0]
             if path.parent != ROOT / "training"

@@ -10,6 +10,8 @@ import pytest
 
 import run
 
+pytestmark = pytest.mark.backend("torch")  # no backend takes part
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 

@@ -5,49 +5,16 @@ Every field is an option of `python -m training train RECIPE`, with its docstrin
 
 import dataclasses
 import math
-from typing import Literal
+import typing
+from typing import Any, Literal
 
-from training.errors import UserError
-
-
-def refuse_unless(holds, argument, rule, value, advice):
-    """Raise UserError naming the command-line option of `argument` unless `holds`."""
-    if not holds:
-        option = "--" + argument.replace("_", "-")
-        raise UserError(f"{option} {rule}. Received: {value}. {advice}")
-
-
-def require_positive(config, *arguments):
-    for argument in arguments:
-        value = getattr(config, argument)
-        holds = 0 < value < math.inf
-        refuse_unless(holds, argument, "must be above 0 and finite", value, "Pass such a number.")
-
-
-def require_not_negative(config, *arguments):
-    for argument in arguments:
-        value = getattr(config, argument)
-        holds = 0 <= value < math.inf
-        refuse_unless(holds, argument, "must be at least 0 and finite", value, "Pass 0 for none.")
-
-
-def require_fraction(config, *arguments):
-    for argument in arguments:
-        value = getattr(config, argument)
-        refuse_unless(
-            0 <= value < 1, argument, "must be at least 0 and below 1", value, "Pass 0 for none."
-        )
-
-
-def require_range(config, argument, largest):
-    value = getattr(config, argument)
-    refuse_unless(
-        0 <= value <= largest,
-        argument,
-        f"must be at least 0 and at most {largest}",
-        value,
-        "Pass 0 for none.",
-    )
+from training.arguments import (
+    refuse_unless,
+    require_fraction,
+    require_not_negative,
+    require_positive,
+    require_range,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +52,8 @@ class Data:
     """Folder of the cache on disk."""
 
     deterministic: bool = True
-    """Whether the same seed gives the same batches. If not, images come in the order in which
-    they are ready, which can be faster."""
+    """The same seed gives the same batches. With --no-deterministic images come in the order in
+    which they are ready, which can be faster."""
 
     image_size: int = 8
     """Side of the square images that the model sees, in pixels."""
@@ -108,7 +75,7 @@ class Data:
     eighth and cropped at random."""
 
     flip: bool = False
-    """Whether half of the training images are mirrored."""
+    """Mirror half of the training images."""
 
     evaluation_transform: Literal[
         "resmall-crop", "resize-crop", "resize", "timm-bicubic", "timm-bilinear"
@@ -184,13 +151,16 @@ class Augmentation:
 
 
 SIZES = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
-VARIANTS = ("S/32", "S/16", "S/8", "B/32", "B/16", "L/32", "L/16", "H/14")
-BY_THE_VARIANT = dict.fromkeys(SIZES, 0)  # for recipes: Model(variant="B/16", **BY_THE_VARIANT)
+Variant = Literal["S/32", "S/16", "S/8", "B/32", "B/16", "L/32", "L/16", "H/14"]
+VARIANTS = typing.get_args(Variant)
+BY_THE_VARIANT: dict[str, Any] = dict.fromkeys(
+    SIZES, 0
+)  # for recipes: Model(variant="B/16", **BY_THE_VARIANT)
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    variant: Literal["", *VARIANTS] = ""
+    variant: Variant | Literal[""] = ""
     """A size of the paper, with its patch. It sets the five numbers that follow, which must all be
     0 then; without one they are a size of your own."""
 
@@ -230,7 +200,7 @@ class Model:
     logarithm of their number says that most answers are no: -6.9 for a thousand."""
 
     rematerialize: bool = False
-    """Whether each block keeps its input only, and is computed again for the gradient: less memory
+    """Keep the input of each block only, and compute the block again for the gradient: less memory
     for about a third more time. The weights come out the same."""
 
     @property
@@ -429,7 +399,7 @@ class Config:
             self.data.image_size,
             "Change one of the two.",
         )
-        refuse_unless(  # of a variant: see `training.model`, which knows its blocks
+        refuse_unless(  # of a variant: see `training.fit.compiled_model`, which knows its blocks
             variant or self.optimization.frozen_blocks <= self.model.num_blocks,
             "frozen_blocks",
             f"must be at most --num-blocks, {self.model.num_blocks}",

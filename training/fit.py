@@ -2,30 +2,40 @@
 
 import contextlib
 import dataclasses
-import importlib
 
 import keras
+from keras import ops
 
 import keras_mixer
+from keras_mixer.variants import BY_NAME
 from training import hosts
+from training.arguments import refuse_unless
 from training.checkpoints import Checkpoints
+from training.config import SIZES
 from training.curves import draw_curves
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.source import PARTS
 from training.data.sources import load_source
-from training.data.splits import Shard
+from training.errors import UserError
 from training.evaluation.accuracy import evaluate_accuracy
+from training.failures import explained
 from training.hardware_choice import find_hardware
+from training.hosts.place import Place
 from training.keeper import Keeper
-from training.model import compiled_model, make_variables
 from training.model_parallel import require_even_split
 from training.optimization.averages import EvaluateAverages, put_averages
 from training.optimization.duration import duration
 from training.optimization.finiteness import Finiteness
-from training.optimization.freezing import plain_model
+from training.optimization.freezing import freeze, plain_model
+from training.optimization.layer_decay import layer_scale
+from training.optimization.loss import loss_function
+from training.optimization.optimizer import optimizer
 from training.optimization.replicas import draw_apart
 from training.optimization.schedule import learning_rate_schedule
+from training.optimization.sharpness_aware import sharpness_aware
+from training.summary import summarize
+from training.tensorboard import EpochTensorBoard
 
 
 def train(config, folder, verbose="auto"):
@@ -53,7 +63,8 @@ def train(config, folder, verbose="auto"):
         config = dataclasses.replace(config, hardware=chosen)  # a run keeps its precision
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
         if summary is None:
-            summary = _train(config, folder, hardware, verbose)
+            with explained(config):
+                summary = _train(config, folder, hardware, verbose)
         return summary
 
 
@@ -111,10 +122,85 @@ def _require_same_on_all_hosts(config, source):
     )
 
 
+def build_model(model, image_size, source):
+    """Return the Mixer of a `training.config.Model` for a source's images; it gives logits.
+
+    Its head is new, even over weights that have one for as many classes.
+
+    Raises:
+        UserError: If the weights are not this model's, are damaged or cannot be fetched.
+    """
+    constructor = keras_mixer.MlpMixer
+    arguments = dataclasses.asdict(model) | {"weights": model.weights or None}
+    del arguments["variant"], arguments["head_bias"]
+    if model.variant:
+        constructor = getattr(keras_mixer, BY_NAME[model.variant].constructor_name)
+        for size in SIZES:
+            del arguments[size]
+    try:
+        mixer = constructor(
+            **arguments,
+            input_shape=(image_size, image_size, source.channels),
+            classes=len(source.class_names),
+            classifier_activation=None,
+        )
+    except (ValueError, OSError) as error:
+        if not model.weights:
+            raise
+        raise UserError(
+            "--weights must be sound weights of this very model. "
+            f"Received: {model.weights}. {error}"
+        ) from error
+    head = mixer.get_layer("head")
+    head.kernel.assign(ops.zeros(head.kernel.shape))
+    head.bias.assign(ops.full(head.bias.shape, model.head_bias))
+    return mixer
+
+
+def compiled_model(config, source, schedule):
+    """Return the model of a `training.config.Config`, ready for `fit`.
+
+    Args:
+        config: The configuration.
+        source: The `training.data.source.Source` of its images.
+        schedule: Its `training.optimization.schedule.Schedule`.
+
+    Raises:
+        UserError: See `build_model`; or if more blocks are to be frozen than the variant has.
+    """
+    optimization = config.optimization
+    if config.model.variant:
+        num_blocks = BY_NAME[config.model.variant].num_blocks
+        refuse_unless(
+            optimization.frozen_blocks <= num_blocks,
+            "frozen_blocks",
+            f"must be at most the blocks of --variant {config.model.variant}, {num_blocks}",
+            optimization.frozen_blocks,
+            "Pass fewer.",
+        )
+    model = build_model(config.model, config.data.image_size, source)
+    freeze(model, optimization)
+    model = sharpness_aware(model, optimization.sam_rho)
+    model.compile(
+        optimizer=optimizer(optimization, schedule, layer_scale(model, optimization.layer_decay)),
+        loss=loss_function(optimization),
+        weighted_metrics=["accuracy"],  # of what fills up a validation nothing is counted
+    )
+    return model
+
+
+def make_variables(model, classes):
+    """Make the variables that Keras otherwise makes in the first step, so that they can be set."""
+    model.optimizer.build(model.trainable_variables)
+    nothing = ops.zeros((1, classes))
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
+
+
 def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
     """Train until the end, from where the run's newest checkpoint stands; return the `Keeper`."""
     checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
-    shard = Shard(*hardware.data_shard())
+    shard = hardware.data_shard()
     make_variables(model, len(source.class_names))
     progress = checkpoints.restore(model)
     draw_apart(model)
@@ -160,26 +246,6 @@ def _fit(model, source, config, folder, hardware, length, finiteness, verbose):
     return keeper
 
 
-class EpochTensorBoard(keras.callbacks.TensorBoard):
-    """Records what an epoch comes to; to ask after each batch costs Keras's own a millisecond.
-
-    Args:
-        folder: Its path.
-        learning_rate: Function that returns the learning rate.
-    """
-
-    def __init__(self, folder, learning_rate):
-        super().__init__(folder)
-        self.learning_rate = learning_rate
-
-    def on_train_batch_end(self, batch, logs=None):
-        pass
-
-    def _collect_learning_rate(self, logs):
-        # Not from the optimizer, as Keras has it: no host may compute with its variables alone.
-        return {**logs, "learning_rate": self.learning_rate()}
-
-
 def _conclude(model, source, config, folder, hardware, keeper):
     """Write the model and what it is worth; return the summary."""
     if hosts.count() > 1:
@@ -191,10 +257,10 @@ def _conclude(model, source, config, folder, hardware, keeper):
             draw_curves(folder.history, folder.curves, title + keras.backend.backend())
     batch_size = hardware.evaluation_batch_size(config.data.batch_size)
     data = dataclasses.replace(config.data, batch_size=batch_size)
-    shard = Shard(hosts.index(), hosts.count())
+    shard = Place(hosts.index(), hosts.count())
     batches = evaluation_batches(source.test, source, data, shard)
     test = evaluate_accuracy(model, batches, config.optimization.loss)
-    summary = _summary(model, test, source, hardware, keeper)
+    summary = summarize(model, test, source, hardware, keeper)
     if hosts.is_first():
         folder.write_summary(summary)
     return hosts.from_first(folder.read_summary)
@@ -206,34 +272,3 @@ def _copy_of_this_host(model):
     copy = type(model).from_config(model.get_config())
     copy.set_weights(weights)
     return copy
-
-
-def _summary(model, test, source, hardware, keeper):
-    backend = keras.backend.backend()
-    return {
-        "test_accuracy": test.accuracy,
-        "test_top5_accuracy": test.top5_accuracy,
-        "test_loss": test.loss,
-        "test_calibration_error": test.calibration_error,
-        "test_examples": test.examples,
-        "skipped_images": len(source.skipped),
-        "train_images_per_second": keeper.images_per_second(),
-        "wall_seconds": keeper.wall_seconds(),
-        "parameters": model.count_params(),
-        "class_names": source.class_names,
-        "backend": backend,
-        "devices": hardware.devices,
-        "hosts": hardware.machine.hosts,
-        "distribution": hardware.distribution,
-        "precision": hardware.precision,
-        "versions": _versions(backend),
-    }
-
-
-def _versions(backend):
-    # Not by the installed package, which has other names for TPUs and for CPUs alone.
-    return {
-        "keras_mixer": keras_mixer.__version__,
-        "keras": keras.__version__,
-        backend: importlib.import_module(backend).__version__,
-    }

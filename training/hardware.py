@@ -10,7 +10,8 @@ import functools
 import keras
 
 from training import hosts
-from training.config import refuse_unless
+from training.arguments import refuse_unless
+from training.hosts.place import Place
 from training.machine import Machine, connect_tpu
 from training.model_parallel import BATCH, MODEL, layout_map
 
@@ -90,11 +91,11 @@ class Hardware:
     def data_shard(self):
         """Return which part of each batch this host reads, and of how many."""
         if self.machine.hosts == 1:
-            return 0, 1
+            return Place()
         if self.machine.backend == "tensorflow":
-            return hosts.index(), self.machine.hosts
+            return Place(hosts.index(), self.machine.hosts)
         distribution = keras.distribution.distribution()
-        return distribution.data_shard_id, min(self.replicas, self.machine.hosts)
+        return Place(distribution.data_shard_id, min(self.replicas, self.machine.hosts))
 
     def distribute(self, batches, batch_size):
         """Return this host's parts of batches of `batch_size` as `model.fit` takes them."""

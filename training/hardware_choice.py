@@ -5,7 +5,7 @@ import os
 import keras
 
 from training import hosts
-from training.config import refuse_unless
+from training.arguments import refuse_unless
 from training.errors import UserError
 from training.hardware import Hardware, counted
 from training.machine import find_machine

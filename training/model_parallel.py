@@ -3,7 +3,7 @@
 import keras
 
 from keras_mixer.variants import BY_NAME
-from training.config import refuse_unless
+from training.arguments import refuse_unless
 
 BATCH, MODEL = "batch", "model"  # axes of the mesh: over images, and over hidden units
 SPLIT_SIZES = ("hidden_dim", "tokens_mlp_dim", "channels_mlp_dim")

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from training.config import Config
 from training.errors import UserError
@@ -201,7 +202,7 @@ def _describe(config, backend):
 
 def _flatten(entries, prefix=""):
     """{"data": {"source": 1}} → {"data.source": 1}"""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in entries.items():
         if isinstance(value, dict):
             flat |= _flatten(value, f"{prefix}{key}.")

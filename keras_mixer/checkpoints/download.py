@@ -10,6 +10,7 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
 import google_crc32c
@@ -23,7 +24,7 @@ CHUNK_BYTES = 2**20
 LARGEST_FILE_BYTES = 2**32  # where nobody says how large a file is; the largest known has 0.9e9
 ABANDONED_SECONDS = 24 * 3600  # nobody writes to a file that is older
 
-CHECKSUMS = {
+CHECKSUMS: dict[str, Callable] = {
     "crc32c": google_crc32c.Checksum,
     "md5": functools.partial(hashlib.md5, usedforsecurity=False),
     "sha256": hashlib.sha256,

@@ -99,7 +99,7 @@ class MixerFile:
     arrays: ArrayFile
     layout: Layout
     stored_names: dict[str, str]  # the layout's name → the file's
-    architecture: Architecture | None = None
+    architecture: Architecture
 
     @property
     def path(self):
@@ -107,13 +107,7 @@ class MixerFile:
 
     def shape(self, name):
         """Return the shape of an array, or None if the file does not have it."""
-        stored = self.stored_names.get(self.layout.rename(name))
-        if stored is None:
-            return None
-        shape = self.arrays.shapes[stored]
-        if self.layout is PRE_LINEN and "_mixing/" in name:  # which had axes of length 1 there
-            shape = tuple(size for size in shape if size != 1)
-        return tuple(shape[axis] for axis in self.layout.axes_to_canonical(len(shape)))
+        return _shape(self.arrays, self.layout, self.stored_names, name)
 
     def read(self, name):
         """Return an array; `check` first."""
@@ -152,7 +146,7 @@ class MixerFile:
                 f"{found}.",
                 "Build the model to which the weights belong, or mend the file.",
             )
-        for name in stored.values():
+        for name in filter(None, stored.values()):
             if self.arrays.dtypes[name] != "float32":
                 raise WeightsError(
                     self.path,
@@ -175,7 +169,7 @@ def recognise(arrays):
             if layout.rename("stem/kernel") in names:
                 # What lies outside the tree is unexpected, but for the state of the optimizer.
                 names |= {n: n for n in arrays.shapes if not n.startswith((tree, "opt/"))}
-                return _with_architecture(MixerFile(arrays, layout, names))
+                return MixerFile(arrays, layout, names, _architecture(arrays, layout, names))
     raise WeightsError(
         arrays.path,
         f"does not hold a Mixer in a known layout ({', '.join(LAYOUTS)}). "
@@ -185,12 +179,23 @@ def recognise(arrays):
     )
 
 
-def _with_architecture(file):
-    """Add the sizes that the shapes tell; `check` tells whether all arrays agree with them."""
-    block = re.escape(file.layout.rename("MixerBlock_7/")).replace("7", "([0-9]{1,9})")
-    blocks = [int(match[1]) for name in file.stored_names if (match := re.match(block, name))]
+def _shape(arrays, layout, stored_names, name):
+    """Return the shape of an array in our orientation, or None if the file does not have it."""
+    stored = stored_names.get(layout.rename(name))
+    if stored is None:
+        return None
+    shape = arrays.shapes[stored]
+    if layout is PRE_LINEN and "_mixing/" in name:  # which had axes of length 1 there
+        shape = tuple(size for size in shape if size != 1)
+    return tuple(shape[axis] for axis in layout.axes_to_canonical(len(shape)))
+
+
+def _architecture(arrays, layout, stored_names):
+    """Return the sizes that shapes tell; `MixerFile.check` tells whether all arrays agree."""
+    block = re.escape(layout.rename("MixerBlock_7/")).replace("7", "([0-9]{1,9})")
+    blocks = [int(match[1]) for name in stored_names if (match := re.match(block, name))]
     kernels = {
-        name: file.shape(name)
+        name: _shape(arrays, layout, stored_names, name)
         for name in (
             "stem/kernel",
             "MixerBlock_0/token_mixing/Dense_0/kernel",
@@ -203,23 +208,22 @@ def _with_architecture(file):
             continue
         if shape is None or len(shape) != (4 if name == "stem/kernel" else 2):
             raise WeightsError(
-                file.path,
-                f"has layout {file.layout.name!r}, but {file.layout.rename(name)!r}, which tells "
+                arrays.path,
+                f"has layout {layout.name!r}, but {layout.rename(name)!r}, which tells "
                 f"a size of the model, is {'missing' if shape is None else f'of shape {shape}'}.",
                 "Delete it, and fetch or write it again.",
             )
     stem, tokens, channels, head = kernels.values()
-    architecture = Architecture(
+    return Architecture(
         patch_size=stem[:2],
         channels=stem[2],
         hidden_dim=stem[3],
-        num_blocks=min(max(blocks, default=0) + 1, len(file.stored_names)),
+        num_blocks=min(max(blocks, default=0) + 1, len(stored_names)),
         num_patches=tokens[0],
         tokens_mlp_dim=tokens[1],
         channels_mlp_dim=channels[1],
         classes=head[1] if head else None,
     )
-    return dataclasses.replace(file, architecture=architecture)
 
 
 def _linen_numbers(names):

@@ -17,8 +17,8 @@ from tests.training.optimization import reference
 from training.checkpoints import Checkpoints, Progress, groups_of_variables
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import load_source
+from training.fit import compiled_model
 from training.hosts.of_tensorflow import Strategy
-from training.model import compiled_model
 from training.optimization.averages import EvaluateAverages
 from training.optimization.freezing import plain_model
 from training.optimization.replicas import draw_apart, random_states

@@ -25,9 +25,9 @@ from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
 from training.errors import UserError
+from training.fit import build_model, compiled_model
 from training.hardware_choice import choose_hardware
 from training.machine import Machine
-from training.model import build_model, compiled_model
 from training.optimization.averages import EvaluateAverages
 from training.optimization.duration import duration
 from training.optimization.schedule import learning_rate_schedule

@@ -16,7 +16,7 @@ from training.config import Config
 from training.data.pipeline import training_batches
 from training.data.source import Source
 from training.data.splits import UPRIGHT, Encoded, IndexedSplit, in_memory
-from training.model import build_model, compiled_model
+from training.fit import build_model, compiled_model
 from training.optimization.schedule import learning_rate_schedule
 from training.recipes import RECIPES
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from training.data.pipeline import training_batches
 from training.data.sources import load_source
-from training.model import compiled_model
+from training.fit import compiled_model
 from training.optimization.schedule import learning_rate_schedule
 from training.recipes import RECIPES
 

@@ -5,17 +5,13 @@ What is slow to import is imported when it runs.
 
 import dataclasses
 import json
-from typing import Annotated, Literal
 
 import rich
-import tyro
 from rich.table import Table
 
-from training.config import VARIANTS, require_positive
-from training.table import print_table
-
-CONSTRUCTORS = ("MixerS32", "MixerS16", "MixerS8", "MixerB32", "MixerB16", "MixerL32", "MixerL16")
-JsonFlag = Annotated[bool, tyro.conf.arg(name="json")]
+from training.arguments import require_positive
+from training.config import Variant
+from training.printing import JsonFlag, print_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +21,8 @@ class Loading:
     The times are medians; the peak of memory is that of a process of its own.
     """
 
-    variant: Literal[CONSTRUCTORS] = "MixerB16"
-    """Constructor of the model."""
+    variant: Variant = "B/16"
+    """A size of the paper."""
 
     repeats: int = 5
     """How often each part is timed."""
@@ -106,7 +102,7 @@ class Training:
     overhead is that of a run's records at default settings.
     """
 
-    variant: Literal[VARIANTS] = "B/16"
+    variant: Variant = "B/16"
     """A size of the paper."""
 
     batch_size: int = 4

@@ -84,7 +84,7 @@ def measure(batches, repeats, files=512, image_size=224, batch_size=64):
     with tempfile.TemporaryDirectory() as folder:
         write_photos(Path(folder), files)
         datasets = pipelines(Path(folder), image_size, batch_size)
-        times = {name: [] for name in datasets}
+        times: dict[str, list] = {name: [] for name in datasets}
         with tqdm(desc="measuring", total=repeats * len(datasets), unit="run") as progress:
             for _ in range(repeats):
                 for name, dataset in datasets.items():

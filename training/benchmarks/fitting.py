@@ -16,13 +16,13 @@ from training.checkpoints import Checkpoints, Progress
 from training.config import BY_THE_VARIANT, Checkpointing, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
-from training.fit import EpochTensorBoard
+from training.fit import compiled_model
 from training.keeper import Keeper
-from training.model import compiled_model
 from training.optimization.duration import Duration
 from training.optimization.finiteness import Finiteness
 from training.optimization.schedule import learning_rate_schedule
 from training.run_folder import RunFolder
+from training.tensorboard import EpochTensorBoard
 
 IMAGE_SIZE = 224
 CLASSES = 1000
@@ -71,6 +71,7 @@ def measure(variant, batch_size, steps, repeats):
     schedule = learning_rate_schedule(OPTIMIZATION, OPTIMIZATION.total_steps, batch_size)
     model = compiled_model(config, source, schedule)
     batches = _same_batch(batch_size)
+    in_callbacks: list[float] = []
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -82,7 +83,7 @@ def measure(variant, batch_size, steps, repeats):
             ),
         }
         _fit(model, batches, 1, [])  # compiles
-        seconds, in_callbacks = {name: [] for name in ways}, []
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(repeats):
             for name, way in ways.items():
                 seconds[name].append(way())

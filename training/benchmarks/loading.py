@@ -14,6 +14,7 @@ import numpy as np
 import keras_mixer
 from keras_mixer.checkpoints.load import open_weights
 from keras_mixer.convert import convert
+from keras_mixer.variants import BY_NAME
 
 STATUS = Path("/proc/self/status")  # Linux
 FORMATS = (".npz", ".safetensors")
@@ -41,11 +42,11 @@ def measure(variant, suffix, repeats):
     """Measure one variant from a file of random weights; return its `Loading`.
 
     Args:
-        variant: Name of a constructor, "MixerB16".
+        variant: A size of the paper, "B/16".
         suffix: `".npz"` or `".safetensors"`.
         repeats: How often each of the parts is timed, in turn.
     """
-    constructor = getattr(keras_mixer, variant)
+    constructor = getattr(keras_mixer, BY_NAME[variant].constructor_name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"weights{suffix}"
         model = constructor(weights=None)
@@ -57,7 +58,7 @@ def measure(variant, suffix, repeats):
             "build_seconds": lambda: constructor(weights=None),
             "construct_seconds": lambda: constructor(weights=path),
         }
-        times = {name: [] for name in parts}
+        times: dict[str, list[float]] = {name: [] for name in parts}
         for _ in range(repeats):
             for name, part in parts.items():
                 began = time.perf_counter()
@@ -114,7 +115,7 @@ def peak_of_constructing(variant, path):
     keras_mixer.MlpMixer(4, 8, 1, 8, 8, input_shape=(8, 8, 3), classes=2)  # what is loaded lazily
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    model = getattr(keras_mixer, variant)(weights=path)
+    model = getattr(keras_mixer, BY_NAME[variant].constructor_name)(weights=path)
     assert model.built
     return _resident("VmHWM") - before
 

@@ -26,7 +26,8 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE
         return image, _as_vector(label, source)
 
     def mix_batch(step, batch):
-        return mix(*batch, augmentation, tf.random.fold_in([seed, 1], step))
+        images, labels = batch
+        return mix(images, labels, augmentation, tf.random.fold_in([seed, 1], step))
 
     dataset = source.train.shuffled(seed, data.batch_size, start_step, shard, prepare)
     dataset = dataset.batch(local_batch_size(data.batch_size, shard), drop_remainder=True)

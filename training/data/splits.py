@@ -6,7 +6,7 @@ a run that starts in the middle sees what one that came that way would see. An i
 pixels, (height, width, channels), or `Encoded`; a label is the number of its class, or for
 images of several classes a float32 vector with ones for these.
 
-On several hosts each reads its `Shard`.
+On several hosts each reads its part, by its `Place` among them.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.errors import UserError
+from training.hosts.place import Place
 
 ENDLESS = tf.int64.max
 FILES_AT_ONCE = 16
@@ -24,14 +25,7 @@ UPRIGHT = 1  # EXIF's orientation of pixels that lie as they are to be seen
 BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
 
 
-class Shard(NamedTuple):
-    """Host `index` of `count` hosts."""
-
-    index: int = 0
-    count: int = 1
-
-
-WHOLE = Shard()
+WHOLE = Place()  # all examples on one host
 
 
 class Encoded(NamedTuple):
@@ -115,7 +109,9 @@ class IndexedSplit:
     def _by_number(self):
         with tf.device("CPU"):
             labels = tf.constant(self.labels, tf.int64)  # once, not in the graph of every map
-        return lambda index: (self.load(index), labels[index])
+        load = self.load
+        assert load is not None, "a split without examples"
+        return lambda index: (load(index), labels[index])
 
 
 def in_memory(images, labels):
@@ -139,7 +135,7 @@ class StreamedSplit:
 
     Args:
         num_examples: How many there are.
-        parts: Function of a `Shard` that returns the number of its examples, and the `FilePart`s
+        parts: Function of a `Place` that returns the number of its examples, and the `FilePart`s
             that hold them. The shards are disjoint, and together whole.
         parse: Function of a record, a string tensor, that returns `(image, label)`.
     """

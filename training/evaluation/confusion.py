@@ -3,6 +3,7 @@
 import collections
 import csv
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -27,7 +28,8 @@ class Confusion:
     """
 
     def __init__(self):
-        self.counts = collections.Counter()  # (true class, predicted class) → images
+        # (true class, predicted class) → images
+        self.counts: collections.Counter[tuple[int, int]] = collections.Counter()
 
     def add(self, labels, predicted):
         """Count labels with ones for the true classes, (batch, classes), and classes, (batch,)."""
@@ -113,9 +115,14 @@ def draw_confusion(confusion, class_names, title, path):
         for (row, column), count in np.ndenumerate(table):
             if count:
                 colour = "white" if norm(shares[row, column]) > 0.6 else "black"
-                text = {"ha": "center", "va": "center", "fontsize": 7, "color": colour}
+                text: dict[str, Any] = {
+                    "ha": "center",
+                    "va": "center",
+                    "fontsize": 7,
+                    "color": colour,
+                }
                 axes.text(column, row, str(count), **text)
-    style = {"fontsize": 8 if has_counts else NAME_POINTS, "parse_math": False}
+    style: dict[str, Any] = {"fontsize": 8 if has_counts else NAME_POINTS, "parse_math": False}
     rotation = 90 if max(map(len, columns)) > 2 else 0
     axes.set_xticks(np.arange(len(columns)), columns, rotation=rotation, **style)
     axes.set_yticks(np.arange(len(names)), names, **style)

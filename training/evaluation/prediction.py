@@ -28,8 +28,8 @@ def read_image(path, channels):
         UserError: If it cannot be read as an image.
     """
     try:
-        with Image.open(path) as image:
-            ImageOps.exif_transpose(image, in_place=True)  # as it is to be seen
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)  # as it is to be seen
             if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8
                 image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
             image = image.convert({1: "L", 3: "RGB"}[channels])
@@ -54,9 +54,9 @@ def predict_images(model, class_names, paths, top, transform, activation="softma
     height, width, channels = model.input_shape[1:]
 
     images = [read_image(path, channels) for path in paths]
-    images = [prepare_image(image, transform, (height, width)) for image in images]
-    images = np.stack(images)[..., :channels]
-    logits = model.predict(images, verbose=0).astype("float64")  # (images, classes)
+    prepared = [prepare_image(image, transform, (height, width)) for image in images]
+    pixels = np.stack(prepared)[..., :channels]
+    logits = model.predict(pixels, verbose=0).astype("float64")  # (images, classes)
     classes, values = likeliest(logits, top), probabilities(logits, activation)
     return [
         Prediction(str(path), tuple((class_names[c], float(values[i, c])) for c in classes[i]))

@@ -29,8 +29,8 @@ def connect():
     try:
         jax.distributed.initialize(
             coordinator_address=addresses and addresses.split(",")[0],
-            num_processes=number and int(number),
-            process_id=process and int(process),
+            num_processes=int(number) if number else None,
+            process_id=int(process) if process else None,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (ValueError, TypeError, IndexError, RuntimeError) as error:

@@ -3,26 +3,20 @@
 import json
 import os
 import signal
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from training.errors import UserError
+from training.hosts.place import Place
 
 ROLES = ("chief", "worker")  # in the order in which TensorFlow numbers them
 WORD_BYTES = 8
 
 
-class Place(NamedTuple):
-    """Host `index` of `count` hosts."""
-
-    index: int = 0
-    count: int = 1
-
-
 _place = Place()
-_strategy = None  # one for the process, once it is connected
+_strategy: Any = None  # one for the process, once it is connected
 
 
 class Strategy(tf.distribute.MultiWorkerMirroredStrategy):

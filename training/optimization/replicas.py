@@ -5,6 +5,8 @@ a part is divided by the number of replicas, so that the gradient of a whole bat
 theirs.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
@@ -60,12 +62,15 @@ def random_states(model):
     return [v for v in model.non_trainable_variables if id(v) not in weights]
 
 
-class EachReplicaUpdates:
+_AnyOptimizer: Any = keras.optimizers.Optimizer if TYPE_CHECKING else object
+
+
+class EachReplicaUpdates(_AnyOptimizer):
     """What lets an optimizer of TensorFlow clip, accumulate and move by the sum of all gradients.
 
     Keras's own clips the gradient of each replica by itself, and cannot accumulate, since it sums
     within a condition, where replicas cannot meet. Here they meet first, and from then on do the
-    same to their copies of the variables.
+    same to their copies of the variables. To be mixed into any optimizer, before it.
     """
 
     def _backend_apply_gradients(self, grads, trainable_variables):

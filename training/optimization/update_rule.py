@@ -1,14 +1,17 @@
 """How one update moves the weights: Keras's AdamW and the authors' momentum SGD, set right."""
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
 
 from training.optimization.replicas import EachReplicaUpdates
 
+_Replicas: Any = EachReplicaUpdates if keras.backend.backend() == "tensorflow" else object
 
-class Corrections(EachReplicaUpdates if keras.backend.backend() == "tensorflow" else object):
+
+class Corrections(_Replicas):
     """What Keras's optimizers lack, over any of them and under every backend.
 
     With `gradient_accumulation_steps`, Keras asks the schedule by batches and averages the
@@ -20,6 +23,8 @@ class Corrections(EachReplicaUpdates if keras.backend.backend() == "tensorflow" 
     Args:
         scale_of: Function from a variable to a factor of its learning rate; 1 for all if None.
     """
+
+    weight_decay: float | None  # of Keras's optimizers
 
     def __init__(self, *args, scale_of=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -47,7 +52,7 @@ class Corrections(EachReplicaUpdates if keras.backend.backend() == "tensorflow" 
         self.weight_decay = weight_decay
 
     def _by_scale(self, variables):
-        groups = {}
+        groups: dict[float, list] = {}
         for variable in variables:
             groups.setdefault(self.scale_of(variable), []).append(variable)
         return groups

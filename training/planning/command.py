@@ -11,12 +11,13 @@ from typing import Annotated
 
 import tyro
 
+from training.arguments import refuse_unless, require_positive
 from training.backend import require_backend
-from training.config import Config, refuse_unless, require_positive
+from training.config import Config
 from training.errors import STATUS_INTERRUPTED, UserError
 from training.planning import topology
-from training.planning.kinds import channels_of, classes_of
-from training.table import print_table
+from training.planning.image_kinds import channels_of, classes_of
+from training.printing import JsonFlag, print_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Plan:
     """Number of classes, where the name of the source does not tell it; no image is read."""
 
     search: bool = True
-    """Whether to look for the largest batch that fits, by some more compilations."""
+    """Look for the largest batch that fits, by some more compilations; --no-search does not."""
 
     granularity: int = 8
     """Images per chip between two batches that the search may try."""
 
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    as_json: JsonFlag = False
     """Print JSON instead of a table."""
 
     def check(self):

@@ -5,7 +5,7 @@ import functools
 
 from training.planning.footprint import Footprint
 from training.planning.search import largest_batch
-from training.planning.ways import Way, ways
+from training.planning.ways_to_fit import Way, ways
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from training.data.source import Source
 from training.data.splits import in_memory
-from training.model import compiled_model, make_variables
+from training.fit import compiled_model, make_variables
 from training.optimization.schedule import learning_rate_schedule
 from training.planning.footprint import of_compiled, of_refused
 

@@ -70,17 +70,24 @@ def stand_without_tpus():
 
 def check_name(name):
     """Raise UserError unless `name` is like "v5e:2x4"."""
-    if not NAME.fullmatch(name):
+    _matched(name)
+
+
+def _matched(name):
+    """Return the match of a name: chip and sides."""
+    match = NAME.fullmatch(name)
+    if match is None:
         raise UserError(
             f"--tpu must be one of {', '.join(CHIPS)}, a colon, and the chips along each side. "
             f"Received: {name}. Pass v5e:2x4 for what Google calls v5e-8, v5e:1x1 for one chip, "
             "v5p:4x4x4 for 64 of v5p."
         )
+    return match
 
 
 def chips_of(name):
     """Return how many chips a topology has."""
-    return math.prod(map(int, NAME.fullmatch(name)[2].split("x")))
+    return math.prod(int(side) for side in _matched(name)[2].split("x"))
 
 
 def require_compiler():
@@ -100,11 +107,11 @@ def topology(name):
     Raises:
         UserError: If libtpu is missing or in use, or does not know the topology.
     """
-    check_name(name)
+    match = _matched(name)
     require_compiler()
     from jax.experimental import topologies
 
-    chip = CHIPS[NAME.fullmatch(name)[1]]
+    chip = CHIPS[match[1]]
     one_chip = {"chips_per_host_bounds": (1, 1, 1)}  # otherwise four share a host
     try:
         description = topologies.get_topology_desc(

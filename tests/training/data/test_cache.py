@@ -13,6 +13,8 @@ from training.data.pipeline import training_batches
 from training.data.sources import digits, load_source
 from training.errors import UserError
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 
 @pytest.fixture
 def data(tmp_path):

@@ -13,6 +13,8 @@ from training.data.pipeline import evaluation_batches
 from training.data.source import Source
 from training.data.splits import Encoded, IndexedSplit
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 PHOTOS = load_sample_images().images  # two of 427 × 640
 SIZES = [(427, 640), (426, 299), (225, 640), (101, 57), (17, 33), (1, 1), (3, 400)]
 

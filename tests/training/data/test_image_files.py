@@ -16,6 +16,8 @@ from training.data import image_files
 from training.data.images import decode
 from training.data.splits import Encoded
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 RNG = np.random.default_rng(0)
 SMALL = RNG.integers(0, 256, (9, 12, 3)).astype("uint8")
 PIXELS = np.asarray(Image.fromarray(SMALL).resize((60, 45), Image.Resampling.BICUBIC))

@@ -11,6 +11,8 @@ from training.config import Data
 from training.data import images
 from training.data.splits import Encoded
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 DRAWS = 2000
 
 

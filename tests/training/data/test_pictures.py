@@ -10,6 +10,8 @@ from training.data.source import Source
 from training.data.sources import digits
 from training.data.splits import FilePart, StreamedSplit, in_memory
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 
 @pytest.fixture
 def drawn(monkeypatch):

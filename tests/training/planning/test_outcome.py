@@ -7,7 +7,7 @@ import pytest
 from training.config import BY_THE_VARIANT, Config, Data, Hardware, Model
 from training.planning.footprint import Footprint
 from training.planning.outcome import find_out
-from training.planning.ways import ways
+from training.planning.ways_to_fit import ways
 
 CONFIG = Config(
     data=Data(source="imagenet", image_size=224, batch_size=1024),

@@ -15,9 +15,9 @@ from tests.models import random_pixels
 from training.config import Augmentation, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
+from training.fit import compiled_model
 from training.hardware import Hardware
 from training.machine import Machine
-from training.model import compiled_model
 from training.optimization.schedule import learning_rate_schedule
 from training.planning import step
 

@@ -71,7 +71,7 @@ def _class_names(folder):
             f"holds {len(names)} class folders, and at least two are needed",
             "Sort the images into one folder for each class.",
         )
-    seen = {}
+    seen: dict[str, str] = {}
     for name in names:
         if name.casefold() in seen:
             _fail(

@@ -13,7 +13,7 @@ from training.config import BY_THE_VARIANT, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
 from training.errors import UserError
-from training.model import build_model, compiled_model
+from training.fit import build_model, compiled_model
 from training.optimization.schedule import Schedule
 
 SMALL = Model(patch_size=4, hidden_dim=16, num_blocks=2, tokens_mlp_dim=8, channels_mlp_dim=24)

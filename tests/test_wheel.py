@@ -1,0 +1,85 @@
+"""What `pip install` ships: the library, whole, and nothing else."""
+
+import email
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import keras_mixer
+from run import BACKENDS
+
+pytestmark = pytest.mark.backend("torch")  # a wheel is the same under each
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*command, **options):
+    result = subprocess.run(command, capture_output=True, text=True, **options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a copy of what git tracks, since a build leaves folders behind."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in run("git", "ls-files", cwd=ROOT).splitlines():
+        if (ROOT / name).exists():
+            (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / "source" / name)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    run(*pip, "--wheel-dir", folder, folder / "source")
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_it_holds_the_library_and_nothing_else(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    library = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "keras_mixer").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    about = f"keras_mixer-{keras_mixer.__version__}.dist-info/"
+    assert {name for name in names if not name.startswith(about)} == library
+    assert f"{about}licenses/LICENSE" in names
+
+
+def test_what_it_says_of_itself(wheel):
+    name = f"keras_mixer-{keras_mixer.__version__}.dist-info/METADATA"
+    about = email.message_from_bytes(zipfile.ZipFile(wheel).read(name))
+    assert about["Version"] == keras_mixer.__version__
+    assert about["Requires-Python"] == ">=3.11"
+    assert about["License-Expression"] == "Apache-2.0"
+    assert set(BACKENDS) <= set(about.get_all("Provides-Extra"))
+    needed = [line for line in about.get_all("Requires-Dist") if "extra ==" not in line]
+    assert not any(line.startswith(BACKENDS) for line in needed)
+    assert about.get_payload().startswith("# keras_mixer")
+
+
+def test_the_version_stands_in_one_place():
+    version = keras_mixer.__version__
+    tracked = [ROOT / name for name in run("git", "ls-files", cwd=ROOT).splitlines()]
+    holding = {
+        path.relative_to(ROOT).as_posix()
+        for path in tracked
+        if path.suffix in (".py", ".cfg", ".toml", ".cff", ".yml") and version in path.read_text()
+    }
+    assert holding == {"keras_mixer/__init__.py"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
+def test_it_works_with_one_backend_alone(wheel, tmp_path, python, backend):
+    if shutil.which(python) is None:
+        pytest.skip(f"there is no {python} here")
+    run(python, "-m", "venv", tmp_path / "environment")
+    environment = tmp_path / "environment" / "bin" / "python"
+    constraints = ROOT / "constraints.txt"
+    run(environment, "-m", "pip", "install", "-c", constraints, f"{wheel}[{backend}]")
+    # Isolated, so that it does not see the checkout.
+    print(run(environment, "-I", ROOT / "tests" / "installed.py", backend, tmp_path))

@@ -1,0 +1,46 @@
+"""`python -m training show`: its options, and what it draws.
+
+What is slow to import is imported when it runs.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from training.arguments import require_positive
+from training.backend import require_backend
+from training.config import Config
+from training.printing import print_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    output_dir: Path
+    """Folder for images.png and classes.png, which are replaced."""
+    images: int = 16
+    """Number of images, of the first batch at the most."""
+
+    def run(self):
+        config = self.config
+        config.check()
+        require_positive(self, "images")
+        require_backend()
+        from training.data import pictures
+        from training.data.pipeline import steps_per_epoch
+        from training.data.sources import load_source
+        from training.machine import hide_accelerators_from_tensorflow
+
+        hide_accelerators_from_tensorflow()
+        source = load_source(config.data)
+        source.require("train", config.data)
+        steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        paths = [self.output_dir / name for name in ("images.png", "classes.png")]
+        pictures.draw_images(
+            source, config.data, config.augmentation, config.seed, self.images, paths[0]
+        )
+        pictures.draw_classes(source, config.data.source, paths[1])
+        print_table({"images": paths[0], "classes": paths[1], "skipped": len(source.skipped)})
