@@ -67,7 +67,7 @@ NOT_OURS = {
     "source": "is the reader's",
 }
 SHELLS = ("", "bash", "console", "sh")
-LANGUAGES = (*SHELLS, "python", "json", "yaml", "toml", "text", "mermaid")
+LANGUAGES = (*SHELLS, "python", "json", "yaml", "toml", "text")
 
 
 @dataclasses.dataclass
