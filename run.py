@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Run the project from a fresh checkout, with nothing but Python.
 
-    python3 run.py train digits      any command of `python -m training`
-    python3 run.py test              all tests, on all three backends
+    python3 run.py train digits      trains a Mixer on handwritten digits
+    python3 run.py test              runs all tests, on all three backends
+    python3 run.py COMMAND --help    explains train, show, evaluate, predict, plan or benchmark
 
 Makes a virtual environment, .venv, beside this file, installs the pinned dependencies into it
 the first time and whenever they change, and runs the command there. The backend is Keras's own
@@ -22,6 +23,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 INSTALLED = VENV / "installed.json"  # which extras, from which pins
 BACKENDS = ("tensorflow", "jax", "torch")
+COMMANDS = ("train", "show", "evaluate", "predict", "plan", "benchmark", "test")
 
 
 def needed_extras(command):
@@ -99,6 +101,10 @@ def main():
         print(__doc__)
         return
     command, arguments = sys.argv[1], sys.argv[2:]
+    if command not in COMMANDS:
+        fail(
+            f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {command}. Pass one of those."
+        )
 
     if not PYTHON.exists():
         make_environment()
@@ -108,7 +114,7 @@ def main():
         install(extras | set(installed["extras"]))
 
     module = ["tests"] if command == "test" else ["training", command]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_MIXER_PROGRAM": "python3 run.py"}
     os.execve(PYTHON, [str(PYTHON), "-m", *module, *arguments], environment)
 
 

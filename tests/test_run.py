@@ -79,6 +79,22 @@ def start(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def test_a_misspelt_command_makes_no_environment(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "PYTHON", tmp_path / "none")
+    result = start("trian", "digits")
+    assert result.returncode == 2 and result.stdout == ""
+    assert "COMMAND must be one of train, show, " in result.stderr
+    assert "Received: trian" in result.stderr
+
+
+def test_it_knows_the_commands():
+    help_text = subprocess.run(
+        [sys.executable, "-m", "training", "--help"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    listed = re.search(r"{(train.*?)}", help_text, re.DOTALL)[1]
+    assert set(re.findall("[a-z]+", listed)) | {"test"} == set(run.COMMANDS)
+
+
 def test_it_explains_itself():
     assert start().returncode == 2
     assert "python3 run.py train digits" in start().stderr

@@ -24,7 +24,7 @@ from training.printing import print_table, some
 from training.recipes import RECIPES
 from training.run_folder import RunFolder
 
-PROGRAM = "python -m training"
+PROGRAM = os.environ.get("KERAS_MIXER_PROGRAM", "python -m training")  # as the user called it
 
 app = tyro.extras.SubcommandApp()
 

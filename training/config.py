@@ -210,14 +210,15 @@ class Model:
 
     def check(self):
         if self.variant:
-            for size in SIZES:
-                refuse_unless(
-                    getattr(self, size) == 0,
-                    size,
-                    f"must be 0 with --variant {self.variant}, which sets it",
-                    getattr(self, size),
-                    "Pass 0, or leave --variant out.",
-                )
+            own = {size: getattr(self, size) for size in SIZES if getattr(self, size)}
+            options = " ".join(f"--{size.replace('_', '-')} 0" for size in own)
+            refuse_unless(
+                not own,
+                "variant",
+                f"{self.variant} sets the sizes, and each of them must be 0",
+                ", ".join(f"{size} {value}" for size, value in own.items()),
+                f"Add {options}, or leave --variant out.",
+            )
         else:
             require_positive(self, *SIZES)
         require_fraction(self, "drop_path_rate", "dropout_rate")

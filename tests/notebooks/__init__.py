@@ -34,6 +34,8 @@ def execute(name):
             resources={"metadata": {"path": folder}},
             record_timing=False,
             coalesce_streams=True,
+            # What TensorFlow logs from C about the hardware does not belong into the outputs.
+            extra_arguments=["--IPKernelApp.capture_fd_output=False"],
         )
         return client.execute(env=environment)
 

@@ -65,7 +65,7 @@ def test_recipes_are_sound(name):
         ("model", "tokens_mlp_dim", 0, "--tokens-mlp-dim must be above 0"),
         ("model", "channels_mlp_dim", 0, "--channels-mlp-dim must be above 0"),
         ("model", "head_bias", float("inf"), "--head-bias must be finite. Received: inf"),
-        ("model", "variant", "B/16", "--patch-size must be 0 with --variant B/16, which sets it"),
+        ("model", "variant", "B/16", "--variant B/16 sets the sizes, and each of them must be 0"),
         ("model", "drop_path_rate", 1.0, "--drop-path-rate must be at least 0 and below 1"),
         ("model", "dropout_rate", float("nan"), "--dropout-rate must be at least 0 and below 1"),
         ("optimization", "total_epochs", 0, "--total-epochs must be above 0"),
@@ -113,7 +113,8 @@ def of_variant(variant, image_size, **fields):
 def test_a_variant_leaves_no_number_open(size):
     of_variant("B/16", 224).check()
     option = "--" + size.replace("_", "-")
-    with pytest.raises(UserError, match=f"{option} must be 0 with --variant B/16.* Received: 7."):
+    message = f"--variant B/16 sets the sizes.* Received: {size} 7. Add {option} 0, or leave"
+    with pytest.raises(UserError, match=message):
         of_variant("B/16", 224, **{size: 7}).check()
     with pytest.raises(UserError, match=f"{option} must be above 0"):
         Model(**{size: 0}).check()

@@ -102,7 +102,7 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["train", "tiny", "--source", "cats"], "--source"),
         (["train", "tiny", "--total-epochs", "0"], "--total-epochs must be above 0"),
         (["train", "tiny", "--image-size", "9"], "--image-size must be a multiple"),
-        (["train", "tiny", "--variant", "B/16"], "--patch-size must be 0 with --variant B/16"),
+        (["train", "tiny", "--variant", "B/16"], "Add --patch-size 0 --hidden-dim 0"),
         (["train", "tiny", "--variant", "B/17"], "--variant"),
         (["train", "tiny", "--weights", "imagenet1k"], "--weights must be sound weights of this"),
         (["train", "tiny", "--weights", "no/such.npz"], "no/such.npz': does not exist"),
