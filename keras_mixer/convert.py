@@ -45,8 +45,9 @@ def convert(
             `.npz`), `"timm"` (default for `.safetensors`) or `"pre-linen"`.
         image_size: `(height, width)` in pixels at which the weights were trained, instead of
             what the source says, or the square that is taken for granted if it does not say.
-        approximate_gelu, value_range: Of `keras_mixer.MlpMixer`, instead of what the source says
-            or its layout implies.
+        approximate_gelu: Of `keras_mixer.MlpMixer`, instead of what the source says or its layout
+            implies.
+        value_range: Likewise.
         overwrite: Whether to replace a target that exists.
 
     Returns:
@@ -55,6 +56,13 @@ def convert(
     Raises:
         ValueError: If an argument is not as described, or the source is no sound Mixer.
         OSError: If the target cannot be written.
+
+    Examples:
+        A Mixer that Keras saved, for the authors' Flax code:
+
+        >>> from keras_mixer.convert import convert
+        >>> convert("trained.keras", "trained.npz")
+        ''
     """
     target = Path(target)
     suffix = _check_target(target, overwrite)

@@ -46,6 +46,15 @@ def decode_predictions(preds, top=5):
     Raises:
         ValueError: If `preds` has another shape or `top` is not from 1 to the number of classes.
         DownloadError: If the names are not cached and cannot be fetched.
+
+    Examples:
+        >>> import keras_mixer
+        >>> import numpy as np
+        >>> preds = np.zeros((1, 1000), "float32")
+        >>> preds[0, 0] = 0.75
+        >>> [[(class_id, class_name, score)]] = keras_mixer.decode_predictions(preds, top=1)
+        >>> print(class_id, class_name, score)
+        n01440764 tench 0.75
     """
     top = check_positive_int("decode_predictions", "top", top)
     preds = keras.ops.convert_to_numpy(preds)

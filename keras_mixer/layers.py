@@ -40,20 +40,31 @@ def serialize_dtype(layer, mlp_blocks):
 class MlpBlock(keras.layers.Layer):
     """Two dense layers with a GELU between them, along the last axis.
 
-    In the paper's equation 1, `W2 σ(W1 x)`; `W1` is `Dense_0`, `W2` is `Dense_1`, and the
-    output is as wide as the input.
+    In equation 1 of the paper `W2 σ(W1 x)` when it mixes tokens and `W4 σ(W3 x)` when it mixes
+    channels: W1 or W3 is `Dense_0`, W2 or W4 is `Dense_1`, both with a bias, which the equation
+    leaves out, and σ is the GELU. `MixerBlock` lists the shapes.
+
+    The input is `(..., width)`, and so is the output.
 
     Args:
-        mlp_dim: Width of the hidden layer: D_S when mixing tokens, D_C when mixing channels.
+        mlp_dim: Width of the hidden layer, D_S when mixing tokens, D_C when mixing channels.
         dropout_rate: Probability of dropping a unit, after the GELU and after `Dense_1`.
         approximate_gelu: The tanh approximation of GELU (Flax's, so Google's checkpoints) if
             True, the exact one by erf (PyTorch's) if False.
         kernel_initializer: Of both dense layers.
-
-    Input and output shape: `(..., width)`.
+        **kwargs: Of every Keras layer, `name` and `dtype` among them.
 
     Raises:
         ValueError: If `mlp_dim` is not a positive integer or `dropout_rate` not in [0, 1).
+
+    Examples:
+        The token mixing of Mixer-B/16, whose input has a row for each channel:
+
+        >>> import keras
+        >>> import keras_mixer
+        >>> mlp = keras_mixer.MlpBlock(mlp_dim=384)
+        >>> tuple(mlp(keras.random.normal((2, 768, 196))).shape)
+        (2, 768, 196)
     """
 
     def __init__(
@@ -149,15 +160,24 @@ class StochasticDepth(keras.layers.Layer):
     The survivors keep their scale unless `rescale` is set, and inference is the identity: so
     the authors trained the published checkpoints. (timm and others rescale.)
 
+    The input is `(batch, ...)`, and so is the output.
+
     Args:
         drop_path_rate: Probability of dropping an example's branch in training.
         rescale: Divide the survivors by `1 - drop_path_rate`, which keeps the expectation.
         seed: Integer seed of the masks, or None for a random one.
-
-    Input and output shape: `(batch, ...)`.
+        **kwargs: Of every Keras layer, `name` and `dtype` among them.
 
     Raises:
         ValueError: If `drop_path_rate` is not in [0, 1).
+
+    Examples:
+        >>> import keras
+        >>> import keras_mixer
+        >>> branch = keras.ops.ones((8, 196, 768))
+        >>> stochastic_depth = keras_mixer.StochasticDepth(drop_path_rate=0.1)
+        >>> bool(keras.ops.all(stochastic_depth(branch, training=False) == branch))
+        True
     """
 
     def __init__(self, drop_path_rate, rescale=False, seed=None, **kwargs):
@@ -211,10 +231,23 @@ class IsTraining(keras.layers.Layer):
 class MixerBlock(keras.layers.Layer):
     """Mix the tokens, then the channels (equation 1 of the paper).
 
-    For the input table X of S patches by C channels:
+    X is a table of S patches by C channels, a row for each patch, and so are U and Y:
 
-        U = X + (W2 σ(W1 LayerNorm(X)ᵀ))ᵀ      token mixing, one MLP for all channels
-        Y = U + W4 σ(W3 LayerNorm(U))          channel mixing, one MLP for all patches
+        U[:, i] = X[:, i] + W2 σ(W1 LayerNorm(X)[:, i])    for i = 1 … C    token mixing
+        Y[j, :] = U[j, :] + W4 σ(W3 LayerNorm(U)[j, :])    for j = 1 … S    channel mixing
+
+    All columns share W1 and W2, and all rows share W3 and W4. LayerNorm is over the channels of
+    each patch.
+
+    | equation 1 | shape | Keras's kernel, transposed | shape |
+    |---|---|---|---|
+    | W1 | (D_S, S) | `token_mixing/Dense_0` | (S, D_S) |
+    | W2 | (S, D_S) | `token_mixing/Dense_1` | (D_S, S) |
+    | W3 | (D_C, C) | `channel_mixing/Dense_0` | (C, D_C) |
+    | W4 | (C, D_C) | `channel_mixing/Dense_1` | (D_C, C) |
+
+    The first LayerNorm is `LayerNorm_0`, the second `LayerNorm_1`. The input is
+    `(batch, patches, hidden_dim)`, with S patches and hidden_dim = C, and so is the output.
 
     Args:
         tokens_mlp_dim: D_S, hidden width of the token-mixing MLP.
@@ -229,11 +262,22 @@ class MixerBlock(keras.layers.Layer):
             gradient: less memory, about a third more time, the same result, also with stochastic
             depth and dropout. Their masks are drawn once and kept, which for dropout, with one
             for each unit, gives back a part of the memory.
-
-    Input and output shape: `(batch, patches, hidden_dim)`.
+        **kwargs: Of every Keras layer, `name` and `dtype` among them.
 
     Raises:
-        ValueError: If a width is not a positive integer or a rate not in [0, 1).
+        ValueError: If a width is not a positive integer or a rate not in [0, 1), or if the input
+            is not a batch of tables of one fixed size.
+
+    Examples:
+        A block of Mixer-B/16 on two images of 224 × 224 pixels:
+
+        >>> import keras
+        >>> import keras_mixer
+        >>> block = keras_mixer.MixerBlock(tokens_mlp_dim=384, channels_mlp_dim=3072)
+        >>> tuple(block(keras.random.normal((2, 196, 768))).shape)
+        (2, 196, 768)
+        >>> tuple(block.token_mixing.dense_0.kernel.shape)
+        (196, 384)
     """
 
     def __init__(
@@ -315,11 +359,11 @@ class MixerBlock(keras.layers.Layer):
         y = ops.transpose(y, (0, 2, 1))  # (batch, hidden_dim, patches)
         y = self.token_mixing(y, keep_units_0)
         y = ops.transpose(y, (0, 2, 1))  # (batch, patches, hidden_dim)
-        x = x + self.stochastic_depth(y, keep=keep_0)
+        u = x + self.stochastic_depth(y, keep=keep_0)  # equation 1, first line
 
-        y = self.layer_norm_1(x)
+        y = self.layer_norm_1(u)
         y = self.channel_mixing(y, keep_units_1)
-        return x + self.stochastic_depth(y, keep=keep_1)
+        return u + self.stochastic_depth(y, keep=keep_1)  # equation 1, second line
 
     def _draw_keep(self, x):
         """Return the masks of `_mix` in the order in which it would draw them."""

@@ -91,7 +91,6 @@ def MlpMixer(
             policy if not given. Preprocessing, pooling and head keep the variables' dtype.
         rescale_drop_path: Whether stochastic depth rescales the survivors; the authors' code
             does not.
-
         resolution: What to do with weights at another image size than they were trained at.
             `"block_diagonal"`: at integer multiples, mix each part of that size by itself
             (appendix C); other sizes are an error. `"interpolate"`: at any size, resize the
@@ -103,6 +102,7 @@ def MlpMixer(
             given, as the weights want it; `(-1, 1)` where a file does not say.
         rematerialize: Whether training computes each block again for the gradient instead of
             keeping what lies inside: less memory, about a third more time, the same result.
+        **unknown: Nothing; any other argument is an error that names the nearest one.
 
     Returns:
         A `keras.Model` from `(batch, height, width, channels)` to `(batch, classes)`; without
@@ -111,6 +111,24 @@ def MlpMixer(
     Raises:
         ValueError: If an argument is unknown or not as described, or if a file of weights is
             damaged or does not hold exactly the arrays of this model.
+
+    Examples:
+        A small Mixer for images of 32 × 32 pixels, with random weights:
+
+        >>> import keras_mixer
+        >>> model = keras_mixer.MlpMixer(
+        ...     patch_size=4,
+        ...     hidden_dim=64,
+        ...     num_blocks=2,
+        ...     tokens_mlp_dim=32,
+        ...     channels_mlp_dim=256,
+        ...     input_shape=(32, 32, 3),
+        ...     classes=10,
+        ... )
+        >>> model.output_shape
+        (None, 10)
+        >>> model.get_layer("MixerBlock_1").output.shape
+        (None, 64, 64)
     """
     reject_unknown(MlpMixer, unknown)
     patch_size = check_patch_size(name, patch_size)

@@ -38,12 +38,28 @@ TRANSFORMS = {
 
 
 def preprocess_input(x, data_format=None):
-    """Return `x` as it is: like ConvNeXt in keras.applications, the model scales its own input."""
+    """Return `x` as it is, since the model scales its own input, like keras.applications.ConvNeXt.
+
+    It is here for programs that call it for every model.
+
+    Args:
+        x: Images, pixels in [0, 255].
+        data_format: Is not looked at.
+
+    Returns:
+        `x` itself.
+
+    Examples:
+        >>> import keras_mixer
+        >>> images = [[[255, 255, 255]]]
+        >>> keras_mixer.preprocess_input(images) is images
+        True
+    """
     return x
 
 
 def prepare_image(image, transform="resmall-crop", image_size=224):
-    """Bring one image to the size of the model, by one of the transforms in `TRANSFORMS`.
+    """Bring one image to the size of the model, by the transform that its weights are measured by.
 
     Of the same decoded pixels it makes what the named library makes, to the bit; only "resize"
     is rounded to uint8 here, while the authors go on in floats.
@@ -52,19 +68,30 @@ def prepare_image(image, transform="resmall-crop", image_size=224):
         image: A path (decoded to RGB by Pillow, which does not apply EXIF orientation), or an
             array or tensor of shape `(height, width, channels)`, uint8 or floating, in [0, 255].
             Floats are rounded to grey levels first. `channels` is 1, to be repeated, or 3.
-        transform: Name of the transform.
+        transform: `"resmall-crop"` (the paper's table 3: the shorter side to 256 of 224 pixels,
+            by area, and the centre of it), `"resize-crop"` (its table 2: both sides to 256),
+            `"resize"` (the authors' fine-tuning code: both sides to 224, bilinear, all of it),
+            `"timm-bicubic"` or `"timm-bilinear"` (as the first, by Pillow's filters).
         image_size: Pixels of the result, one integer or `(height, width)`. If it is not square,
             "shorter side" becomes the smallest scale that covers both directions.
 
     Returns:
-        uint8 pixels of shape `(height, width, 3)`: a NumPy array or, if `image` is a symbolic
-        TensorFlow tensor (as in `tf.data.Dataset.map`), a tensor of this static shape.
+        Pixels of shape `(height, width, 3)`, uint8, as a NumPy array or, if `image` is a symbolic
+        TensorFlow tensor (as in `tf.data.Dataset.map`), as a tensor of this static shape.
 
     Raises:
         ValueError: If the transform is unknown, `image_size` is not of positive integers, or the
             image has a wrong shape or dtype, no pixels, values outside [0, 255], or fractions of
             1 (a TensorFlow graph cannot look at values; it clips them).
         OSError: If the file cannot be read; FileNotFoundError if there is none.
+
+    Examples:
+        >>> import keras_mixer
+        >>> import numpy as np
+        >>> photo = np.zeros((300, 400, 3), "uint8")
+        >>> image = keras_mixer.preprocessing.prepare_image(photo, "resmall-crop")
+        >>> image.shape, image.dtype.name
+        ((224, 224, 3), 'uint8')
     """
     row, crop = _find_transform(transform), _check_image_size(image_size)
     if isinstance(image, (str, os.PathLike)):

@@ -51,6 +51,22 @@ def _published(variant):
     return ", ".join(f'`"{name}"`' for name in names) or "none for this variant"
 
 
+def _example(variant):
+    """Return the part of a docstring that shows published weights; nothing where there are none."""
+    published = [c.name for c in CHECKPOINTS if c.variant == variant.constructor_name]
+    if not published:
+        return ""
+    return (
+        "\n\nExamples:\n"
+        "    >>> import keras_mixer\n"
+        f"    >>> body = keras_mixer.{variant.constructor_name}(\n"
+        f'    ...     weights="{published[0]}", include_top=False, pooling="avg"\n'
+        "    ... )\n"
+        "    >>> body.output_shape\n"
+        f"    (None, {variant.hidden_dim})\n"
+    )
+
+
 def _constructor(variant):
     """Return the public function that builds `variant`."""
     dimensions = {k: v for k, v in dataclasses.asdict(variant).items() if k != "size"}
@@ -119,6 +135,7 @@ def _constructor(variant):
         "    ValueError: If an argument is unknown, out of range, or contradicts another, or if\n"
         "        weights are damaged or another model's.\n"
         "    DownloadError: If a published checkpoint cannot be fetched."
+        f"{_example(variant)}"
     )
     return constructor
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import http.server
 import threading
+from collections.abc import Callable
 
 import google_crc32c
 
@@ -17,7 +18,8 @@ class Answer:
     """What the server sends for one request.
 
     Args:
-        body: The bytes that the answer announces by its `Content-Length`.
+        body: The bytes that the answer announces by its `Content-Length`, or a function that makes
+            them when they are asked for.
         status: The HTTP status.
         headers: More headers; a list of values repeats a header, None leaves a default one out.
         send_bytes: Send only so much of the body; None for all of it.
@@ -25,7 +27,7 @@ class Answer:
         together: Hold the body back until so many requests for this path have come.
     """
 
-    body: bytes = b""
+    body: bytes | Callable[[], bytes] = b""
     status: int = 200
     headers: dict = dataclasses.field(default_factory=dict)
     send_bytes: int | None = None
@@ -79,8 +81,9 @@ class Loopback:
 
     def _send(self, handler):
         answer = self._take(handler.path, handler.headers)
+        body = answer.body() if callable(answer.body) else answer.body
         handler.send_response(answer.status)
-        for name, value in {"Content-Length": len(answer.body), **answer.headers}.items():
+        for name, value in {"Content-Length": len(body), **answer.headers}.items():
             values = value if isinstance(value, list) else [value]
             for one in values if value is not None else []:
                 handler.send_header(name, str(one))
@@ -89,7 +92,7 @@ class Loopback:
             self._arrival.wait_for(
                 lambda: self.count(handler.path) >= answer.together, PATIENCE_SECONDS
             )
-        handler.wfile.write(answer.body[: answer.send_bytes])
+        handler.wfile.write(body[: answer.send_bytes])
         if answer.stall:
             self._closing.wait(PATIENCE_SECONDS)
 
