@@ -5,6 +5,7 @@ import dataclasses
 import os
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import safetensors.numpy
@@ -23,14 +24,14 @@ CHOICES = tuple(name for name in LAYOUTS if name != KERAS.name)
 
 
 def convert(
-    source,
-    target,
-    layout=None,
-    image_size=None,
-    approximate_gelu=None,
-    value_range=None,
-    overwrite=False,
-):
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    layout: Literal["google", "timm", "pre-linen"] | None = None,
+    image_size: tuple[int, int] | None = None,
+    approximate_gelu: bool | None = None,
+    value_range: tuple[float, float] | None = None,
+    overwrite: bool = False,
+) -> str:
     """Write the weights of `source` to `target`, in the format that its suffix names.
 
     Every array keeps its bytes. `.keras` and `.safetensors` also record the kind of GELU, the
@@ -66,7 +67,7 @@ def convert(
     """
     target = Path(target)
     suffix = _check_target(target, overwrite)
-    layout = _check_layout(layout, suffix)
+    names = _check_layout(layout, suffix)
     check_numerics("convert", approximate_gelu, value_range)
     with open_weights(source) as weights:
         file = weights.file
@@ -76,16 +77,16 @@ def convert(
             numerics = dataclasses.replace(numerics, grid=_grid(image_size, file.architecture))
         with _replaced_when_whole(target, suffix) as path:
             if suffix == ".npz":
-                np.savez(path, **_arrays(file, layout))
+                np.savez(path, **_arrays(file, names))
             elif suffix == ".safetensors":
                 metadata = {"format": "pt", **numerics.as_metadata()}
-                safetensors.numpy.save_file(_arrays(file, layout), path, metadata)
+                safetensors.numpy.save_file(_arrays(file, names), path, metadata)
             else:
                 model = _model(dataclasses.replace(weights, numerics=numerics))
                 model.save(path) if suffix == ".keras" else model.save_weights(path)
     if suffix in RECORDING_FORMATS:
         return ""
-    assumed = Numerics(layout.approximate_gelu).or_else(DEFAULT_NUMERICS)
+    assumed = Numerics(names.approximate_gelu).or_else(DEFAULT_NUMERICS)
     forgotten = []
     for argument in ("approximate_gelu", "value_range"):
         if getattr(numerics, argument) != getattr(assumed, argument):

@@ -28,7 +28,7 @@ DIGESTS = {
 }
 
 
-def decode_predictions(preds, top=5):
+def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, float]]]:
     """Name the most probable classes of each image, as `keras.applications` does.
 
     The number of classes says which they are: 1000 are ImageNet's, 21843 are ImageNet-21k's in

@@ -69,12 +69,12 @@ class MlpBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        mlp_dim,
-        dropout_rate=0.0,
-        approximate_gelu=True,
+        mlp_dim: int,
+        dropout_rate: float = 0.0,
+        approximate_gelu: bool = True,
         kernel_initializer="lecun_normal",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.mlp_dim = check_positive_int("MlpBlock", "mlp_dim", mlp_dim)
         self.dropout_rate = check_rate("MlpBlock", "dropout_rate", dropout_rate)
@@ -180,7 +180,13 @@ class StochasticDepth(keras.layers.Layer):
         True
     """
 
-    def __init__(self, drop_path_rate, rescale=False, seed=None, **kwargs):
+    def __init__(
+        self,
+        drop_path_rate: float,
+        rescale: bool = False,
+        seed: int | None = None,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         self.drop_path_rate = check_rate("StochasticDepth", "drop_path_rate", drop_path_rate)
         self.rescale = rescale
@@ -282,16 +288,16 @@ class MixerBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        tokens_mlp_dim,
-        channels_mlp_dim,
-        drop_path_rate=0.0,
-        dropout_rate=0.0,
-        approximate_gelu=True,
-        rescale_drop_path=False,
+        tokens_mlp_dim: int,
+        channels_mlp_dim: int,
+        drop_path_rate: float = 0.0,
+        dropout_rate: float = 0.0,
+        approximate_gelu: bool = True,
+        rescale_drop_path: bool = False,
         kernel_initializer="lecun_normal",
-        rematerialize=False,
+        rematerialize: bool = False,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.tokens_mlp_dim = check_positive_int("MixerBlock", "tokens_mlp_dim", tokens_mlp_dim)
         self.channels_mlp_dim = check_positive_int(

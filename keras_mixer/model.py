@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Callable
+from typing import Literal
 
 import keras
 
@@ -33,30 +35,30 @@ KERNEL_INITIALIZER = "lecun_normal"
 
 
 def MlpMixer(
-    patch_size,
-    hidden_dim,
-    num_blocks,
-    tokens_mlp_dim,
-    channels_mlp_dim,
-    include_top=True,
-    include_preprocessing=True,
-    weights=None,
+    patch_size: int | tuple[int, int],
+    hidden_dim: int,
+    num_blocks: int,
+    tokens_mlp_dim: int,
+    channels_mlp_dim: int,
+    include_top: bool = True,
+    include_preprocessing: bool = True,
+    weights: str | os.PathLike | None = None,
     input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=None,
-    classifier_activation="softmax",
-    drop_path_rate=0.0,
-    dropout_rate=0.0,
-    name="mlp_mixer",
+    input_shape: tuple[int, int, int] | None = None,
+    pooling: Literal["avg", "max"] | None = None,
+    classes: int | None = None,
+    classifier_activation: str | Callable | None = "softmax",
+    drop_path_rate: float = 0.0,
+    dropout_rate: float = 0.0,
+    name: str = "mlp_mixer",
     dtype=None,
-    rescale_drop_path=False,
-    resolution="block_diagonal",
-    approximate_gelu=None,
-    value_range=None,
-    rematerialize=False,
+    rescale_drop_path: bool = False,
+    resolution: Literal["block_diagonal", "interpolate"] = "block_diagonal",
+    approximate_gelu: bool | None = None,
+    value_range: tuple[float, float] | None = None,
+    rematerialize: bool = False,
     **unknown,
-):
+) -> keras.Model:
     """Build an MLP-Mixer of any size (section 2 of the paper; table 1 has the usual sizes).
 
     The layers are named `stem`, `MixerBlock_0` …, `pre_head_layer_norm` and `head`, as in the
@@ -131,7 +133,7 @@ def MlpMixer(
         (None, 64, 64)
     """
     reject_unknown(MlpMixer, unknown)
-    patch_size = check_patch_size(name, patch_size)
+    patch = check_patch_size(name, patch_size)
     hidden_dim = check_positive_int(name, "hidden_dim", hidden_dim)
     num_blocks = check_positive_int(name, "num_blocks", num_blocks)
     tokens_mlp_dim = check_positive_int(name, "tokens_mlp_dim", tokens_mlp_dim)
@@ -148,14 +150,14 @@ def MlpMixer(
         )
     policy = keras.dtype_policies.get(dtype)  # Keras's global policy for None
     _check_weights(name, weights, policy)
-    images = _images(name, input_tensor, input_shape, weights, patch_size)
-    check_image_shape(name, images.shape, patch_size, include_preprocessing)
-    grid = (images.shape[1] // patch_size[0], images.shape[2] // patch_size[1])
+    images = _images(name, input_tensor, input_shape, weights, patch)
+    check_image_shape(name, images.shape, patch, include_preprocessing)
+    grid = (images.shape[1] // patch[0], images.shape[2] // patch[1])
     # Published weights are checked before they are fetched; see also `for_model`.
     trained = trained_grid(weights) if isinstance(weights, Checkpoint) else grid
     resolutions.check(name, trained, grid, resolution)
     architecture = Architecture(
-        patch_size=patch_size,
+        patch_size=patch,
         channels=images.shape[3],
         hidden_dim=hidden_dim,
         num_blocks=num_blocks,

@@ -58,7 +58,7 @@ def preprocess_input(x, data_format=None):
     return x
 
 
-def prepare_image(image, transform="resmall-crop", image_size=224):
+def prepare_image(image, transform: str = "resmall-crop", image_size: int | tuple[int, int] = 224):
     """Bring one image to the size of the model, by the transform that its weights are measured by.
 
     Of the same decoded pixels it makes what the named library makes, to the bit; only "resize"

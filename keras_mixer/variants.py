@@ -2,6 +2,10 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
+from typing import Literal
+
+import keras
 
 from keras_mixer.arguments import reject_unknown
 from keras_mixer.checkpoints.catalog import CHECKPOINTS, NAMES, find
@@ -73,25 +77,25 @@ def _constructor(variant):
     model_name = f"mixer_{variant.size.lower()}{variant.patch_size}"
 
     def constructor(
-        include_top=True,
-        include_preprocessing=True,
-        weights="imagenet1k",
+        include_top: bool = True,
+        include_preprocessing: bool = True,
+        weights: str | os.PathLike | None = "imagenet1k",
         input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=None,
-        classifier_activation="softmax",
-        drop_path_rate=0.0,
-        dropout_rate=0.0,
-        name=model_name,
+        input_shape: tuple[int, int, int] | None = None,
+        pooling: Literal["avg", "max"] | None = None,
+        classes: int | None = None,
+        classifier_activation: str | Callable | None = "softmax",
+        drop_path_rate: float = 0.0,
+        dropout_rate: float = 0.0,
+        name: str = model_name,
         dtype=None,
-        rescale_drop_path=False,
-        resolution="block_diagonal",
-        approximate_gelu=None,
-        value_range=None,
-        rematerialize=False,
+        rescale_drop_path: bool = False,
+        resolution: Literal["block_diagonal", "interpolate"] = "block_diagonal",
+        approximate_gelu: bool | None = None,
+        value_range: tuple[float, float] | None = None,
+        rematerialize: bool = False,
         **unknown,
-    ):
+    ) -> keras.Model:
         fixed = dimensions.keys() & unknown.keys()
         if fixed:
             argument = sorted(fixed)[0]

@@ -9,7 +9,7 @@ from keras_mixer.checkpoints.catalog import CHECKPOINTS
 WIDTH = 110  # characters; narrower terminals fold the lines
 
 
-def list_weights():
+def list_weights() -> None:
     """Print every published checkpoint: what `weights` calls it and what it is.
 
     The accuracies are those that others report, on ImageNet's validation images; the notes
