@@ -6,18 +6,9 @@ import pytest
 
 from tests import notebooks
 
+NAME = "any_resolution"
 pytestmark = pytest.mark.backend("torch")
 FLOAT32 = 5e-6  # what its rounding may come to, relative to the largest number
-
-
-@pytest.fixture(scope="module")
-def executed():
-    return notebooks.execute("any_resolution")
-
-
-@pytest.fixture(scope="module")
-def text(executed):
-    return notebooks.text(executed)
 
 
 def errors(pattern, text):

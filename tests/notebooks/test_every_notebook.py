@@ -7,6 +7,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tests import notebooks
 
+pytestmark = pytest.mark.backend("torch")  # the files are read, not executed
+
 
 @pytest.mark.parametrize("name", notebooks.names())
 def test_a_notebook_is_kept_with_the_outputs_of_one_run(name):
@@ -32,6 +34,6 @@ def test_a_notebook_uses_public_names_alone(name):
     code = TransformerManager().transform_cell("\n".join(cell.source for cell in cells))
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Attribute):
-            assert not node.attr.startswith("_"), node.attr
+            assert not node.attr.startswith("_") or node.attr.endswith("__"), node.attr
         if isinstance(node, ast.ImportFrom):
             assert node.module != "training" and not node.module.startswith("training.")

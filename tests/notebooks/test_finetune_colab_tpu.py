@@ -29,11 +29,6 @@ print("loss", history["loss"])
 pytestmark = pytest.mark.backend("jax")
 
 
-@pytest.fixture(scope="module")
-def executed():
-    return notebooks.execute(NAME)
-
-
 def outputs(notebook, cell_id):
     """Return what one cell printed."""
     (cell,) = [cell for cell in notebook.cells if cell.id == cell_id]

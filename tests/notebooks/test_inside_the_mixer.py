@@ -6,18 +6,9 @@ import pytest
 
 from tests import notebooks
 
+NAME = "inside_the_mixer"
 pytestmark = pytest.mark.backend("jax")
 FLOAT32 = 5e-6  # what its rounding may come to, relative to the largest number
-
-
-@pytest.fixture(scope="module")
-def executed():
-    return notebooks.execute("inside_the_mixer")
-
-
-@pytest.fixture(scope="module")
-def text(executed):
-    return notebooks.text(executed)
 
 
 def test_the_small_mixer_learns(text):

@@ -6,17 +6,8 @@ import pytest
 
 from tests import notebooks
 
+NAME = "transfer_learning"
 pytestmark = pytest.mark.backend("tensorflow")
-
-
-@pytest.fixture(scope="module")
-def executed():
-    return notebooks.execute("transfer_learning")
-
-
-@pytest.fixture(scope="module")
-def text(executed):
-    return notebooks.text(executed)
 
 
 def number(pattern, text):
