@@ -19,6 +19,7 @@ from training.config import Config
 from training.data.command import Pictures
 from training.errors import STATUS_INTERRUPTED, UserError, report
 from training.evaluation.commands import evaluate, predict
+from training.help_texts import join_lines
 from training.planning.command import Plan
 from training.printing import print_table, some
 from training.recipes import RECIPES
@@ -156,6 +157,7 @@ def _rounded(number):
 def main():
     """Run the command line; end with status 2 and one message on a user's mistake."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # less of TensorFlow's log
+    join_lines()
     try:
         app.cli(
             prog=PROGRAM,

@@ -79,6 +79,19 @@ def test_help(call, arguments, expected):
         assert word in flat(out)
 
 
+@pytest.mark.parametrize(
+    "command, text",
+    [
+        ("train tiny", "10 classes, which come with scikit-learn), folder:PATH"),
+        ("evaluate", "Of folders and arrays without a part for the test, all"),
+        ("plan tiny", "each side, such as v5e:2x4"),
+    ],
+)
+def test_help_has_no_line_breaks_of_the_source(call, monkeypatch, command, text):
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert text in call(*command.split(), "--help")[1]
+
+
 def test_help_of_a_recipe_lists_every_field(call):
     status, out, _ = call("train", "digits", "--help")
     assert status == 0
