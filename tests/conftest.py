@@ -1,6 +1,8 @@
 import keras
 import pytest
 
+from run import BACKENDS
+
 
 @pytest.fixture(autouse=True, scope="session")
 def compiled_once(tmp_path_factory):
@@ -14,6 +16,9 @@ def compiled_once(tmp_path_factory):
 
 def pytest_collection_modifyitems(config, items):
     """Leave out the tests that another backend runs: `@pytest.mark.backend("jax")`."""
+    marks = [mark for item in items for mark in item.iter_markers("backend")]
+    # Or a misspelt one would leave its test out everywhere, in silence.
+    assert all(len(mark.args) == 1 and mark.args[0] in BACKENDS for mark in marks), marks
     elsewhere = [
         item
         for item in items

@@ -6,14 +6,13 @@ What is slow to import is imported inside the commands, so that help and errors 
 import contextlib
 import dataclasses
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from training.backend import require_backend
+from training.backend import ctrl_c_ends_at_once, require_backend
 from training.benchmarks import commands as benchmarks
 from training.config import Config
 from training.data.command import Pictures
@@ -72,22 +71,19 @@ def train(recipe: RunOfRecipe):
     """
     recipe.config.check()
     require_backend()
-    from training import fit, hosts
-    from training.keeper import Interrupted
-
     folder = RunFolder(recipe.run_dir)
-    was_finished = folder.is_finished()
-    # Outside of `model.fit` there is nothing to save, and JAX can drop a KeyboardInterrupt.
-    previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        summary = fit.train(recipe.config, folder, verbose=2 if recipe.quiet else "auto")
-    except Interrupted as end:
-        if hosts.is_first():  # which saved it
-            with contextlib.suppress(OSError):  # whoever read our output may have ended too
-                print("Saved. The same command goes on from here.", flush=True)
-        sys.exit(128 + end.number)  # what a shell reports of a program that a signal ended
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    with ctrl_c_ends_at_once():  # outside of `model.fit`, which saves
+        from training import fit, hosts
+        from training.keeper import Interrupted
+
+        was_finished = folder.is_finished()
+        try:
+            summary = fit.train(recipe.config, folder, verbose=2 if recipe.quiet else "auto")
+        except Interrupted as end:
+            if hosts.is_first():  # which saved it
+                with contextlib.suppress(OSError):  # whoever read our output may have ended too
+                    print("Saved. The same command goes on from here.", flush=True)
+            sys.exit(128 + end.number)  # what a shell reports of a program that a signal ended
     if not hosts.is_first():
         return
     if was_finished:

@@ -1,6 +1,7 @@
 """What values of options must be; each refusal names the option, the rule and a way out."""
 
 import math
+import tempfile
 
 from training.errors import UserError
 
@@ -42,4 +43,24 @@ def require_range(config, argument, largest):
         f"must be at least 0 and at most {largest}",
         value,
         "Pass 0 for none.",
+    )
+
+
+def require_output_dir(folder):
+    """Make the folder of `--output-dir`; raise UserError unless it can be written.
+
+    So a mistake is found before the work and not after.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise not_writable(folder, error) from error
+
+
+def not_writable(folder, error):
+    """Return the UserError for an OSError at writing into `--output-dir`."""
+    return UserError(
+        "--output-dir must be a folder that can be written and has room. Received: "
+        f"{folder}: {error.strerror or error}. Choose another."
     )

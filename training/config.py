@@ -355,7 +355,9 @@ class Hardware:
     GPUs that have it, and float32 elsewhere."""
 
     def check(self):
-        require_not_negative(self, "devices")
+        refuse_unless(
+            self.devices >= 0, "devices", "must be at least 0", self.devices, "Pass 0 for all."
+        )
         require_positive(self, "model_devices")
 
 

@@ -187,12 +187,14 @@ class RunFolder:
 
     def require_model(self):
         """Raise UserError unless the run has a finished model."""
-        for file in (self.config, self.model, self.summary):
+        for file in (self.path, self.config, self.model, self.summary):
             if not file.exists() or (file == self.summary and not self.is_finished()):
+                is_missing = file == self.path
+                fault = "does not exist" if is_missing else f"has no {file.name} that is whole"
                 raise UserError(
                     "RUN must be the folder of a finished training run. Received: "
-                    f"{self.path}, which has no {file.name} that is whole. Make one by `python -m "
-                    "training train RECIPE`, or finish this one by its own command."
+                    f"{self.path}, which {fault}. Make one by the command `train RECIPE`, or "
+                    "finish this one by its own command."
                 )
 
 

@@ -37,6 +37,7 @@ def test_recipes_are_sound(name):
     [
         ("data", "image_size", 0, "--image-size must be above 0 and finite. Received: 0"),
         ("data", "batch_size", -1, "--batch-size must be above 0"),
+        ("hardware", "devices", -1, "--devices must be at least 0. Received: -1. Pass 0 for all"),
         ("data", "validation_fraction", 1.0, "--validation-fraction must be at least 0 and below"),
         ("data", "test_fraction", -0.1, "--test-fraction must be at least 0 and below"),
         ("data", "cache", "disk", "--cache-dir must name a folder with --cache disk"),

@@ -125,9 +125,9 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["show", "tiny", "--on-bad-image", "maybe"], "--on-bad-image"),
         (["show", "tiny", "--cache", "disk"], "--cache-dir must name a folder"),
         (["evaluate"], "RUN"),
-        (["evaluate", "no/such/run"], "no/such/run, which has no config.json"),
+        (["evaluate", "no/such/run"], "no/such/run, which does not exist"),
         (["predict", "no/such/run"], "IMAGE... must be one or more image files"),
-        (["predict", "no/such/run", "a.png"], "no/such/run, which has no config.json"),
+        (["predict", "no/such/run", "a.png"], "no/such/run, which does not exist"),
         (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
         (["plan", "tiny"], "--tpu"),
         (["plan", "tiny", "--tpu", "v5e-8"], "--tpu must be one of v4, v5e, v5p, v6e, a colon"),
@@ -362,6 +362,12 @@ def test_show_draws_pictures(call, tmp_path):
         assert str(path) in "".join(out.replace("│", "").split())
         with Image.open(path) as picture:
             assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
+
+
+def test_show_refuses_a_place_that_cannot_be_written(call, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, err = call("show", "tiny", "--output-dir", tmp_path / "file")
+    assert status == 2 and "--output-dir must be a folder that can be written" in err
 
 
 def test_predict(call, finished, tmp_path, monkeypatch):

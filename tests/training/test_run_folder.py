@@ -64,10 +64,12 @@ def test_a_configuration_of_another_version_is_named(folder):
 
 
 def test_a_folder_without_model_is_refused(folder):
+    with pytest.raises(UserError, match="finished training run.*which does not exist"):
+        folder.require_model()
+    folder.path.mkdir()
     for missing in ("config.json", "model.keras", "summary.json"):
         with pytest.raises(UserError, match=rf"finished training run.*has no {missing}"):
             folder.require_model()
-        folder.path.mkdir(exist_ok=True)
         (folder.path / missing).touch()
     with pytest.raises(UserError, match="has no summary.json that is whole"):
         folder.require_model()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from training.arguments import require_positive
+from training.arguments import require_output_dir, require_positive
 from training.backend import require_backend
 from training.config import Config
 from training.printing import print_table
@@ -33,11 +33,11 @@ class Pictures:
         from training.data.sources import load_source
         from training.machine import hide_accelerators_from_tensorflow
 
+        require_output_dir(self.output_dir)
         hide_accelerators_from_tensorflow()
         source = load_source(config.data)
         source.require("train", config.data)
         steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         paths = [self.output_dir / name for name in ("images.png", "classes.png")]
         pictures.draw_images(
             source, config.data, config.augmentation, config.seed, self.images, paths[0]

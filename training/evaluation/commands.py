@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from training.arguments import require_output_dir
 from training.backend import require_backend
 from training.config import Hardware
 from training.errors import UserError
@@ -99,7 +100,7 @@ def evaluate(
     with hardware.scope():
         model = _load_model(folder)
         _require_like(examples, model, folder)
-        report.require_folder(output)
+        require_output_dir(output)
         if not as_json:
             print(hardware.describe("Evaluating"), flush=True)
         result = evaluate_accuracy(model, batches, config.optimization.loss, confusion)

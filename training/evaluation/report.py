@@ -4,22 +4,10 @@ import json
 import tempfile
 from pathlib import Path
 
-from training.errors import UserError
+from training.arguments import not_writable
 from training.evaluation.confusion import draw_confusion, write_confusion
 
 NAMES = ("evaluation.json", "confusion.csv", "confusion.png")
-
-
-def require_folder(folder):
-    """Make the folder of a report; raise UserError unless it can be written.
-
-    So a mistake is found before the evaluation and not after.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise _not_writable(folder, error) from error
 
 
 def write_report(folder, entries, confusion, class_names, title):
@@ -44,12 +32,5 @@ def write_report(folder, entries, confusion, class_names, title):
             for name in NAMES:
                 (draft / name).replace(folder / name)
     except OSError as error:
-        raise _not_writable(folder, error) from error
+        raise not_writable(folder, error) from error
     return [folder / name for name in NAMES]
-
-
-def _not_writable(folder, error):
-    return UserError(
-        "--output-dir must be a folder that can be written and has room. Received: "
-        f"{folder}: {error.strerror or error}. Choose another."
-    )
