@@ -158,8 +158,15 @@ def _grid(image_size, architecture):
 @contextlib.contextmanager
 def _replaced_when_whole(target, suffix):
     """Yield a path to write to, which becomes `target` if nothing fails."""
-    with tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent) as folder:
-        path = Path(folder) / f"whole{suffix}"
+    with contextlib.ExitStack() as stack:
+        try:
+            beside = tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent)
+        except OSError as error:
+            raise ValueError(
+                "convert: `target` must be in a folder that can be written. "
+                f"Received: target={str(target)!r}: {error.strerror}. Name another folder."
+            ) from error
+        path = Path(stack.enter_context(beside)) / f"whole{suffix}"
         yield path
         path.chmod(0o666 & ~_umask())  # some writers keep their files to themselves
         os.replace(path, target)

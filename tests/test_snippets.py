@@ -387,7 +387,7 @@ def execute(command, monkeypatch):
     """Run a command, shortened: in this process, or in one of the backend that it asks for."""
     arguments = [*command.arguments, *entry(EXECUTED, command).split()]
     environment = {**os.environ, **command.environment}
-    if environment["KERAS_BACKEND"] != keras.backend.backend():
+    if environment.get("KERAS_BACKEND") != keras.backend.backend():
         result = subprocess.run(
             [sys.executable, "-m", command.program, *arguments],
             env=environment | {"PYTHONPATH": str(ROOT)},

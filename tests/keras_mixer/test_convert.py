@@ -237,3 +237,12 @@ class TestCommandLine:
         captured = capsys.readouterr()
         assert message in captured.err
         assert not captured.out
+
+
+def test_a_folder_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    with pytest.raises(ValueError, match="can be written. Received: .*out.npz.*Permission denied"):
+        convert(source, tmp_path / "out.npz")

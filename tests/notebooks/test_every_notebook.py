@@ -35,5 +35,6 @@ def test_a_notebook_uses_public_names_alone(name):
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Attribute):
             assert not node.attr.startswith("_") or node.attr.endswith("__"), node.attr
-        if isinstance(node, ast.ImportFrom):
-            assert node.module != "training" and not node.module.startswith("training.")
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+            assert "training" not in {name.partition(".")[0] for name in names}

@@ -57,7 +57,7 @@ def examine(paths, root):
                     findings[path] = finding
                     memory.keep(path, finding, stamp)
         finally:
-            memory.write()  # what is known so far, also after ctrl-C
+            memory.write()  # what is known so far
     return list(findings.values())
 
 
