@@ -12,6 +12,7 @@ from training.hardware_choice import (
     refuse_several_hosts,
 )
 from training.hosts.of_tensorflow import place_of
+from training.hosts.place import Place
 from training.machine import Machine
 
 
@@ -211,7 +212,7 @@ def test_what_is_no_cluster_or_one_that_the_backend_serves(backend, environment)
     ],
 )
 def test_which_host_of_tensorflow_this_is(environment, index, count):
-    assert place_of(environment) == (index, count)
+    assert place_of(environment) == Place(index, count)
     assert hosts.are_named(environment, "tensorflow") == (count > 1)
 
 

@@ -4,7 +4,8 @@
 
 `finetune-cifar100` at the larger size; `finetune_imagenet_448.py` says how.
 Expected: not published for B/16, and for single sets neither; L/16 has a mean of 93.91 % over five
-sets (table 2; the paper's, not ours). Not measured by us.
+sets (table 2; the paper's, not ours). Hardware: four times the time of the recipe at 224. Not
+measured by us.
 """
 
 from training.recipes import finetune_cifar100

@@ -4,9 +4,9 @@
 
 The tokens of the four parts are mixed by block-diagonal weights (appendix C of arXiv 2105.01601).
 The size before the crop in the evaluation of table 2 is not published for 448 pixels: images are
-squashed to 512 here. Four times the tokens take four times the time; `--batch-size 16
---accumulation-steps 32 --rematerialize` saves memory. Expected: not published for B/16; with
-`--variant L/16` 84.15 % top-1 (table 2; the paper's, not ours). Not measured by us.
+squashed to 512 here. Expected: not published for B/16; with `--variant L/16` 84.15 %
+top-1 (table 2; the paper's, not ours). Hardware: four times the tokens, and so the time;
+`--batch-size 16 --accumulation-steps 32 --rematerialize` saves memory. Not measured by us.
 """
 
 import dataclasses
