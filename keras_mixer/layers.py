@@ -239,8 +239,8 @@ class MixerBlock(keras.layers.Layer):
 
     X is a table of S patches by C channels, a row for each patch, and so are U and Y:
 
-        U[:, i] = X[:, i] + W2 σ(W1 LayerNorm(X)[:, i])    for i = 1 … C    token mixing
-        Y[j, :] = U[j, :] + W4 σ(W3 LayerNorm(U)[j, :])    for j = 1 … S    channel mixing
+        U[:, i] = X[:, i] + W2 σ(W1 LayerNorm(X)[:, i])  for i = 1 … C  token mixing
+        Y[j, :] = U[j, :] + W4 σ(W3 LayerNorm(U)[j, :])  for j = 1 … S  channel mixing
 
     All columns share W1 and W2, and all rows share W3 and W4. LayerNorm is over the channels of
     each patch.
