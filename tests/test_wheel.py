@@ -22,14 +22,18 @@ def run(*command, **options):
     return result.stdout
 
 
+def tracked():
+    """Return the paths of the files that git tracks, from the root on."""
+    return [n for n in run("git", "ls-files", cwd=ROOT).splitlines() if (ROOT / n).exists()]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The wheel of a copy of what git tracks, since a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in run("git", "ls-files", cwd=ROOT).splitlines():
-        if (ROOT / name).exists():
-            (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / "source" / name)
+    for name in tracked():
+        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "source" / name)
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
     run(*pip, "--wheel-dir", folder, folder / "source")
     (path,) = folder.glob("*.whl")
@@ -62,11 +66,11 @@ def test_what_it_says_of_itself(wheel):
 
 def test_the_version_stands_in_one_place():
     version = keras_mixer.__version__
-    tracked = [ROOT / name for name in run("git", "ls-files", cwd=ROOT).splitlines()]
     holding = {
-        path.relative_to(ROOT).as_posix()
-        for path in tracked
-        if path.suffix in (".py", ".cfg", ".toml", ".cff", ".yml") and version in path.read_text()
+        name
+        for name in tracked()
+        if name.endswith((".py", ".cfg", ".toml", ".cff", ".yml"))
+        and version in (ROOT / name).read_text()
     }
     assert holding == {"keras_mixer/__init__.py"}
 

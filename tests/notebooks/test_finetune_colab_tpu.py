@@ -29,15 +29,18 @@ print("loss", history["loss"])
 pytestmark = pytest.mark.backend("jax")
 
 
+def cell_of(notebook, cell_id):
+    (cell,) = [cell for cell in notebook.cells if cell.id == cell_id]
+    return cell
+
+
 def outputs(notebook, cell_id):
     """Return what one cell printed."""
-    (cell,) = [cell for cell in notebook.cells if cell.id == cell_id]
-    return "".join(output.get("text", "") for output in cell.outputs)
+    return "".join(output.get("text", "") for output in cell_of(notebook, cell_id).outputs)
 
 
 def source(cell_id):
-    (cell,) = [cell for cell in notebooks.read(NAME).cells if cell.id == cell_id]
-    return cell.source
+    return cell_of(notebooks.read(NAME), cell_id).source
 
 
 def test_both_devices_take_part(executed):
