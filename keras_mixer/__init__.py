@@ -1,7 +1,6 @@
 """MLP-Mixer (arXiv 2105.01601) for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from keras_mixer import preprocessing
-from keras_mixer.checkpoints.table import list_weights
 from keras_mixer.labels import decode_predictions
 from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
 from keras_mixer.model import MlpMixer
@@ -16,6 +15,7 @@ from keras_mixer.variants import (
     MixerS16,
     MixerS32,
 )
+from keras_mixer.weights.table import list_weights
 
 __version__ = "0.1.0"
 

@@ -5,9 +5,9 @@ import dataclasses
 import json
 import sys
 
-from keras_mixer.checkpoints.catalog import CHECKPOINTS
-from keras_mixer.checkpoints.table import list_weights
 from keras_mixer.convert import CHOICES, convert
+from keras_mixer.weights.catalog import CHECKPOINTS
+from keras_mixer.weights.table import list_weights
 
 
 def main(arguments=None):

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import safetensors.numpy
 
-from keras_mixer.arguments import check_numerics
-from keras_mixer.checkpoints.layouts import GOOGLE, KERAS, LAYOUTS, TIMM
-from keras_mixer.checkpoints.load import DEFAULT_NUMERICS, open_weights
-from keras_mixer.checkpoints.numerics import Numerics
 from keras_mixer.model import MlpMixer
+from keras_mixer.validation import check_numerics
+from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, TIMM
+from keras_mixer.weights.load import DEFAULT_NUMERICS, open_weights
+from keras_mixer.weights.numerics import Numerics
 
 # What is written, with the layout that the format's users expect.
 FORMATS = {".npz": GOOGLE, ".safetensors": TIMM, ".weights.h5": KERAS, ".keras": KERAS}

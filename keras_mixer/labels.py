@@ -6,8 +6,8 @@ import json
 import keras
 import numpy as np
 
-from keras_mixer.arguments import check_positive_int
-from keras_mixer.checkpoints.download import fetch
+from keras_mixer.validation import check_positive_int
+from keras_mixer.weights.download import fetch
 
 IMAGENET = "imagenet_class_index.json"
 IMAGENET_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{IMAGENET}"

@@ -11,7 +11,7 @@ what `call` would draw.
 import keras
 from keras import ops
 
-from keras_mixer.arguments import check_positive_int, check_rate
+from keras_mixer.validation import check_positive_int, check_rate
 
 LAYER_NORM_EPSILON = 1e-6  # Flax's default, with which every published checkpoint was trained
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 import keras
 
-from keras_mixer.arguments import (
+from keras_mixer.layers import LAYER_NORM_EPSILON, MixerBlock
+from keras_mixer.validation import (
     check_image_shape,
     check_numerics,
     check_patch_size,
@@ -18,17 +19,16 @@ from keras_mixer.arguments import (
     check_top,
     reject_unknown,
 )
-from keras_mixer.checkpoints import resolution as resolutions
-from keras_mixer.checkpoints.architecture import Architecture
-from keras_mixer.checkpoints.catalog import IMAGE_SIZE, NAMES, Checkpoint
-from keras_mixer.checkpoints.load import (
+from keras_mixer.weights import resolution as resolutions
+from keras_mixer.weights.architecture import Architecture
+from keras_mixer.weights.catalog import IMAGE_SIZE, NAMES, Checkpoint
+from keras_mixer.weights.load import (
     DEFAULT_NUMERICS,
     Weights,
     open_weights,
     trained_grid,
 )
-from keras_mixer.checkpoints.numerics import Numerics
-from keras_mixer.layers import LAYER_NORM_EPSILON, MixerBlock
+from keras_mixer.weights.numerics import Numerics
 
 DEFAULT_CLASSES = 1000  # ImageNet
 KERNEL_INITIALIZER = "lecun_normal"

@@ -11,8 +11,8 @@ import sys
 import keras
 import numpy as np
 
-from keras_mixer.arguments import check_positive_int
 from keras_mixer.resizing import cast, resize_like_pillow, resize_like_tensorflow
+from keras_mixer.validation import check_positive_int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,45 +1,15 @@
-"""The sizes of table 1 of the paper, and S/8, which was published later."""
+"""Constructors of the published sizes."""
 
-import dataclasses
 import os
 from collections.abc import Callable
 from typing import Literal
 
 import keras
 
-from keras_mixer.arguments import reject_unknown
-from keras_mixer.checkpoints.catalog import CHECKPOINTS, NAMES, find
 from keras_mixer.model import MlpMixer
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """One size of Mixer, with the symbols of table 1."""
-
-    size: str  # "B"
-    patch_size: int  # P, pixels
-    hidden_dim: int  # C
-    num_blocks: int
-    tokens_mlp_dim: int  # D_S = C / 2
-    channels_mlp_dim: int  # D_C = 4 C
-
-    @property
-    def constructor_name(self):
-        return f"Mixer{self.size}{self.patch_size}"
-
-
-VARIANTS = (
-    #        P     C  blocks D_S   D_C
-    Variant("S", 32, 512, 8, 256, 2048),
-    Variant("S", 16, 512, 8, 256, 2048),
-    Variant("S", 8, 512, 8, 256, 2048),
-    Variant("B", 32, 768, 12, 384, 3072),
-    Variant("B", 16, 768, 12, 384, 3072),
-    Variant("L", 32, 1024, 24, 512, 4096),
-    Variant("L", 16, 1024, 24, 512, 4096),
-    Variant("H", 14, 1280, 32, 640, 5120),
-)
-BY_NAME = {f"{v.size}/{v.patch_size}": v for v in VARIANTS}  # as the paper writes them, "B/16"
+from keras_mixer.sizes import SIZES
+from keras_mixer.validation import reject_unknown
+from keras_mixer.weights.catalog import CHECKPOINTS, NAMES, find
 
 
 def _resolve(variant, weights):
@@ -73,8 +43,8 @@ def _example(variant):
 
 def _constructor(variant):
     """Return the public function that builds `variant`."""
-    dimensions = {k: v for k, v in dataclasses.asdict(variant).items() if k != "size"}
-    model_name = f"mixer_{variant.size.lower()}{variant.patch_size}"
+    dimensions = variant.dimensions
+    model_name = f"mixer_{variant.name.lower().replace('/', '')}"
 
     def constructor(
         include_top: bool = True,
@@ -128,7 +98,7 @@ def _constructor(variant):
 
     constructor.__name__ = constructor.__qualname__ = variant.constructor_name
     constructor.__doc__ = (
-        f"Build Mixer-{variant.size}/{variant.patch_size} (table 1 of the paper): "
+        f"Build Mixer-{variant.name} (table 1 of the paper): "
         f"{variant.num_blocks} blocks of hidden_dim {variant.hidden_dim}, tokens_mlp_dim "
         f"{variant.tokens_mlp_dim}, channels_mlp_dim {variant.channels_mlp_dim}.\n\n"
         "The arguments are those of `keras_mixer.MlpMixer`, less the sizes. `weights` may also be\n"
@@ -153,4 +123,4 @@ def _constructor(variant):
     MixerL32,
     MixerL16,
     MixerH14,
-) = map(_constructor, VARIANTS)
+) = map(_constructor, SIZES.values())

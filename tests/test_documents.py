@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 import keras_mixer
-from keras_mixer.checkpoints.catalog import CHECKPOINTS
-from keras_mixer.variants import VARIANTS
-from tests.models import architecture_of
+from keras_mixer.sizes import SIZES
+from keras_mixer.weights.catalog import CHECKPOINTS
+from tests.support.models import architecture_of
 from training import config
 
 pytestmark = pytest.mark.backend("torch")
@@ -80,12 +80,12 @@ def test_the_reference_has_every_public_name(site, name):
 def test_a_signature_shows_the_defaults(site):
     """Also of the constructors that a function makes, each with its own name and example."""
     text = words(site / "api" / "models.html")
-    for variant in VARIANTS:
+    for variant in SIZES.values():
         name = variant.constructor_name
         start = text.index(f"{name}( include_top=True, include_preprocessing=True, weights=")
         own = text[start:].partition("keras_mixer.Mixer")[0]
-        assert f'name="mixer_{variant.size.lower()}{variant.patch_size}"' in own
-        assert f"Build Mixer-{variant.size}/{variant.patch_size}" in text[start:]
+        assert f'name="{name.replace("Mixer", "mixer_").lower()}"' in own
+        assert f"Build Mixer-{variant.name}" in text[start:]
 
 
 def test_the_reference_has_every_option(site):
@@ -170,7 +170,7 @@ def rows(path):
 def test_the_files_of_a_card_are_those_of_the_catalog(card):
     if card.name == "index.md":
         return
-    architectures = {v.constructor_name: v for v in VARIANTS}
+    architectures = {v.constructor_name: v for v in SIZES.values()}
     expected = []
     for c in CHECKPOINTS:
         if card_of(c) != card:

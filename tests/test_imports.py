@@ -1,6 +1,7 @@
 """The rules of who may import whom."""
 
 import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -12,19 +13,20 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
 LAYERS_OF_THE_LIBRARY = (
-    "checkpoints.numerics",
-    "arguments",
+    "weights.numerics",
+    "validation",
     "resizing",
     "preprocessing",
-    "checkpoints.catalog",
-    "checkpoints.table",
-    "checkpoints.download",
+    "weights.catalog",
+    "weights.table",
+    "weights.download",
     "labels",
-    "checkpoints.architecture",
-    "checkpoints.formats",
-    "checkpoints.layouts",
-    "checkpoints.resolution",
-    "checkpoints.load",
+    "weights.architecture",
+    "weights.formats",
+    "weights.layouts",
+    "weights.resolution",
+    "weights.load",
+    "sizes",
     "layers",
     "model",
     "variants",
@@ -44,15 +46,25 @@ PACKAGES_OF_THE_LIBRARY = {
     "safetensors",
     "tqdm",
 }
-# Of the application.
-FURTHER_PARTS = {
-    "hardware": {"machine", "model_parallel"},
-    "hardware_choice": {"hardware", "machine"},
-}
+# A module of the application imports from lower levels and from its own part only. The longest
+# name that fits a module decides.
+LEVELS_OF_THE_APPLICATION = (
+    ("errors",),
+    ("validation", "backend"),
+    ("config",),
+    ("recipes", "data.shard"),
+    ("devices.hosts",),
+    ("run.folder", "run.checkpoints", "keras_workarounds", "data", "devices", "optimization"),
+    ("model", "evaluation"),
+    ("run",),
+    ("planning", "benchmarks"),
+    ("commands",),
+    ("__main__",),
+)
 
 
 def module(path):
-    """Return the name of a file of the library as a module in it, `checkpoints.load`."""
+    """Return the name of a file of the library as a module in it, `weights.load`."""
     return ".".join(path.relative_to(ROOT / "keras_mixer").with_suffix("").parts)
 
 
@@ -76,36 +88,47 @@ def test_the_library_needs_few_packages_and_no_backend(path):
 
 @pytest.mark.parametrize("path", LIBRARY, ids=module)
 def test_imports_in_the_library_run_one_way(path):
-    if module(path) == "checkpoints.__init__":
+    if module(path) == "weights.__init__":
         assert not imported(path)
         return
     allowed = LAYERS_OF_THE_LIBRARY[: LAYERS_OF_THE_LIBRARY.index(module(path))]
     for name in imported(path):
         inside = name.removeprefix("keras_mixer.")
-        if inside in ("checkpoints", name):  # a folder, or another package
+        if inside in ("weights", name):  # a folder, or another package
             continue
         assert any(f"{inside}.".startswith(f"{layer}.") for layer in allowed), name
 
 
-@pytest.mark.parametrize("path", APPLICATION, ids=lambda path: path.stem)
-def test_only_fit_and_the_commands_join_the_parts(path):
-    parts = {name.split(".")[1] for name in imported(path) if name.startswith("training.")} - {
-        "arguments",
-        "config",
-        "errors",
-        "hosts",
-        "signals",
-        "printing",
-    }
-    # Benchmarks time the parts, and plans compile them; commands and one run join them.
-    joins = path.stem in ("fit", "__main__", "command", "commands")
-    if not joins and not {"benchmarks", "planning"} & {*path.parts}:
-        inside = (
-            path.relative_to(ROOT / "training").parts[0]
-            if path.parent != ROOT / "training"
-            else None
-        )
-        assert parts <= {inside, *FURTHER_PARTS.get(path.stem, ())}, parts
+def level(name):
+    """Return the level of a module of the application, `data.pipeline`."""
+    levels = {part: i for i, parts in enumerate(LEVELS_OF_THE_APPLICATION) for part in parts}
+    *_, longest = sorted((p for p in levels if f"{name}.".startswith(f"{p}.")), key=len)
+    return levels[longest]
+
+
+def modules_of_the_application():
+    """Return `{module: modules of the application that it imports}`."""
+    names = {}
+    for path in APPLICATION:
+        parts = path.relative_to(ROOT / "training").with_suffix("").parts
+        names[".".join(parts).removesuffix(".__init__")] = path
+    imports = {}
+    for name, path in names.items():
+        inside = {i.removeprefix("training.") for i in imported(path)} & names.keys() - {name}
+        # `from package import module` is an import of the module alone.
+        imports[name] = {i for i in inside if not any(o.startswith(f"{i}.") for o in inside)}
+    return imports
+
+
+def test_imports_in_the_application_run_one_way():
+    for name, others in modules_of_the_application().items():
+        for other in others:
+            same_part = name.partition(".")[0] == other.partition(".")[0]
+            assert same_part or level(other) < level(name), f"{name} imports {other}"
+
+
+def test_no_module_of_the_application_imports_itself_by_way_of_others():
+    graphlib.TopologicalSorter(modules_of_the_application()).prepare()
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])

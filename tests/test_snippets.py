@@ -25,8 +25,8 @@ import pytest
 from PIL import Image
 
 import keras_mixer
-from tests.loopback import Loopback
-from tests.published import serve_everything
+from tests.support.loopback import Loopback
+from tests.support.published import serve_everything
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

@@ -86,4 +86,4 @@ def test_it_works_with_one_backend_alone(wheel, tmp_path, python, backend):
     constraints = ROOT / "constraints.txt"
     run(environment, "-m", "pip", "install", "-c", constraints, f"{wheel}[{backend}]")
     # Isolated, so that it does not see the checkout.
-    print(run(environment, "-I", ROOT / "tests" / "installed.py", backend, tmp_path))
+    print(run(environment, "-I", ROOT / "tests" / "support" / "installed.py", backend, tmp_path))

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from training.backend import ctrl_c_ends_at_once, require_backend
-from training.benchmarks import commands as benchmarks
+from training.commands import benchmark as benchmarks
+from training.commands.evaluate import evaluate, predict
+from training.commands.help_texts import join_lines
+from training.commands.plan import Plan
+from training.commands.show import Pictures
+from training.commands.terminal import abbreviate, print_table
 from training.config import Config
-from training.data.command import Pictures
 from training.errors import STATUS_INTERRUPTED, UserError, report
-from training.evaluation.commands import evaluate, predict
-from training.help_texts import join_lines
-from training.planning.command import Plan
-from training.printing import print_table, some
 from training.recipes import RECIPES
-from training.run_folder import RunFolder
+from training.run.folder import RunFolder
 
 PROGRAM = os.environ.get("KERAS_MIXER_PROGRAM", "python -m training")  # as the user called it
 
@@ -73,8 +73,9 @@ def train(recipe: RunOfRecipe):
     require_backend()
     folder = RunFolder(recipe.run_dir)
     with ctrl_c_ends_at_once():  # outside of `model.fit`, which saves
-        from training import fit, hosts
-        from training.keeper import Interrupted
+        from training.devices import hosts
+        from training.run import train as fit
+        from training.run.keeper import Interrupted
 
         was_finished = folder.is_finished()
         try:
@@ -98,7 +99,7 @@ def train(recipe: RunOfRecipe):
             "images per second, training": _rounded(summary["train_images_per_second"]),
             "seconds, of all sessions": _rounded(summary["wall_seconds"]),
             "backend": summary["backend"],
-            "hardware": f"{some(summary['devices'])}; {summary['distribution']}, "
+            "hardware": f"{abbreviate(summary['devices'])}; {summary['distribution']}, "
             f"{summary['precision']}",
             "model": folder.model,
             "curves": folder.curves,

@@ -8,7 +8,7 @@ import math
 import typing
 from typing import Any, Literal
 
-from training.arguments import (
+from training.validation import (
     refuse_unless,
     require_fraction,
     require_not_negative,
@@ -150,11 +150,11 @@ class Augmentation:
         require_range(self, "mix_probability", 1)
 
 
-SIZES = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
+SIZE_FIELDS = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
 Variant = Literal["S/32", "S/16", "S/8", "B/32", "B/16", "L/32", "L/16", "H/14"]
 VARIANTS = typing.get_args(Variant)
 BY_THE_VARIANT: dict[str, Any] = dict.fromkeys(
-    SIZES, 0
+    SIZE_FIELDS, 0
 )  # for recipes: Model(variant="B/16", **BY_THE_VARIANT)
 
 
@@ -210,7 +210,7 @@ class Model:
 
     def check(self):
         if self.variant:
-            own = {size: getattr(self, size) for size in SIZES if getattr(self, size)}
+            own = {size: getattr(self, size) for size in SIZE_FIELDS if getattr(self, size)}
             options = " ".join(f"--{size.replace('_', '-')} 0" for size in own)
             refuse_unless(
                 not own,
@@ -220,7 +220,7 @@ class Model:
                 f"Add {options}, or leave --variant out.",
             )
         else:
-            require_positive(self, *SIZES)
+            require_positive(self, *SIZE_FIELDS)
         require_fraction(self, "drop_path_rate", "dropout_rate")
         refuse_unless(
             math.isfinite(self.head_bias),
@@ -402,7 +402,7 @@ class Config:
             self.data.image_size,
             "Change one of the two.",
         )
-        refuse_unless(  # of a variant: see `training.fit.compiled_model`, which knows its blocks
+        refuse_unless(  # of a variant: see `training.run.compiled_model`, which knows its blocks
             variant or self.optimization.frozen_blocks <= self.model.num_blocks,
             "frozen_blocks",
             f"must be at most --num-blocks, {self.model.num_blocks}",

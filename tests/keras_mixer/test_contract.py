@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_mixer
-from tests.models import SMALL_IMAGE, randomize, small_mixer
+from tests.support.models import SMALL_IMAGE, randomize, small_mixer
 
 TOKENS = (6, 16)  # patches, hidden_dim of the small model
 

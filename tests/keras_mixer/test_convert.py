@@ -8,11 +8,17 @@ import pytest
 import safetensors.numpy
 
 from keras_mixer.__main__ import main
-from keras_mixer.checkpoints.formats import open_arrays
-from keras_mixer.checkpoints.layouts import recognise
 from keras_mixer.convert import convert
-from tests.models import SMALL_IMAGE, random_arrays, random_pixels, small_architecture, small_mixer
-from tests.reference import mixer as reference_mixer
+from keras_mixer.weights.formats import open_arrays
+from keras_mixer.weights.layouts import recognise
+from tests.support.models import (
+    SMALL_IMAGE,
+    random_arrays,
+    random_pixels,
+    small_architecture,
+    small_mixer,
+)
+from tests.support.reference import mixer as reference_mixer
 
 ARCHITECTURE = small_architecture()
 SIZE = SMALL_IMAGE[:2]

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 import keras_mixer
-from tests.models import random_pixels, randomize, small_mixer
+from tests.support.models import random_pixels, randomize, small_mixer
 
 BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from keras_mixer import labels
-from keras_mixer.checkpoints.download import MIRROR_VARIABLE, DownloadError
 from keras_mixer.labels import decode_predictions
-from tests.loopback import Loopback
+from keras_mixer.weights.download import MIRROR_VARIABLE, DownloadError
+from tests.support.loopback import Loopback
 
 INDEX = {str(i): [f"n{i:08}", f"thing_{i}"] for i in range(1000)}
 # The lists of synsets differ in their order here, so that one cannot stand in for the other.
@@ -128,7 +128,7 @@ def test_top_is_at_most_the_number_of_classes():
     [(1000, "class_index"), (21843, "goog"), (11221, "miil"), (21843, "lemma"), (11221, "lemma")],
 )
 def test_another_list_is_refused(server, monkeypatch, classes, word):
-    monkeypatch.setattr("keras_mixer.checkpoints.download.RETRY_WAITS_SECONDS", ())
+    monkeypatch.setattr("keras_mixer.weights.download.RETRY_WAITS_SECONDS", ())
     [path] = [path for path in server.answers if word in path]
     [answer] = server.answers[path]
     server.serve(path, answer.body.replace(b"n00000002", b"n00000003"))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.models import SMALL_IMAGE, random_pixels, randomize, small_mixer
+from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mixer
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 import keras_mixer
 from run import BACKENDS
-from tests.models import random_pixels, randomize, small_mixer
-from tests.reference import LARGEST_ERROR, relative_error
-from tests.reference import mixer as reference_mixer
+from tests.support.models import random_pixels, randomize, small_mixer
+from tests.support.reference import LARGEST_ERROR, relative_error
+from tests.support.reference import mixer as reference_mixer
 
 VARIANTS = ("MixerS32", "MixerB16")
 
@@ -60,7 +60,7 @@ def test_a_saved_model_is_read_by_every_backend(backend, tmp_path):
     model.save(tmp_path / "model.keras")
     code = (
         "import keras, numpy, keras_mixer\n"
-        "from tests.models import random_pixels\n"
+        "from tests.support.models import random_pixels\n"
         f"model = keras.saving.load_model({str(tmp_path / 'model.keras')!r})\n"
         "logits = model.predict(random_pixels((3, 8, 12, 3)), verbose=0)\n"
         f"numpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.models import SMALL_IMAGE, random_pixels, small_mixer
-from tests.reference import relative_error
+from tests.support.models import SMALL_IMAGE, random_pixels, small_mixer
+from tests.support.reference import relative_error
 
 BACKEND = keras.backend.backend()
 LARGEST_ERROR = 2e-6  # of the largest gradient; dropout divides where Keras may multiply

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 import keras_mixer
-from keras_mixer.variants import VARIANTS
+from keras_mixer.sizes import SIZES
 
 # (without head, with 1000 classes) at 224 × 224 × 3
 PARAMETERS = {
@@ -22,7 +22,7 @@ PARAMETERS = {
 
 
 def test_every_variant_is_public_and_counted():
-    names = {variant.constructor_name for variant in VARIANTS}
+    names = {variant.constructor_name for variant in SIZES.values()}
     assert names == PARAMETERS.keys()
     for name in names:
         assert name in keras_mixer.__all__

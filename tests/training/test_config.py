@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import keras_mixer
+from keras_mixer.sizes import SIZES
 from training.config import (
     BY_THE_VARIANT,
-    SIZES,
+    SIZE_FIELDS,
     VARIANTS,
     Augmentation,
     Checkpointing,
@@ -110,7 +111,7 @@ def of_variant(variant, image_size, **fields):
     )
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", SIZE_FIELDS)
 def test_a_variant_leaves_no_number_open(size):
     of_variant("B/16", 224).check()
     option = "--" + size.replace("_", "-")
@@ -121,9 +122,9 @@ def test_a_variant_leaves_no_number_open(size):
         Model(**{size: 0}).check()
 
 
-@pytest.mark.parametrize("variant", keras_mixer.variants.VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", SIZES.values(), ids=str)
 def test_variants_have_the_patch_behind_the_slash(variant):
-    name, patch = f"{variant.size}/{variant.patch_size}", variant.patch_size
+    name, patch = variant.name, variant.patch_size
     assert name in VARIANTS
     of_variant(name, 2 * patch).check()
     message = f"--image-size must be a multiple of the patch of --variant {name}, {patch}. "

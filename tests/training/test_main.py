@@ -18,7 +18,7 @@ from PIL import Image
 from tests.training.data.test_sources import build_tfds
 from training.__main__ import main
 from training.config import Augmentation, Checkpointing, Data, Model, Optimization
-from training.run_folder import RunFolder
+from training.run.folder import RunFolder
 
 
 @pytest.fixture

@@ -10,15 +10,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_mixer.variants import VARIANTS
-from tests.models import architecture_of, random_arrays, random_pixels
+from keras_mixer.sizes import SIZES
+from tests.support.models import architecture_of, random_arrays, random_pixels
 from training.config import Config
 from training.data.pipeline import training_batches
 from training.data.source import Source
 from training.data.splits import UPRIGHT, Encoded, IndexedSplit, in_memory
-from training.fit import build_model, compiled_model
+from training.model import build_model
 from training.optimization.schedule import learning_rate_schedule
 from training.recipes import RECIPES
+from training.run.compiled_model import compiled_model
 
 # arXiv 2105.01601, appendix B and table 4; its authors' configurations of ImageNet-1k and -21k.
 PRETRAINING = {
@@ -190,7 +191,7 @@ def source_like(kind):
 
 
 def row(name):
-    return next(v for v in VARIANTS if f"{v.size}/{v.patch_size}" == name)
+    return next(v for v in SIZES.values() if f"{v.size}/{v.patch_size}" == name)
 
 
 def of_few_blocks(model):

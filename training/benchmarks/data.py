@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from training.config import Augmentation, Data
-from training.data.images import CROP_AREA, CROP_ASPECT
+from training.data.crop import CROP_AREA, CROP_ASPECT
 from training.data.pipeline import training_batches
 from training.data.sources import load_source
 

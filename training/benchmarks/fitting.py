@@ -12,17 +12,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.checkpoints import Checkpoints, Progress
 from training.config import BY_THE_VARIANT, Checkpointing, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
-from training.fit import compiled_model
-from training.keeper import Keeper
 from training.optimization.duration import Duration
 from training.optimization.finiteness import Finiteness
 from training.optimization.schedule import learning_rate_schedule
-from training.run_folder import RunFolder
-from training.tensorboard import EpochTensorBoard
+from training.run.checkpoints import Checkpoints, Progress
+from training.run.compiled_model import compiled_model
+from training.run.folder import RunFolder
+from training.run.keeper import Keeper
+from training.run.tensorboard import EpochTensorBoard
 
 IMAGE_SIZE = 224
 CLASSES = 1000

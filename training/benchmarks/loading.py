@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 import keras_mixer
-from keras_mixer.checkpoints.load import open_weights
 from keras_mixer.convert import convert
-from keras_mixer.variants import BY_NAME
+from keras_mixer.sizes import SIZES
+from keras_mixer.weights.load import open_weights
 
 STATUS = Path("/proc/self/status")  # Linux
 FORMATS = (".npz", ".safetensors")
@@ -46,7 +46,7 @@ def measure(variant, suffix, repeats):
         suffix: `".npz"` or `".safetensors"`.
         repeats: How often each of the parts is timed, in turn.
     """
-    constructor = getattr(keras_mixer, BY_NAME[variant].constructor_name)
+    constructor = getattr(keras_mixer, SIZES[variant].constructor_name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"weights{suffix}"
         model = constructor(weights=None)
@@ -115,7 +115,7 @@ def peak_of_constructing(variant, path):
     keras_mixer.MlpMixer(4, 8, 1, 8, 8, input_shape=(8, 8, 3), classes=2)  # what is loaded lazily
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    model = getattr(keras_mixer, BY_NAME[variant].constructor_name)(weights=path)
+    model = getattr(keras_mixer, SIZES[variant].constructor_name)(weights=path)
     assert model.built
     return _resident("VmHWM") - before
 

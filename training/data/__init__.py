@@ -1,1 +1,1 @@
-"""Images in: where they come from, and how they become batches."""
+"""Input pipeline: sources, decoding, cropping, augmentation and batching."""

@@ -19,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from keras_mixer.checkpoints.download import cached_path
+from keras_mixer.weights.download import cached_path
 from training.data.splits import UPRIGHT
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")

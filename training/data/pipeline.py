@@ -4,13 +4,13 @@ import math
 
 import tensorflow as tf
 
-from training.data import images
-from training.data.augmentation import augment_image, mix
-from training.data.splits import WHOLE, local_batch_size
+from training.data import crop
+from training.data.augment.augmentation import augment_image, mix
+from training.data.splits import ALL_EXAMPLES, local_batch_size
 from training.errors import UserError
 
 
-def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE):
+def training_batches(source, data, augmentation, seed, start_step=0, shard=ALL_EXAMPLES):
     """Return an endless dataset of shuffled, augmented batches `(images, one-hot labels)`.
 
     An epoch is `steps_per_epoch` of them. All batches are full, and the seed and the step alone
@@ -20,7 +20,7 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=WHOLE
 
     def prepare(position, image, label):
         example_seed = tf.random.fold_in([seed, 0], position)
-        image = images.for_training(image, data, source.channels, example_seed)
+        image = crop.for_training(image, data, source.channels, example_seed)
         # The first two parts of the seed are the crop's and the flip's.
         image = augment_image(image, augmentation, tf.random.split(example_seed, 3)[2])
         return image, _as_vector(label, source)
@@ -49,7 +49,7 @@ def steps_per_epoch(split, data):
     return len(split) // data.batch_size
 
 
-def evaluation_batches(split, source, data, shard=WHOLE):
+def evaluation_batches(split, source, data, shard=ALL_EXAMPLES):
     """Return a dataset of `(images, labels, weights)` with every example once, in order.
 
     All batches are full, and all hosts give as many: what is missing is filled up by black images
@@ -67,7 +67,7 @@ def evaluation_batches(split, source, data, shard=WHOLE):
     weight = batches * data.batch_size / max(len(split), 1)
 
     def prepare(_, image, label):
-        pixels = images.for_evaluation(image, data, source.channels)
+        pixels = crop.for_evaluation(image, data, source.channels)
         label = _as_vector(label, source)
         return pixels, label, weight * tf.cast(tf.reduce_any(label > 0), tf.float32)
 

@@ -6,7 +6,7 @@ a run that starts in the middle sees what one that came that way would see. An i
 pixels, (height, width, channels), or `Encoded`; a label is the number of its class, or for
 images of several classes a float32 vector with ones for these.
 
-On several hosts each reads its part, by its `Place` among them.
+On several hosts each reads its part, by its `Shard` among them.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from training.data.shard import Shard
 from training.errors import UserError
-from training.hosts.place import Place
 
 ENDLESS = tf.int64.max
 FILES_AT_ONCE = 16
@@ -25,7 +25,7 @@ UPRIGHT = 1  # EXIF's orientation of pixels that lie as they are to be seen
 BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
 
 
-WHOLE = Place()  # all examples on one host
+ALL_EXAMPLES = Shard()  # all examples on one host
 
 
 class Encoded(NamedTuple):
@@ -79,13 +79,13 @@ class IndexedSplit:
     def __len__(self):
         return len(self.labels)
 
-    def in_order(self, shard=WHOLE):
+    def in_order(self, shard=ALL_EXAMPLES):
         """Return a dataset of every example once; on several hosts, of every `count`-th."""
         example = self._by_number()
         numbers = tf.data.Dataset.range(shard.index, len(self), shard.count)
         return numbers.map(lambda index: (index, *example(index)), tf.data.AUTOTUNE)
 
-    def shuffled(self, seed, batch_size, start_step=0, shard=WHOLE, prepare=_unchanged):
+    def shuffled(self, seed, batch_size, start_step=0, shard=ALL_EXAMPLES, prepare=_unchanged):
         """Return an endless dataset that begins with the examples of step `start_step`.
 
         Each pass over the examples is a random permutation of its own. No buffer is needed:
@@ -135,7 +135,7 @@ class StreamedSplit:
 
     Args:
         num_examples: How many there are.
-        parts: Function of a `Place` that returns the number of its examples, and the `FilePart`s
+        parts: Function of a `Shard` that returns the number of its examples, and the `FilePart`s
             that hold them. The shards are disjoint, and together whole.
         parse: Function of a record, a string tensor, that returns `(image, label)`.
     """
@@ -147,14 +147,14 @@ class StreamedSplit:
     def __len__(self):
         return self.num_examples
 
-    def in_order(self, shard=WHOLE):
+    def in_order(self, shard=ALL_EXAMPLES):
         """Return a dataset of every example of the shard once."""
         _, parts = self.parts(shard)
         files = tf.data.Dataset.from_tensor_slices(_columns(parts))
         examples = self._read(files).enumerate()
         return examples.map(lambda position, example: (position, *example))
 
-    def shuffled(self, seed, batch_size, start_step=0, shard=WHOLE, prepare=_unchanged):
+    def shuffled(self, seed, batch_size, start_step=0, shard=ALL_EXAMPLES, prepare=_unchanged):
         """Return an endless dataset that begins with the examples of step `start_step`.
 
         In each pass over the examples the files come in a random order, and the examples of some

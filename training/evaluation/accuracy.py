@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from training import hosts
+from training.devices import hosts
 from training.errors import UserError
 from training.evaluation.calibration import Calibration
 from training.evaluation.logits import cross_entropy, probabilities

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training import hosts
+from training.devices import hosts
 
 BINS = 15  # as in the paper's section 5
 

@@ -4,8 +4,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from training.arguments import not_writable
 from training.evaluation.confusion import draw_confusion, write_confusion
+from training.validation import not_writable
 
 NAMES = ("evaluation.json", "confusion.csv", "confusion.png")
 

@@ -1,1 +1,1 @@
-"""What the weights are moved by: the loss, the learning rate over time, the optimizer."""
+"""Loss, learning-rate schedule and optimizer."""

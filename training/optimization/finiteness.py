@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 
-from training import hosts
+from training.devices import hosts
 from training.errors import UserError
 from training.optimization.duration import Duration
 from training.optimization.schedule import Schedule
@@ -34,7 +34,7 @@ class Finiteness:
         for variable in (*model.trainable_variables, *model.optimizer.variables):
             # By NumPy, since JAX would compile the question for each shape.
             is_float = "float" in keras.backend.standardize_dtype(variable.dtype)
-            if is_float and not np.isfinite(hosts.whole(variable)).all():
+            if is_float and not np.isfinite(hosts.to_numpy(variable)).all():
                 self._refuse(f"{variable.path} with values that are not", batches)
 
     def learning_rate_after(self, batches):

@@ -32,7 +32,7 @@ def sum_over_replicas(tensors):
     return tf.distribute.get_replica_context().all_reduce("SUM", tensors)
 
 
-def draw_apart(model):
+def decorrelate_replica_seeds(model):
     """Let each replica draw masks of its own for dropout and stochastic depth.
 
     Keras gives all of them the same state, and so the same masks for each part of a batch. The

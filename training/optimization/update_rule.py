@@ -16,7 +16,7 @@ class Corrections(_Replicas):
 
     With `gradient_accumulation_steps`, Keras asks the schedule by batches and averages the
     weights after every batch; here both count updates. At the end of each `fit` Keras takes the
-    averages for the weights; here `training.optimization.averages.put_averages` does, when the
+    averages for the weights; here `training.optimization.ema.apply_ema` does, when the
     training is over. And the learning rate, with the decay that it multiplies, can differ between
     the variables.
 

@@ -1,1 +1,1 @@
-"""What a training step needs on TPUs, from compiling it for them without having one."""
+"""Memory and compute of a training step on TPUs, from ahead-of-time compilation."""

@@ -23,7 +23,7 @@ class Outcome:
     """Of the smallest batch that did not fit; likewise."""
 
 
-def find_out(compile_way, config, chips, multiple):
+def search(compile_way, config, chips, multiple):
     """Return the `Outcome` for a configuration.
 
     Args:

@@ -9,9 +9,9 @@ import numpy as np
 
 from training.data.source import Source
 from training.data.splits import in_memory
-from training.fit import compiled_model, make_variables
 from training.optimization.schedule import learning_rate_schedule
 from training.planning.footprint import of_compiled, of_refused
+from training.run.compiled_model import compiled_model, make_variables
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
@@ -23,8 +23,8 @@ def compile_step(config, classes, channels, hardware):
         config: A `training.config.Config`; its weights count by their shapes alone.
         classes: Number of classes.
         channels: Of the images.
-        hardware: A `training.hardware.Hardware` whose devices are JAX's own; they may be
-            described only, as those of a `training.planning.topology.Topology`.
+        hardware: A `training.devices.distribution.Hardware` whose devices are JAX's own; they may
+            be described only, as those of a `training.planning.topology.Topology`.
     """
     began = time.perf_counter()
     lowered = lower_step(config, classes, channels, hardware)

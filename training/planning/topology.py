@@ -39,14 +39,14 @@ class Topology:
     devices: tuple  # by JAX
 
     def hardware(self, config):
-        """Return the `training.hardware.Hardware` that a run has on these chips.
+        """Return the `training.devices.distribution.Hardware` that a run has on these chips.
 
         Raises:
             UserError: If it cannot share them as its `training.config.Config` says.
         """
-        from training.hardware_choice import choose_hardware
-        from training.machine import Machine
-        from training.model_parallel import require_even_split
+        from training.devices.detection import Machine
+        from training.devices.model_parallel import require_even_split
+        from training.devices.selection import choose_hardware
 
         machine = Machine("jax", "tpu", self.devices, has_bfloat16=True)
         hardware = choose_hardware(machine, config.hardware, environment={})

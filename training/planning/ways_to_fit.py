@@ -3,8 +3,8 @@
 import dataclasses
 
 from training.config import Config
+from training.devices.model_parallel import require_even_split
 from training.errors import UserError
-from training.model_parallel import require_even_split
 
 
 @dataclasses.dataclass(frozen=True)

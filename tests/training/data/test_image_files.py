@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from training.data import image_files
-from training.data.images import decode
+from training.data.crop import decode
 from training.data.splits import Encoded
 
 pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this

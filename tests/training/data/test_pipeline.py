@@ -7,11 +7,11 @@ from PIL import Image
 
 from training.config import Augmentation, Data
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from training.data.shard import Shard
 from training.data.source import Source
 from training.data.sources import digits, load_source
 from training.data.splits import in_memory
 from training.errors import UserError
-from training.hosts.place import Place
 
 PLAIN = Augmentation()
 MIXUP = Augmentation(shift_fraction=0.1, rotation_degrees=10, zoom_fraction=0.1, mixup_alpha=0.2)
@@ -60,7 +60,7 @@ def test_evaluation_counts_every_example_once_on_any_number_of_hosts(hosts, exam
     source, data = numbered(examples), Data(batch_size=batch_size)
     seen, total, numbers_of_batches = np.zeros(examples), 0, set()
     for host in range(hosts):
-        dataset = evaluation_batches(source.test, source, data, Place(host, hosts))
+        dataset = evaluation_batches(source.test, source, data, Shard(host, hosts))
         batches = list(dataset.as_numpy_iterator())
         numbers_of_batches.add(len(batches))
         for images, labels, weights in batches:
@@ -80,7 +80,7 @@ def test_hosts_read_the_parts_of_the_batch_that_one_host_reads(hosts):
     source, data = numbered(50), Data(batch_size=8, flip=True)
     whole = read(training_batches(source, data, PLAIN, seed=1, start_step=3), 6)
     parts = [
-        read(training_batches(source, data, PLAIN, 1, start_step=3, shard=Place(host, hosts)), 6)
+        read(training_batches(source, data, PLAIN, 1, start_step=3, shard=Shard(host, hosts)), 6)
         for host in range(hosts)
     ]
     for i in range(2):
@@ -91,7 +91,7 @@ def test_hosts_read_the_parts_of_the_batch_that_one_host_reads(hosts):
 def test_hosts_must_divide_the_batch():
     source = numbered(50)
     with pytest.raises(UserError, match="must be a multiple of the number of hosts, 3"):
-        training_batches(source, Data(batch_size=8), PLAIN, 0, shard=Place(0, 3))
+        training_batches(source, Data(batch_size=8), PLAIN, 0, shard=Shard(0, 3))
 
 
 def test_without_determinism_the_images_are_the_same_in_some_order():

@@ -9,9 +9,9 @@ from PIL import Image
 from training.config import Augmentation, Data
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, training_batches
+from training.data.shard import Shard
 from training.data.sources import digits, load_source, presets
 from training.errors import UserError
-from training.hosts.place import Place
 
 
 def examples(split):
@@ -356,7 +356,7 @@ class TestTfds:
         source = load_source(Data(source="tfds:tiny_digits", data_dir=data_dir))
 
         def of_hosts(count, read):
-            shards = [Place(index, count) for index in range(count)]
+            shards = [Shard(index, count) for index in range(count)]
             return [{image.file.numpy() for _, image, _ in read(shard)} for shard in shards]
 
         for count in (2, 3):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.optimization import reference
+from tests.support import optimization as reference
 from training.errors import UserError
 from training.optimization.duration import Duration
 from training.optimization.finiteness import Finiteness

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.models import random_pixels, randomize, small_mixer
-from tests.training.optimization import reference
+from tests.support import optimization as reference
+from tests.support.models import random_pixels, randomize, small_mixer
 from training.config import Optimization
 from training.optimization.freezing import freeze, plain_model
 from training.optimization.optimizer import optimizer

@@ -1,4 +1,4 @@
-"""That `training.fit` hands every field on."""
+"""That `training.run.train` hands every field on."""
 
 import csv
 import dataclasses
@@ -7,17 +7,17 @@ import keras
 import numpy as np
 import pytest
 
-from training import fit
 from training.config import Optimization
 from training.errors import UserError
-from training.keeper import Keeper
-from training.optimization.averages import EvaluateAverages
+from training.optimization.ema import EvaluateEma
 from training.optimization.finiteness import Finiteness
 from training.optimization.loss import SigmoidCrossentropy
 from training.optimization.sharpness_aware import SharpnessAwareModel
 from training.optimization.update_rule import Momentum
 from training.recipes import RECIPES
-from training.run_folder import RunFolder
+from training.run import train as fit
+from training.run.folder import RunFolder
+from training.run.keeper import Keeper
 
 TINY = RECIPES["tiny"].CONFIG  # 10 batches of 128 make an epoch
 CHANGED = Optimization(
@@ -70,14 +70,14 @@ def test_every_field_reaches_the_training(tmp_path, monkeypatch):
     assert isinstance(model.loss, SigmoidCrossentropy) and model.loss.label_smoothing == 0.1
     assert (arguments["epochs"], arguments["steps_per_epoch"]) == (1, 10)  # and then 6 batches
     kinds = [type(callback) for callback in arguments["callbacks"]]
-    assert EvaluateAverages in kinds and Keeper in kinds
+    assert EvaluateEma in kinds and Keeper in kinds
 
 
 def test_a_run_with_everything(tmp_path, monkeypatch):
     """It stops in its last epoch and saves the averages, in a plain model."""
     models, batches = [], []
-    put_averages = fit.put_averages
-    monkeypatch.setattr(fit, "put_averages", lambda m: models.append(m) or put_averages(m))
+    apply_ema = fit.apply_ema
+    monkeypatch.setattr(fit, "apply_ema", lambda m: models.append(m) or apply_ema(m))
     monkeypatch.setattr(Finiteness, "require_loss", lambda *a: batches.append(a))
     folder = RunFolder(tmp_path / "run")
     config = dataclasses.replace(TINY, optimization=CHANGED)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tests.models import small_mixer
-from tests.training.optimization import reference
+from tests.support import optimization as reference
+from tests.support.models import small_mixer
 from training.optimization.layer_decay import layer_scale
 
 SCALES = {"hidden/kernel": 0.3, "hidden/bias": 0.3, "head/kernel": 1.0, "head/bias": 1.0}

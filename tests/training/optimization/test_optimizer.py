@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.models import small_mixer
-from tests.training.optimization import reference
+from tests.support import optimization as reference
+from tests.support.models import small_mixer
 from training.config import Optimization
 from training.optimization.optimizer import optimizer
 from training.optimization.schedule import learning_rate_schedule

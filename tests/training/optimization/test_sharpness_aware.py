@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.training.optimization import reference
+from tests.support import optimization as reference
 from training.optimization.sharpness_aware import SharpnessAwareModel, ascent, sharpness_aware
 
 CASES = {

@@ -6,7 +6,7 @@ import pytest
 
 from training.config import BY_THE_VARIANT, Config, Data, Hardware, Model
 from training.planning.footprint import Footprint
-from training.planning.outcome import find_out
+from training.planning.outcome import search
 from training.planning.ways_to_fit import ways
 
 CONFIG = Config(
@@ -69,7 +69,7 @@ class Compiler:
 )
 def test_the_first_way_that_fits(room, fitting, compilations):
     compiler = Compiler(room)
-    outcome = find_out(compiler, CONFIG, chips=8, multiple=0)
+    outcome = search(compiler, CONFIG, chips=8, multiple=0)
     assert outcome.asked.images == 1024 and outcome.asked.fits == (fitting == "")
     assert (outcome.fitting and outcome.fitting.options) == fitting
     assert len(compiler.asked) == compilations
@@ -78,9 +78,9 @@ def test_the_first_way_that_fits(room, fitting, compilations):
 
 def test_a_search_is_for_the_step_as_asked_and_compiles_nothing_twice():
     compiler = Compiler(300)
-    outcome = find_out(compiler, CONFIG, chips=8, multiple=64)
+    outcome = search(compiler, CONFIG, chips=8, multiple=64)
     assert outcome.fitting.options == "--rematerialize --model-devices 2"
     assert (outcome.largest.images, outcome.refused.images) == (256, 320)
     assert len(set(compiler.asked)) == len(compiler.asked)
-    none = find_out(Compiler(63), CONFIG, chips=8, multiple=64)
+    none = search(Compiler(63), CONFIG, chips=8, multiple=64)
     assert none.largest is None and none.refused.images == 64

@@ -11,15 +11,15 @@ if keras.backend.backend() != "jax":
 import jax
 import numpy as np
 
-from tests.models import random_pixels
+from tests.support.models import random_pixels
 from training.config import Augmentation, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
-from training.fit import compiled_model
-from training.hardware import Hardware
-from training.machine import Machine
+from training.devices.detection import Machine
+from training.devices.distribution import Hardware
 from training.optimization.schedule import learning_rate_schedule
 from training.planning import step
+from training.run.compiled_model import compiled_model
 
 CLASSES = 10
 CONFIG = Config(

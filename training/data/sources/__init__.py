@@ -11,7 +11,7 @@ from training.errors import UserError
 READERS = {"arrays": arrays.load, "folder": folder.load, "tfds": tfds.load}
 
 
-def for_the_test(data):
+def test_only(data):
     """Return a `training.config.Data` of which only the part for the test is read, if it can be."""
     if not _is_tfds(data):
         return data

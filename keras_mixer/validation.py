@@ -1,0 +1,134 @@
+"""Checks of arguments, and the messages for those that fail.
+
+`owner` and `name` are what the message calls the layer or the model.
+"""
+
+import difflib
+import inspect
+import numbers
+
+from keras_mixer.weights.numerics import is_value_range
+
+
+def check_rate(owner, argument, rate):
+    """Return `rate` as a float, or raise ValueError unless it is a probability below 1."""
+    is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+    if not is_number or not 0 <= rate < 1:
+        raise ValueError(
+            f"{owner}: `{argument}` is the probability of dropping and must be a number, at least "
+            f"0 and below 1. Received: {argument}={rate!r}. Pass 0.0 to drop nothing."
+        )
+    return float(rate)
+
+
+def check_positive_int(owner, argument, value):
+    """Return `value`, or raise ValueError unless it is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(
+            f"{owner}: `{argument}` must be a positive integer. "
+            f"Received: {argument}={value!r}. Pass an integer of at least 1."
+        )
+    return int(value)
+
+
+def reject_unknown(constructor, unknown):
+    """Raise ValueError if `unknown`, the surplus keyword arguments of a call, is not empty."""
+    for argument, value in unknown.items():
+        known = [
+            parameter.name
+            for parameter in inspect.signature(constructor).parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        near = difflib.get_close_matches(argument, known, n=1)
+        advice = f"Did you mean `{near[0]}`?" if near else f"It knows {', '.join(known)}."
+        raise ValueError(
+            f"{constructor.__name__}: `{argument}` is not an argument. "
+            f"Received: {argument}={value!r}. {advice}"
+        )
+
+
+def check_patch_size(name, patch_size):
+    """Return `patch_size` as (height, width)."""
+    if not isinstance(patch_size, (tuple, list)):
+        patch_size = (patch_size, patch_size)
+    if len(patch_size) != 2:
+        raise ValueError(
+            f"{name}: `patch_size` must be one integer or (height, width), in pixels. "
+            f"Received: patch_size={patch_size!r}. Pass an integer for square patches."
+        )
+    return tuple(check_positive_int(name, "patch_size", side) for side in patch_size)
+
+
+def check_top(name, include_top, pooling, classes):
+    """Return `classes`, or raise ValueError unless head, pooling and classes agree."""
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(
+            f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
+            "Use 'avg' for the features that the head would see."
+        )
+    if include_top and pooling is not None:
+        raise ValueError(
+            f"{name}: `pooling` applies to a model without head only. Received: "
+            f"pooling={pooling!r} with include_top=True. Pass include_top=False, or leave "
+            "`pooling` out (the head averages over the patches)."
+        )
+    if classes is None:
+        return None
+    if not include_top:
+        raise ValueError(
+            f"{name}: `classes` is the size of the head. Received: classes={classes!r} with "
+            "include_top=False. Leave `classes` out, or pass include_top=True."
+        )
+    return check_positive_int(name, "classes", classes)
+
+
+def check_numerics(name, approximate_gelu, value_range):
+    """Raise ValueError unless what is computed of the pixels is well defined."""
+    if not isinstance(approximate_gelu, (bool, type(None))):
+        raise ValueError(
+            f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "
+            f"approximate_gelu={approximate_gelu!r}. Leave it out to follow the weights."
+        )
+    if value_range is not None and not is_value_range(value_range):
+        raise ValueError(
+            f"{name}: `value_range` must be (low, high), two finite numbers of which the first is "
+            f"less. Received: value_range={value_range!r}. Pass (-1, 1) or (0, 1), or leave it out."
+        )
+
+
+def check_shape(name, input_shape):
+    """Return `input_shape` as a tuple, or raise ValueError."""
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+        raise ValueError(
+            f"{name}: `input_shape` must be (height, width, channels). "
+            f"Received: input_shape={input_shape!r}. Pass three integers, such as (224, 224, 3)."
+        )
+    return tuple(
+        check_positive_int(name, f"input_shape[{axis}]", size)
+        for axis, size in enumerate(input_shape)
+    )
+
+
+def check_image_shape(name, shape, patch_size, include_preprocessing):
+    """Raise ValueError unless images of this shape, with the batch first, can be cut to patches."""
+    _, height, width, channels = shape
+    if None in (height, width, channels):
+        raise ValueError(
+            f"{name}: the image size must be fixed, since the token-mixing weights depend on the "
+            f"number of patches. Received: images of shape {shape}. Resize to one size first."
+        )
+    if height % patch_size[0] or width % patch_size[1]:
+        nearest = [
+            max(round(s / p), 1) * p for s, p in zip((height, width), patch_size, strict=True)
+        ]
+        raise ValueError(
+            f"{name}: `input_shape` must be divisible by the patch, {patch_size[0]} × "
+            f"{patch_size[1]} pixels. Received: images of {height} × {width} pixels. "
+            f"Resize or crop to a multiple, such as {nearest[0]} × {nearest[1]}."
+        )
+    if include_preprocessing and channels not in (1, 3):
+        raise ValueError(
+            f"{name}: `include_preprocessing=True` takes images of 1 (grey) or 3 (RGB) channels. "
+            f"Received: images of {channels} channels. Pass include_preprocessing=False and "
+            "scale the values to [-1, 1] yourself."
+        )

@@ -1,0 +1,259 @@
+"""The names that Mixer's arrays go by: Google's, which are ours, timm's, and older ones.
+
+A layout is a list of replacements that turn a canonical name, such as
+`MixerBlock_0/token_mixing/Dense_0/kernel`, into the layout's own.
+"""
+
+import collections
+import dataclasses
+import re
+
+import numpy as np
+
+from keras_mixer.weights.architecture import Architecture
+from keras_mixer.weights.formats import ArrayFile, WeightsError
+
+MOST_LISTED = 5  # names in a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How one program names, orients and uses the arrays."""
+
+    name: str
+    replacements: tuple[tuple[str, str], ...]
+    transposed: bool = False  # PyTorch: (out, in), and (out, in, height, width)
+    approximate_gelu: bool = True  # what the program computes, if the file does not say
+
+    def rename(self, canonical):
+        for ours, theirs in self.replacements:
+            canonical = canonical.replace(ours, theirs)
+        return canonical
+
+    def axes_to_canonical(self, rank):
+        """Return the transposition that turns an array of this layout to ours."""
+        turned = {2: (1, 0), 4: (2, 3, 1, 0)} if self.transposed else {}
+        return turned.get(rank, tuple(range(rank)))
+
+    def axes_from_canonical(self, rank):
+        return tuple(np.argsort(self.axes_to_canonical(rank)))
+
+
+GOOGLE = Layout("google", ())  # the Flax code's
+PRE_LINEN = Layout(  # Flax's before its linen interface
+    "pre-linen",
+    (
+        ("stem/", "embedding/"),
+        ("pre_head_layer_norm", "Mixer/encoder_norm"),
+        ("MixerBlock_", "Mixer/encoderblock_"),
+        ("token_mixing/", "token_mixing_phase_0/"),
+        ("channel_mixing/", "channel_mixing_phase_0/"),
+        ("Dense_0/kernel", "kernel1"),
+        ("Dense_0/bias", "bias1"),
+        ("Dense_1/kernel", "kernel2"),
+        ("Dense_1/bias", "bias2"),
+    ),
+)
+TIMM = Layout(
+    "timm",
+    (
+        ("stem/", "stem.proj."),
+        ("pre_head_layer_norm", "norm"),
+        ("MixerBlock_", "blocks."),
+        ("LayerNorm_0", "norm1"),
+        ("LayerNorm_1", "norm2"),
+        ("token_mixing", "mlp_tokens"),
+        ("channel_mixing", "mlp_channels"),
+        ("Dense_0", "fc1"),
+        ("Dense_1", "fc2"),
+        ("kernel", "weight"),
+        ("scale", "weight"),
+        ("/", "."),
+    ),
+    transposed=True,
+    approximate_gelu=False,
+)
+KERAS = Layout(  # inside .weights.h5 and .keras; classes of layers are numbered there
+    "keras",
+    (
+        ("stem/", "layers/conv2d/"),
+        ("pre_head_layer_norm", "layers/layer_normalization"),
+        ("head/", "layers/dense/"),
+        ("MixerBlock_0/", "layers/mixer_block/"),
+        ("MixerBlock_", "layers/mixer_block_"),
+        ("LayerNorm_", "layer_norm_"),
+        ("Dense_", "dense_"),
+        ("kernel", "vars/0"),
+        ("scale", "vars/0"),
+        ("/bias", "/vars/1"),
+    ),
+)
+LAYOUTS = {layout.name: layout for layout in (GOOGLE, TIMM, PRE_LINEN, KERAS)}
+TREES = ("", "params/", "opt/target/")  # where in a Flax file the parameters may lie
+
+
+@dataclasses.dataclass(frozen=True)
+class MixerFile:
+    """An open file of Mixer weights, seen by canonical names and in canonical orientation."""
+
+    arrays: ArrayFile
+    layout: Layout
+    stored_names: dict[str, str]  # the layout's name → the file's
+    architecture: Architecture
+
+    @property
+    def path(self):
+        return self.arrays.path
+
+    def shape(self, name):
+        """Return the shape of an array, or None if the file does not have it."""
+        return _shape(self.arrays, self.layout, self.stored_names, name)
+
+    def read(self, name):
+        """Return an array; `check` first."""
+        stored = self.stored_names[self.layout.rename(name)]
+        array = self.arrays.read(stored)
+        if self.layout is PRE_LINEN:
+            return array.reshape(self.shape(name))
+        return array.transpose(self.layout.axes_to_canonical(array.ndim))
+
+    def check(self, expected):
+        """Hold the file against `{name: shape}`.
+
+        Raises:
+            WeightsError: That lists what is missing, unexpected and misshapen, or not float32.
+        """
+        known = {self.layout.rename(name) for name in expected}
+        stored = {name: self.stored_names.get(self.layout.rename(name)) for name in expected}
+        faults = {
+            "missing": [self.layout.rename(name) for name in expected if stored[name] is None],
+            "unexpected": [s for name, s in self.stored_names.items() if name not in known],
+            "misshapen": [
+                f"{stored[name]} {self.shape(name)} instead of {shape}"
+                for name, shape in expected.items()
+                if stored[name] is not None and self.shape(name) != shape
+            ],
+        }
+        if any(faults.values()):
+            found = "; ".join(
+                f"{len(names)} {fault}: {_listed(names)}"
+                for fault, names in faults.items()
+                if names
+            )
+            raise WeightsError(
+                self.path,
+                f"does not hold exactly the arrays of this model (layout {self.layout.name!r}). "
+                f"{found}.",
+                "Build the model to which the weights belong, or mend the file.",
+            )
+        for name in filter(None, stored.values()):
+            if self.arrays.dtypes[name] != "float32":
+                raise WeightsError(
+                    self.path,
+                    f"array {name!r} holds {self.arrays.dtypes[name]}, not float32.",
+                    "Convert it to float32 where the file was written.",
+                )
+
+
+def recognise(arrays):
+    """Return the `MixerFile` of an open `ArrayFile`.
+
+    Raises:
+        WeightsError: If the arrays are not a Mixer's in any known layout.
+    """
+    for layout in LAYOUTS.values():
+        for tree in TREES:
+            names = {n.removeprefix(tree): n for n in arrays.shapes if n.startswith(tree)}
+            if layout is PRE_LINEN:
+                names = dict(zip(_linen_numbers(names), names.values(), strict=True))
+            if layout.rename("stem/kernel") in names:
+                # What lies outside the tree is unexpected, but for the state of the optimizer.
+                names |= {n: n for n in arrays.shapes if not n.startswith((tree, "opt/"))}
+                return MixerFile(arrays, layout, names, _architecture(arrays, layout, names))
+    raise WeightsError(
+        arrays.path,
+        f"does not hold a Mixer in a known layout ({', '.join(LAYOUTS)}). "
+        f"It has {len(arrays.shapes)} arrays: {_listed(sorted(arrays.shapes))}.",
+        "If the Mixer is a part of a larger model, save that part by itself, such as by "
+        "`model.layers[0].save('mixer.keras')`.",
+    )
+
+
+def _shape(arrays, layout, stored_names, name):
+    """Return the shape of an array in our orientation, or None if the file does not have it."""
+    stored = stored_names.get(layout.rename(name))
+    if stored is None:
+        return None
+    shape = arrays.shapes[stored]
+    if layout is PRE_LINEN and "_mixing/" in name:  # which had axes of length 1 there
+        shape = tuple(size for size in shape if size != 1)
+    return tuple(shape[axis] for axis in layout.axes_to_canonical(len(shape)))
+
+
+def _architecture(arrays, layout, stored_names):
+    """Return the sizes that shapes tell; `MixerFile.check` tells whether all arrays agree."""
+    block = re.escape(layout.rename("MixerBlock_7/")).replace("7", "([0-9]{1,9})")
+    blocks = [int(match[1]) for name in stored_names if (match := re.match(block, name))]
+    kernels = {
+        name: _shape(arrays, layout, stored_names, name)
+        for name in (
+            "stem/kernel",
+            "MixerBlock_0/token_mixing/Dense_0/kernel",
+            "MixerBlock_0/channel_mixing/Dense_0/kernel",
+            "head/kernel",
+        )
+    }
+    for name, shape in kernels.items():
+        if name == "head/kernel" and shape is None:
+            continue
+        if shape is None or len(shape) != (4 if name == "stem/kernel" else 2):
+            raise WeightsError(
+                arrays.path,
+                f"has layout {layout.name!r}, but {layout.rename(name)!r}, which tells "
+                f"a size of the model, is {'missing' if shape is None else f'of shape {shape}'}.",
+                "Delete it, and fetch or write it again.",
+            )
+    stem, tokens, channels, head = kernels.values()
+    return Architecture(
+        patch_size=stem[:2],
+        channels=stem[2],
+        hidden_dim=stem[3],
+        num_blocks=min(max(blocks, default=0) + 1, len(stored_names)),
+        num_patches=tokens[0],
+        tokens_mlp_dim=tokens[1],
+        channels_mlp_dim=channels[1],
+        classes=head[1] if head else None,
+    )
+
+
+def _linen_numbers(names):
+    """Return pre-linen names with the parts of a module numbered as linen does.
+
+    Before, a module's parts were counted together (`LayerNorm_0`, `mlp_1`, `LayerNorm_2`);
+    since, each kind by itself.
+    """
+
+    def numbered(part):
+        return re.fullmatch("(.+)_([0-9]{1,9})", part)
+
+    numbers = collections.defaultdict(set)  # (module, kind of part) → the numbers used
+    for name in names:
+        parts = name.split("/")
+        for depth, part in enumerate(parts):
+            if match := numbered(part):
+                numbers[(*parts[:depth], match[1])].add(int(match[2]))
+
+    for name in names:
+        parts = name.split("/")
+        new = [
+            f"{match[1]}_{sorted(numbers[(*parts[:depth], match[1])]).index(int(match[2]))}"
+            if (match := numbered(part))
+            else part
+            for depth, part in enumerate(parts)
+        ]
+        yield "/".join(new)
+
+
+def _listed(names):
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more or "none"

@@ -1,0 +1,199 @@
+"""From a checkpoint to a model, strictly: every array is used and every variable is set."""
+
+import contextlib
+import dataclasses
+import math
+
+from keras_mixer.weights import resolution as resolutions
+from keras_mixer.weights.architecture import Architecture
+from keras_mixer.weights.catalog import IMAGE_SIZE, Checkpoint
+from keras_mixer.weights.download import fetch
+from keras_mixer.weights.formats import WeightsError, open_arrays
+from keras_mixer.weights.layouts import MixerFile, recognise
+from keras_mixer.weights.numerics import Numerics
+
+DEFAULT_NUMERICS = Numerics(approximate_gelu=True, value_range=(-1.0, 1.0))
+FLAX_NAMES = {"gamma": "scale", "beta": "bias"}  # of what Keras calls so in LayerNormalization
+TOKEN_MIXING = "/token_mixing/"
+
+
+def trained_grid(checkpoint):
+    """Return the grid of a published checkpoint, which needs no file to be known."""
+    side = IMAGE_SIZE // checkpoint.patch_size
+    return (side, side)
+
+
+@contextlib.contextmanager
+def open_weights(weights):
+    """Open a catalog's `Checkpoint`, which is fetched first, or a path; yield `Weights`.
+
+    `Weights` that are open already are yielded as they are.
+
+    Raises:
+        WeightsError: If the file is not a sound Mixer.
+        DownloadError: If it cannot be fetched.
+    """
+    if isinstance(weights, Weights):
+        yield weights
+        return
+    published = isinstance(weights, Checkpoint)
+    path = weights
+    if published:
+        path = fetch(weights.url, weights.path, weights.num_bytes, weights.digest)
+    with open_arrays(path) as arrays:
+        file = recognise(arrays)
+        if published:
+            own = Numerics(weights.approximate_gelu, weights.value_range, trained_grid(weights))
+        else:
+            own = _numerics_of(file)
+        _check_grid(file, own)
+        layouts_own = Numerics(file.layout.approximate_gelu)
+        yield Weights(file, own.or_else(layouts_own).or_else(DEFAULT_NUMERICS))
+
+
+def _numerics_of(file):
+    try:
+        if file.arrays.format == "keras":
+            return Numerics.of_keras_config(file.arrays.metadata)
+        return Numerics.of_metadata(file.arrays.metadata)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise WeightsError(
+            file.path,
+            f"describes its model in a form that is not known: {error!r}.",
+            "Save it again with this version, or convert it to .npz.",
+        ) from None
+
+
+def _check_grid(file, numerics):
+    if numerics.grid and math.prod(numerics.grid) != file.architecture.num_patches:
+        raise WeightsError(
+            file.path,
+            f"states a grid of {numerics.grid} patches and holds token-mixing weights for "
+            f"{file.architecture.num_patches}.",
+            "Write it again with its own image size.",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Opened weights, and the numerics that they want."""
+
+    file: MixerFile
+    numerics: Numerics
+
+    @property
+    def classes(self):
+        """Number of classes of the head; None without head."""
+        return self.file.architecture.classes
+
+    @property
+    def grid(self):
+        """The grid that the file states, or the square that its number of tokens suggests."""
+        if self.numerics.grid:
+            return self.numerics.grid
+        side = math.isqrt(self.file.architecture.num_patches)
+        return (side, side) if side**2 == self.file.architecture.num_patches else None
+
+    def for_model(self, owner, architecture, grid, resolution):
+        """Check that a model can have these weights; return their `Loader`.
+
+        Args:
+            owner: Name of the model, for messages.
+            architecture: Of the model, before any widening for its grid.
+            grid: The model's grid of patches.
+            resolution: See `keras_mixer.weights.resolution`.
+
+        Raises:
+            WeightsError: If the arrays are not exactly those of such a model.
+            ValueError: If the weights were trained at another size that `resolution` cannot make
+                this one from.
+        """
+        trained = self.grid
+        if trained is None and self.file.architecture.num_patches == math.prod(grid):
+            trained = grid  # not square, and not refuted
+        if trained is None:
+            raise ValueError(
+                f"{owner}: `input_shape` must be the size that the weights were trained at, unless "
+                "the file says which that was, or it was square. Received: images of "
+                f"{grid[0]} × {grid[1]} patches for {str(self.file.path)!r}, trained on "
+                f"{self.file.architecture.num_patches} patches. Convert the file to .safetensors "
+                "with its size: python -m keras_mixer convert IN OUT --image-size HEIGHT WIDTH."
+            )
+        resolutions.check(owner, trained, grid, resolution)
+        loader = Loader(
+            self.file,
+            trained,
+            grid,
+            resolution,
+            dataclasses.replace(
+                architecture,
+                num_patches=math.prod(trained),
+                tokens_mlp_dim=self._tokens_mlp_dim(architecture),
+            ),
+        )
+        # The head of the file must be whole even where another takes its place.
+        whole = dataclasses.replace(loader.trained_architecture, classes=self.classes)
+        self.file.check(whole.shapes())
+        return loader
+
+    def _tokens_mlp_dim(self, architecture):
+        """Return D_S as trained: the model's, or K times that in weights once expanded by K."""
+        found = self.file.architecture
+        usual_patches = math.prod(IMAGE_SIZE // patch for patch in architecture.patch_size)
+        parts = found.num_patches // max(usual_patches, 1)
+        expanded = parts > 1 and found.tokens_mlp_dim == parts * architecture.tokens_mlp_dim
+        return found.tokens_mlp_dim if expanded else architecture.tokens_mlp_dim
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """Weights that are known to suit a model."""
+
+    file: MixerFile
+    trained: tuple[int, int]  # grid
+    grid: tuple[int, int]  # of the model
+    resolution: str
+    trained_architecture: Architecture  # the model's, if it had the trained grid
+
+    @property
+    def architecture(self):
+        """What the model must be built as to take the weights at its own grid."""
+        parts = resolutions.num_parts(self.trained, self.grid, self.resolution)
+        return dataclasses.replace(
+            self.trained_architecture,
+            num_patches=math.prod(self.grid),
+            tokens_mlp_dim=parts * self.trained_architecture.tokens_mlp_dim,
+        )
+
+    @property
+    def used(self):
+        """What is taken from the file: not a head of another size."""
+        same_head = self.trained_architecture.classes == self.file.architecture.classes
+        return dataclasses.replace(
+            self.trained_architecture,
+            classes=self.trained_architecture.classes if same_head else None,
+        )
+
+    def fill(self, model):
+        """Set the variables of `model`, one array in memory at a time."""
+        variables = _variables(model)
+        shapes = self.used.shapes()
+        assert shapes.keys() <= variables.keys(), shapes.keys() - variables.keys()
+        for name in shapes:
+            array = self.file.read(name)
+            if TOKEN_MIXING in name:
+                part = name.partition(TOKEN_MIXING)[2]
+                array = resolutions.adapt(part, array, self.trained, self.grid, self.resolution)
+            variables[name].assign(array)
+
+
+def _variables(model):
+    """Return `{canonical name: variable}` of the Mixer in `model`."""
+    variables = {}
+    for layer in model.layers:
+        if layer.name.startswith(("stem", "MixerBlock_", "pre_head_layer_norm", "head")):
+            for variable in layer.weights:
+                *path, last = variable.path.rpartition(f"{layer.name}/")[2].split("/")
+                name = "/".join([layer.name, *path, FLAX_NAMES.get(last, last)])
+                variables[name] = variable
+    return variables

@@ -1,0 +1,380 @@
+"""Files are recognised by content, and a bad one is an error before anything is done with it."""
+
+import io
+import json
+import pickle
+import resource
+import struct
+import time
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from keras_mixer.weights.formats import WeightsError, open_arrays
+from keras_mixer.weights.layouts import LAYOUTS, recognise
+from tests.support.models import random_arrays, randomize, small_architecture, small_mixer
+
+ARCHITECTURE = small_architecture()
+FORMATS = ("model.npz", "model.safetensors", "model.weights.h5", "model.keras")
+
+
+def write(path, arrays):
+    """Write arrays under published names in the format that the suffix names."""
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".safetensors":
+        safetensors.numpy.save_file(arrays, path)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[LAYOUTS["keras"].rename(name)] = array
+    return path
+
+
+def read_all(path, architecture=ARCHITECTURE):
+    """Return the arrays of a file as a model would take them."""
+    with open_arrays(path) as arrays:
+        file = recognise(arrays)
+        file.check(architecture.shapes())
+        return {name: file.read(name) for name in architecture.shapes()}
+
+
+@pytest.fixture
+def arrays():
+    return random_arrays(ARCHITECTURE.shapes())
+
+
+@pytest.fixture(scope="module")
+def sound_files(tmp_path_factory):
+    """One sound file of each format, and its arrays."""
+    folder = tmp_path_factory.mktemp("sound")
+    model = small_mixer()
+    arrays = randomize(model)
+    model.save(folder / "model.keras")
+    model.save_weights(folder / "model.weights.h5")
+    np.savez(folder / "model.npz", **arrays)
+    safetensors.numpy.save_file(arrays, folder / "model.safetensors")
+    return folder, arrays
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("suffix", ["", ".weights", ".npz", ".safetensors", ".keras", ".h5"])
+def test_a_format_is_recognised_by_content(name, suffix, sound_files, tmp_path):
+    folder, arrays = sound_files
+    path = tmp_path / f"renamed{suffix}"
+    path.write_bytes((folder / name).read_bytes())
+    found = read_all(path)
+    assert found.keys() == arrays.keys()
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(found[key], array)
+
+
+def test_compressed_and_fortran_ordered_npz(tmp_path, arrays):
+    path = tmp_path / "model.npz"
+    np.savez_compressed(path, **{name: np.asfortranarray(a) for name, a in arrays.items()})
+    for name, array in read_all(path).items():
+        np.testing.assert_array_equal(array, arrays[name])
+
+
+class Bomb:
+    """Unpickling this would leave a trace."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def changed(arrays, name, array):
+    return {**arrays, name: array}
+
+
+BAD_ARRAYS = {
+    "missing": (lambda a: {k: v for k, v in a.items() if k != "head/bias"}, "1 missing: {head}"),
+    "missing size": (
+        lambda a: {k: v for k, v in a.items() if "token_mixing/Dense_0/kernel" not in k},
+        "which tells a size of the model, is missing",
+    ),
+    "extra": (
+        lambda a: changed(a, "MixerBlock_0/extra/kernel", a["head/bias"]),
+        "1 unexpected: {extra}",
+    ),
+    "another block": (
+        lambda a: changed(a, "MixerBlock_7/LayerNorm_0/bias", a["stem/bias"]),
+        "1 unexpected",
+    ),
+    "misshapen": (
+        lambda a: changed(a, "stem/bias", np.zeros(17, "float32")),
+        r"1 misshapen: {stem} \(17,\) instead of \(16,\)",
+    ),
+    "rank": (
+        lambda a: changed(a, "stem/kernel", a["stem/kernel"][0]),
+        r"which tells a size of the model, is of shape \(4, 3, 16\)",
+    ),
+    "nan": (
+        lambda a: changed(a, "head/bias", np.float32([0, 1, 2, np.nan, 4])),
+        "{head}' holds values that are not finite",
+    ),
+    "infinite": (
+        lambda a: changed(a, "head/bias", np.float32([0, 1, -np.inf, 3, 4])),
+        "{head}' holds values that are not finite",
+    ),
+    "half": (
+        lambda a: changed(a, "head/bias", a["head/bias"].astype("float16")),
+        "{head}' holds (float16|F16), not float32",
+    ),
+    "double": (
+        lambda a: changed(a, "head/bias", a["head/bias"].astype("float64")),
+        "{head}' holds (float64|F64), not float32",
+    ),
+    "none": (lambda a: {}, "does not hold a Mixer in a known layout.*0 arrays"),
+    "another model": (
+        lambda a: {"conv1/kernel": a["stem/kernel"]},
+        "does not hold a Mixer in a known layout",
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".h5"])
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_bad_arrays(case, suffix, arrays, tmp_path):
+    change, message = BAD_ARRAYS[case]
+    rename = LAYOUTS["keras" if suffix == ".h5" else "google"].rename
+    path = write(tmp_path / f"bad{suffix}", change(arrays))
+    message = message.format(
+        head=rename("head/bias"),
+        stem=rename("stem/bias"),
+        extra=rename("MixerBlock_0/extra/kernel"),
+    )
+    with pytest.raises(WeightsError, match=rf"bad{suffix}'.*{message}"):
+        read_all(path)
+
+
+def zip_of(members, compression=zipfile.ZIP_STORED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def npy(array, **header):
+    """Return an array in npy format, with some of its header changed."""
+    buffer = io.BytesIO()
+    fields = np.lib.format.header_data_from_array_1_0(array) | header
+    np.lib.format.write_array_header_1_0(buffer, fields)
+    return buffer.getvalue() + array.tobytes()
+
+
+ONE = np.ones(4, "float32")
+BAD_BYTES = {
+    "empty": (b"", "is empty"),
+    "text": (b"<html><title>404 Not Found</title></html>", "is of no known format"),
+    "short": (b"PK", "cannot be read as a zip archive"),
+    "one array": (npy(ONE), "is of no known format"),
+    "pickle": (pickle.dumps({"stem": 1}), "is a Python pickle"),
+    "torch": (zip_of({"archive/data.pkl": b"", "archive/data/0": b""}), "is a Python pickle"),
+    "zip of texts": (zip_of({"a.txt": b"a"}), "'a.txt', which is no array"),
+    "cut array": (zip_of({"stem/kernel.npy": npy(ONE)[:-1]}), "not as long as its shape"),
+    "long array": (zip_of({"stem/kernel.npy": npy(ONE) + b"?"}), "not as long as its shape"),
+    "huge claim": (
+        zip_of({"stem/kernel.npy": npy(ONE, shape=(2**40, 2**20))}),
+        "not as long as its shape",
+    ),
+    "objects": (zip_of({"stem/kernel.npy": npy(ONE, descr="|O")}), "holds Python objects"),
+    "compressed by another method": (
+        zip_of({"stem/kernel.npy": npy(ONE)}, zipfile.ZIP_BZIP2),
+        "compressed by method",
+    ),
+    "cut header": (struct.pack("<Q", 5) + b'{"a":', "cannot be read as safetensors"),
+    "keras without weights": (
+        zip_of({"config.json": b"{}", "model.weights.h5": b"?"}),
+        "cannot be read as keras",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BYTES)
+def test_bad_bytes(case, tmp_path):
+    content, message = BAD_BYTES[case]
+    path = tmp_path / "bad.npz"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"bad.npz'.*{message}"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_truncated_files(name, sound_files, tmp_path):
+    content = (sound_files[0] / name).read_bytes()
+    path = tmp_path / name
+    for length in (1, 7, 20, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(WeightsError, match=name):
+            read_all(path)
+
+
+@pytest.mark.parametrize("name", ["model.npz", "model.keras"])
+def test_altered_bytes_of_a_zip_are_found_by_its_checksum(name, sound_files, tmp_path):
+    content = bytearray((sound_files[0] / name).read_bytes())
+    array = sound_files[1]["MixerBlock_1/channel_mixing/Dense_1/kernel"].tobytes()
+    content[content.index(array) + 100] ^= 1
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="CRC"):
+        read_all(path)
+
+
+def test_an_array_of_objects_is_not_unpickled(tmp_path, arrays):
+    trace = tmp_path / "trace"
+    path = tmp_path / "bad.npz"
+    objects = np.empty(5, object)
+    objects[:] = [Bomb(trace)] * 5
+    np.savez(path, **changed(arrays, "head/bias", objects))
+    with pytest.raises(WeightsError, match="'head/bias' holds Python objects"):
+        read_all(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".pkl", ".ckpt"])
+def test_a_pickle_is_refused_by_name(suffix, tmp_path):
+    trace = tmp_path / "trace"
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(pickle.dumps(Bomb(trace)))
+    with pytest.raises(WeightsError, match="never opened here.*safetensors"):
+        read_all(path)
+    path.unlink()
+    with pytest.raises(WeightsError, match="never opened here"):
+        read_all(path)
+    assert not trace.exists()
+
+
+def test_no_file_and_a_folder(tmp_path):
+    with pytest.raises(WeightsError, match="nowhere.npz' *: does not exist"):
+        read_all(tmp_path / "nowhere.npz")
+    with pytest.raises(WeightsError, match="^Weight file '[^']*': is a folder"):
+        read_all(tmp_path)
+    with pytest.raises(WeightsError, match="cannot be opened: embedded null"):
+        read_all(f"{tmp_path}/a\0b.npz")
+
+
+def test_a_zip_made_to_exhaust_memory(tmp_path):
+    path = tmp_path / "bomb.npz"
+    zeros = np.zeros(2**24, "float32")
+    path.write_bytes(zip_of({"stem/kernel.npy": npy(zeros)}, zipfile.ZIP_DEFLATED))
+    assert path.stat().st_size < 2**17
+    with pytest.raises(WeightsError, match="is of shape"):  # before 64 MiB are made of it
+        read_all(path)
+    content = path.read_bytes()
+    claim = struct.pack("<L", len(npy(zeros)))
+    path.write_bytes(content.replace(claim, struct.pack("<L", 2**31)))
+    with pytest.raises(WeightsError, match="cannot be as large as it claims"):
+        read_all(path)
+
+
+def test_h5_files_reach_no_other_file(tmp_path, arrays):
+    """External links and external storage would show the content of any file."""
+    other = write(tmp_path / "other.h5", arrays)
+    path = write(tmp_path / "bad.h5", arrays)
+    name = LAYOUTS["keras"].rename("head/bias")
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink(str(other), name)
+    with pytest.raises(WeightsError, match=f"1 missing: {name}"):
+        read_all(path)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_dataset(name, (5,), "float32", external=[(str(other), 0, 20)])
+    with pytest.raises(WeightsError, match=f"{name}' does not lie in the file in one piece"):
+        read_all(path)
+
+
+def test_an_optimizer_beside_the_layers_is_left_alone(tmp_path):
+    model = small_mixer()
+    model.compile("adam", "mse")
+    model.train_on_batch(np.zeros((1, 8, 12, 3)), np.zeros((1, 5)))
+    model.save(tmp_path / "model.keras")
+    assert read_all(tmp_path / "model.keras").keys() == ARCHITECTURE.shapes().keys()
+
+
+def test_a_keras_file_with_a_damaged_configuration(sound_files, tmp_path):
+    source = zipfile.ZipFile(sound_files[0] / "model.keras")
+    members = {name: source.read(name) for name in source.namelist()}
+    path = tmp_path / "bad.keras"
+    path.write_bytes(zip_of({**members, "config.json": b"{"}))
+    with pytest.raises(WeightsError, match="bad.keras"):
+        read_all(path)
+    assert json.loads(members["config.json"])["class_name"] == "Functional"
+
+
+def mutate(rng, content):
+    """Return bytes with one to four random damages."""
+    content = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        start = int(rng.integers(len(content)))
+        if rng.random() < 0.5:  # where names, shapes and sizes are
+            start = min(start, int(rng.integers(4096)))
+            start = start if rng.random() < 0.5 else len(content) - 1 - start
+        length = int(rng.integers(1, 9))
+        kind = rng.integers(6)
+        if kind == 0:
+            content[start] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            content[start : start + length] = rng.bytes(length)
+        elif kind == 2:
+            content[start : start + length] = bytes([int(rng.choice([0, 255]))]) * length
+        elif kind == 3:
+            del content[start : start + length]
+        elif kind == 4:
+            content[start:start] = content[start : start + int(rng.integers(1, 200))]
+        else:
+            content = content[: max(start, 1)]
+    return bytes(content)
+
+
+def fuzz(content, path, mutations, seed):
+    """Read mutations of a file; return how many were still sound, and the slowest's seconds."""
+    rng = np.random.default_rng(seed)
+    sound, slowest = 0, 0.0
+    for _ in range(mutations):
+        path.write_bytes(mutate(rng, content))
+        began = time.perf_counter()
+        try:
+            read_all(path)
+            sound += 1
+        except WeightsError as error:
+            assert path.name in str(error)
+        slowest = max(slowest, time.perf_counter() - began)
+    return sound, slowest
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("mutations", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_fuzz(name, mutations, sound_files, tmp_path):
+    content = (sound_files[0] / name).read_bytes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sound, slowest = fuzz(content, tmp_path / name, mutations, seed=mutations)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{name}: {sound} of {mutations} still sound, slowest {slowest:.3f} s, {grown:.0f} MiB")
+    assert sound < mutations
+    assert grown < 256
+    assert slowest < 10
+
+
+def test_a_foreign_byte_order(arrays, tmp_path):
+    foreign = arrays["head/bias"].astype(">f4")
+    np.savez(tmp_path / "bad.npz", **changed(arrays, "head/bias", foreign))
+    with pytest.raises(WeightsError, match="'head/bias' holds float32 in foreign byte order"):
+        read_all(tmp_path / "bad.npz")
+
+
+def test_a_keras_file_made_to_fill_the_disk(sound_files, tmp_path):
+    """Keras writes its zip archives uncompressed."""
+    source = zipfile.ZipFile(sound_files[0] / "model.keras")
+    members = {name: source.read(name) for name in source.namelist()}
+    (tmp_path / "bad.keras").write_bytes(zip_of(members, zipfile.ZIP_DEFLATED))
+    with pytest.raises(WeightsError, match="bad.keras.*is compressed, which Keras does not do"):
+        read_all(tmp_path / "bad.keras")

@@ -1,0 +1,246 @@
+"""The same run on one device, on several, and on two hosts: in processes of their own."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from training.devices.hosts.environment import ADDRESSES, NUMBER, PROCESS
+from training.run.folder import RunFolder
+
+BACKEND = keras.backend.backend()
+TEST_IMAGES = 61  # which nothing divides
+OPTIONS = (
+    "--optimizer sgd --learning-rate 0.1 --warmup-steps 2 --total-steps 20 --batch-size 24 "
+    "--ema-momentum 0.8 --checkpoint-steps 5 --keep-checkpoints 9 --quiet"
+).split()
+WAYS = {
+    "jax": {
+        "four devices": (4, "data parallel", []),
+        "three of four devices": (4, "data parallel", ["--devices", "3"]),
+        "two copies of the weights": (4, "model parallel", ["--model-devices", "2"]),
+    },
+    "tensorflow": {
+        "four devices": (4, "data parallel", []),
+        "three of four devices": (4, "data parallel", ["--devices", "3"]),
+    },
+    "torch": {},
+}[BACKEND]
+PATIENCE_SECONDS = 300
+of_engines = pytest.mark.skipif(not WAYS, reason="PyTorch trains on one device")
+of_hosts = pytest.mark.skipif(not WAYS, reason="PyTorch trains on one host")
+of_jax = pytest.mark.skipif(BACKEND != "jax", reason="JAX alone divides the weights")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    rng = np.random.default_rng(0)
+
+    def part(number):
+        labels = np.arange(number) % 5
+        noise = rng.integers(0, 256, (number, 8, 8))
+        return (noise // 4 + 40 * labels[:, None, None]).astype("uint8"), labels
+
+    (x, y), (x_test, y_test) = part(200), part(TEST_IMAGES)
+    np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+    return path
+
+
+def start(devices, *arguments, **environment):
+    return start_python("-m", "tests.support.on_devices", devices, *arguments, **environment)
+
+
+def start_python(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, *(str(argument) for argument in arguments)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process, status=0):
+    out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == status, out
+    return out
+
+
+def training(images, path, *options):
+    source = f"arrays:{images}"
+    return ("train", "tiny", "--source", source, "--run-dir", path, *OPTIONS, *options)
+
+
+@pytest.fixture(scope="module")
+def alone(images, tmp_path_factory):
+    """The run on one device."""
+    path = tmp_path_factory.mktemp("alone") / "run"
+    finish(start(1, *training(images, path)))
+    return RunFolder(path)
+
+
+def state(folder, batch=20):
+    """All arrays of a checkpoint, and all numbers of the history."""
+    with zipfile.ZipFile(folder.checkpoints / f"batch-{batch:09d}.npz") as archive:
+        names = [name for name in archive.namelist() if name.endswith(".npy")]
+        arrays = {name: np.load(io.BytesIO(archive.read(name))) for name in names}
+    rows = list(csv.DictReader(folder.history.open()))
+    return arrays, [[float(value) for value in row.values()] for row in rows]
+
+
+def require_same(folder, expected):
+    """Weights, averages and momenta to 1e-5 of the largest, history and test likewise."""
+    (arrays, history), (expected_arrays, expected_history) = state(folder), state(expected)
+    assert arrays.keys() == expected_arrays.keys() and len(arrays) > 60
+    for group in ("trainable", "optimizer"):
+        names = [n for n in arrays if n.startswith(group) and arrays[n].dtype.kind == "f"]
+        largest = max(np.abs(expected_arrays[n]).max() for n in names)
+        for name in names:
+            np.testing.assert_allclose(
+                arrays[name], expected_arrays[name], rtol=0, atol=1e-5 * largest
+            )
+    np.testing.assert_allclose(history, expected_history, rtol=1e-5)
+    ours, theirs = folder.read_summary(), expected.read_summary()
+    assert ours["test_examples"] == TEST_IMAGES
+    for name in ("test_accuracy", "test_top5_accuracy", "test_loss", "test_calibration_error"):
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
+
+
+@of_engines
+@pytest.mark.parametrize("way", WAYS)
+def test_as_on_one_device(way, alone, images, tmp_path):
+    devices, distribution, options = WAYS[way]
+    folder = RunFolder(tmp_path / "run")
+    out = finish(start(devices, *training(images, folder.path, *options)))
+    assert " by tf.distribute." in out or " by keras.distribution." in out
+    require_same(folder, alone)
+    summary = folder.read_summary()
+    assert summary["distribution"] == distribution
+    assert len(summary["devices"]) == (3 if "--devices" in options else devices)
+
+
+@of_engines
+def test_a_run_of_one_number_of_devices_goes_on_with_another(alone, images, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(alone.path, folder.path)
+    for path in sorted(folder.checkpoints.glob("batch-*"))[2:]:
+        path.unlink()  # all after batch 10, within an epoch
+    folder.summary.unlink()
+    finish(start(4, *training(images, folder.path, "--devices", "4")))
+    require_same(folder, alone)
+
+
+@of_engines
+def test_evaluate_counts_the_same_on_any_number_of_devices(alone, tmp_path):
+    seen = []
+    for devices in (1, 3, 4):
+        output = tmp_path / str(devices)
+        finish(start(devices, "evaluate", alone.path, "--output-dir", output))
+        entries = json.loads((output / "evaluation.json").read_text())
+        seen.append(((output / "confusion.csv").read_text(), entries["accuracy"]))
+        assert entries["examples"] == TEST_IMAGES
+        assert entries["loss"] == pytest.approx(alone.read_summary()["test_loss"], rel=1e-6)
+    assert seen[0] == seen[1] == seen[2]
+
+
+def environments_of_hosts():
+    """The variables of two hosts on this machine."""
+    with socket.socket() as first, socket.socket() as second:
+        for free in (first, second):
+            free.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{free.getsockname()[1]}" for free in (first, second)]
+
+    def environment(index):
+        if BACKEND == "jax":
+            named = {ADDRESSES: addresses[0], NUMBER: "2"}
+            return {**named, PROCESS: str(index)}
+        task = {"type": "worker", "index": index}
+        return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
+
+    return [environment(index) for index in range(2)]
+
+
+def start_on_hosts(*arguments):
+    """Two devices each, of which TensorFlow takes one if they are CPUs."""
+    return [start(2, *arguments, **environment) for environment in environments_of_hosts()]
+
+
+@of_hosts
+def test_two_hosts_of_which_each_is_killed_once(alone, images, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    command = training(images, folder.path, "--checkpoint-steps", "1")
+    for killed in range(2):
+        before = set(folder.checkpoints.glob("batch-*"))
+        processes = start_on_hosts(*command)
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while before.issuperset(folder.checkpoints.glob("batch-*")):
+                assert time.monotonic() < deadline and processes[killed].poll() is None
+                time.sleep(0.01)
+            processes[killed].kill()
+            killed_at = time.monotonic()
+            out, _ = processes[1 - killed].communicate(timeout=PATIENCE_SECONDS)
+            assert time.monotonic() - killed_at < 60
+            assert processes[1 - killed].returncode != 0 and not folder.is_finished()
+            assert out.rstrip().endswith("goes on after the last checkpoint."), out
+        finally:
+            for process in processes:
+                process.kill()
+
+    out, other = (finish(process) for process in start_on_hosts(*command))
+    engine = {
+        "jax": "4 CPUs of 2 hosts by keras.distribution.DataParallel",
+        "tensorflow": "2 CPUs of 2 hosts by tf.distribute.MultiWorkerMirroredStrategy",
+    }[BACKEND]
+    assert f"Training on {engine}" in out
+    assert "test accuracy" in out and "test accuracy" not in other  # the first one tells
+    require_same(folder, alone)
+    assert folder.read_summary()["hosts"] == 2
+
+
+WAITING = """
+from training.devices import hosts
+with hosts.ending_together():
+    hosts.connect()
+    while True:
+        hosts.gather(0)
+        print("met", flush=True)
+"""
+
+
+@of_hosts
+def test_a_host_that_is_killed_while_others_wait_for_it():
+    processes = [
+        start_python("-c", WAITING, **environment) for environment in environments_of_hosts()
+    ]
+    try:
+        while "met" not in processes[0].stdout.readline():
+            assert processes[0].poll() is None
+        processes[1].kill()
+        killed_at = time.monotonic()
+        out, _ = processes[0].communicate(timeout=PATIENCE_SECONDS)
+        assert time.monotonic() - killed_at < 60
+        assert out.rstrip().endswith("goes on after the last checkpoint."), out
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@of_jax
+def test_weights_that_two_hosts_hold_together(alone, images, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    command = training(images, folder.path, "--model-devices", "4")
+    for process in start_on_hosts(*command):
+        finish(process)
+    require_same(folder, alone)

@@ -1,0 +1,72 @@
+"""What a user is told of a training that something outside of the code ended."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.config import Config
+from training.errors import UserError
+from training.recipes import RECIPES
+from training.run import train as fit
+from training.run.failures import as_user_errors
+from training.run.folder import RunFolder
+
+TINY = RECIPES["tiny"].CONFIG
+
+
+def with_data(**fields):
+    return dataclasses.replace(TINY, data=dataclasses.replace(TINY.data, **fields))
+
+
+def test_a_model_that_no_memory_holds(tmp_path):
+    model = dataclasses.replace(TINY.model, channels_mlp_dim=10**14)
+    with pytest.raises(UserError, match="must fit into the memory.*--batch-size 128 with.*8 pixe"):
+        fit.train(dataclasses.replace(TINY, model=model), RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        ValueError("OOM when allocating tensor with shape[64,3072]"),
+        np._core._exceptions._ArrayMemoryError((10**14,), np.dtype("float32")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_ways_of_saying_that_memory_is_short(error):
+    with pytest.raises(UserError, match="memory.*--accumulation-steps.*--rematerialize"):
+        with as_user_errors(Config()):
+            raise error
+
+
+@pytest.mark.parametrize("error", [UserError("mine"), ValueError("no sign"), KeyboardInterrupt()])
+def test_other_errors_stay_what_they_are(error):
+    with pytest.raises(type(error)) as raised:
+        with as_user_errors(Config()):
+            raise error
+    assert raised.value is error
+
+
+def test_an_image_that_vanishes(tmp_path, monkeypatch):
+    images = tmp_path / "some photos"
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), "uint8")
+    for number in range(20):
+        path = images / "train" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+    def cached(source, data):  # what comes after the images were found, and before the training
+        for path in images.rglob("1*.png"):
+            path.unlink()
+        return source
+
+    monkeypatch.setattr(fit, "cached", cached)
+    config = with_data(source=f"folder:{images}", batch_size=2)
+    with pytest.raises(UserError, match="must stay where.*Received: .*/some photos/train.*is gone"):
+        fit.train(config, RunFolder(tmp_path / "run"))

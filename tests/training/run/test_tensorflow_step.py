@@ -1,0 +1,84 @@
+"""That a training step of TensorFlow compiles as a whole, with static shapes, as TPUs ask for."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.data.pipeline import training_batches
+from training.data.sources import load_source
+from training.optimization.schedule import learning_rate_schedule
+from training.recipes import RECIPES
+from training.run.compiled_model import compiled_model
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="a matter of TensorFlow"
+)
+
+TINY = RECIPES["tiny"].CONFIG
+UPDATES = {"accumulation_steps": 2, "ema_momentum": 0.9}
+RANDOM = {"drop_path_rate": 0.2, "dropout_rate": 0.1}
+CASES = {  # changes of the optimization, of the model, and the policy
+    "adamw": ({}, {}, "float32"),
+    "sgd": ({"optimizer": "sgd", "layer_decay": 0.5, "frozen_blocks": 1}, {}, "float32"),
+    "accumulated, averaged": (UPDATES, {}, "float32"),
+    "sam": ({"sam_rho": 0.05, "loss": "sigmoid"}, {}, "float32"),
+    "random": ({}, RANDOM, "float32"),
+    "rematerialized": ({}, {"rematerialize": True}, "float32"),
+    "all": ({**UPDATES, "sam_rho": 0.05}, {**RANDOM, "rematerialize": True}, "mixed_bfloat16"),
+    "float16": (UPDATES, {}, "mixed_float16"),
+}
+OF_THE_HOST = "custom-call|infeed|outfeed|send|recv"
+OF_ANY_SIZE = "<=|set-dimension-size"  # f32[<=7] is a size known only when it runs
+
+
+@pytest.fixture
+def policy(request):
+    keras.config.set_dtype_policy(request.param)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def compiled(step, batch):
+    """Return what XLA makes of a step, before it is optimized for a device."""
+    return tf.function(step, jit_compile=True).experimental_get_compiler_ir(batch)(stage="hlo")
+
+
+@pytest.mark.parametrize(
+    ("optimization", "model", "policy"), CASES.values(), ids=CASES, indirect=["policy"]
+)
+def test_a_step_is_one_program_of_static_shapes(optimization, model, policy):
+    config = dataclasses.replace(
+        TINY,
+        optimization=dataclasses.replace(TINY.optimization, **optimization),
+        model=dataclasses.replace(TINY.model, **model),
+    )
+    source = load_source(config.data)
+    schedule = learning_rate_schedule(config.optimization, 10, config.data.batch_size)
+    model = compiled_model(config, source, schedule)
+    dataset = training_batches(source, config.data, config.augmentation, config.seed)
+    images, labels = next(iter(dataset))
+    assert all(part.shape.is_fully_defined() for part in dataset.element_spec)
+    model.optimizer.build(model.trainable_variables)  # in no trace, as before a run
+    model.compute_metrics(None, labels, labels)
+
+    for program in (
+        compiled(model.train_step, (images, labels)),
+        compiled(model.test_step, (images, labels, tf.ones(len(images)))),
+    ):
+        assert "ENTRY" in program
+        assert not re.findall(rf"\b({OF_THE_HOST})\(", program)
+        assert not re.findall(OF_ANY_SIZE, program)
+
+
+def test_what_is_looked_for_would_be_found():
+    assert re.search(OF_ANY_SIZE, compiled(lambda x: tf.where(x > 0), tf.ones(7)))
+
+    def on_the_host(x):
+        return tf.numpy_function(np.sort, [x], tf.float32)
+
+    with pytest.raises(ValueError, match="unsupported operations .* PyFunc"):
+        compiled(on_the_host, tf.ones(7))

@@ -1,0 +1,270 @@
+import contextlib
+import csv
+import dataclasses
+import json
+import signal
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from training.data.splits import IndexedSplit
+from training.errors import UserError
+from training.recipes import RECIPES
+from training.run import train as fit
+from training.run.folder import RunFolder
+from training.run.keeper import Interrupted, Keeper
+
+TINY = RECIPES["tiny"].CONFIG
+DIGITS = RECIPES["digits"].CONFIG
+
+
+def change(config, part, **fields):
+    return dataclasses.replace(
+        config, **{part: dataclasses.replace(getattr(config, part), **fields)}
+    )
+
+
+def epochs(folder):
+    with open(folder.history, newline="") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def test_a_run_writes_its_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    summary = fit.train(TINY, folder)
+    assert json.loads(folder.summary.read_text()) == summary
+    assert folder.read_config() == change(TINY, "hardware", precision="float32")
+    assert epochs(folder) == [1, 2, 3]
+    assert summary["test_examples"] == 360
+    assert 0.5 < summary["test_accuracy"] <= 1  # it learns something even in three epochs
+    assert 0 < summary["test_loss"] < np.log(10)
+    assert summary["train_images_per_second"] > 0
+    assert summary["wall_seconds"] > 0
+    assert summary["backend"] == keras.backend.backend()
+    assert summary["versions"]["keras"] == keras.__version__
+    assert summary["precision"] == "float32"
+    assert summary["distribution"] == "one device"
+    assert summary["class_names"] == list("0123456789")
+    model = keras.saving.load_model(folder.model)
+    assert model.count_params() == summary["parameters"]
+    for path in (folder.curves, folder.checkpoints, folder.tensorboard):
+        assert path.exists()
+    assert list(folder.tensorboard.rglob("events.out*"))
+
+
+# All that has a state of its own; 24 batches, of which the last epoch has 4.
+RANDOM = change(TINY, "model", drop_path_rate=0.2, dropout_rate=0.1)
+RANDOM = change(RANDOM, "augmentation", shift_fraction=0.1, mixup_alpha=0.4)
+RANDOM = change(RANDOM, "checkpointing", checkpoint_steps=2)
+RANDOM = change(
+    RANDOM,
+    "optimization",
+    total_steps=8,
+    warmup_steps=2,
+    accumulation_steps=3,
+    ema_momentum=0.5,
+    sam_rho=0.05,
+)
+
+
+def state(folder):
+    """Everything that the last checkpoint holds of the model, and the history."""
+    with zipfile.ZipFile(sorted(folder.checkpoints.glob("batch-*"))[-1]) as archive:
+        arrays = {n: archive.read(n) for n in archive.namelist() if n.endswith(".npy")}
+    model = keras.saving.load_model(folder.model)  # of the averages
+    return arrays, folder.history.read_text(), [w.tobytes() for w in model.get_weights()]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "whole")
+    fit.train(RANDOM, folder)
+    return state(folder)
+
+
+@contextlib.contextmanager
+def at_batch(monkeypatch, number, action):
+    """Do something before the next batch, or within a validation if one follows."""
+
+    def hook(method):
+        def hooked(self, *args, **kwargs):
+            if self.progress.batches == number:
+                action()
+            method(self, *args, **kwargs)
+
+        return hooked
+
+    with monkeypatch.context() as patch:
+        for name in ("on_train_batch_begin", "on_test_batch_end"):
+            patch.setattr(Keeper, name, hook(getattr(Keeper, name)))
+        yield
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill():
+    raise Killed
+
+
+def test_killed_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninterrupted):
+    """Bit for bit: weights, optimizer, random states and history."""
+    folder = RunFolder(tmp_path / "run")
+    # In the first epoch before a checkpoint, later after one, in a validation, after an epoch.
+    for number in (2, 13, 20, 22):
+        with at_batch(monkeypatch, number, kill), pytest.raises(Killed):
+            fit.train(RANDOM, folder)
+    fit.train(RANDOM, folder)
+    assert state(folder) == uninterrupted
+    assert epochs(folder) == [1, 2, 3]
+
+
+def test_signalled_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninterrupted):
+    folder = RunFolder(tmp_path / "run")
+    # Within an epoch, in the validation after one, and in the last of all.
+    for number, saved in ((5, 6), (10, 10), (11, 12), (24, 24)):
+        terminate = at_batch(monkeypatch, number, lambda: signal.raise_signal(signal.SIGTERM))
+        with terminate, pytest.raises(Interrupted):
+            fit.train(RANDOM, folder)
+        assert sorted(folder.checkpoints.glob("batch-*"))[-1].stem == f"batch-{saved:09}"
+    fit.train(RANDOM, folder)
+    assert state(folder) == uninterrupted
+
+
+def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    first = fit.train(TINY, folder)
+    for file in (folder.model, folder.curves, folder.history):
+        file.unlink()
+    folder.summary.write_text("{}")
+    second = fit.train(TINY, folder)
+    assert epochs(folder) == [1, 2, 3]
+    assert second["test_accuracy"] == first["test_accuracy"]
+    assert folder.model.exists() and folder.curves.exists()
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    config = change(TINY, "optimization", total_epochs=1, warmup_steps=0)
+    summary = fit.train(config, folder)
+    monkeypatch.setattr(fit, "load_source", None)  # it must not come as far as the data
+    assert fit.train(config, folder) == summary
+    with pytest.raises(UserError, match="optimization.total_epochs is 1 there and 2 here"):
+        fit.train(change(config, "optimization", total_epochs=2), folder)
+
+
+def test_the_seed_decides_the_weights(tmp_path):
+    config = change(TINY, "optimization", total_epochs=1, warmup_steps=0)
+
+    def kernel(name, seed):
+        folder = RunFolder(tmp_path / name)
+        fit.train(dataclasses.replace(config, seed=seed), folder)
+        return keras.saving.load_model(folder.model).get_layer("stem").get_weights()[0]
+
+    first, again, other = kernel("a", 0), kernel("b", 0), kernel("c", 1)
+    np.testing.assert_allclose(first, again, atol=1e-5)
+    assert np.abs(first - other).max() > 0.1
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision(tmp_path, monkeypatch, precision):
+    """With everything that has a state, interrupted, and loaded again by Keras alone."""
+    config = change(RANDOM, "hardware", precision=precision)
+    folder = RunFolder(tmp_path / "run")
+    with at_batch(monkeypatch, 14, kill), pytest.raises(Killed):
+        fit.train(config, folder)
+    summary = fit.train(config, folder)
+    assert summary["precision"] == precision and keras.config.dtype_policy().name == "float32"
+    assert 0.9 * np.log(10) < summary["test_loss"] < 1.1 * np.log(10)  # the averages move slowly
+    model = keras.saving.load_model(folder.model)
+    assert model.get_layer("MixerBlock_0").compute_dtype == precision.removeprefix("mixed_")
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+def test_all_images_can_be_trained_on(tmp_path):
+    config = change(TINY, "data", validation_fraction=0.0)
+    config = change(config, "optimization", total_epochs=1, warmup_steps=0)
+    folder = RunFolder(tmp_path / "run")
+    fit.train(config, folder)
+    assert "val_" not in folder.history.read_text()
+    assert folder.curves.exists()
+
+
+@pytest.mark.parametrize(
+    "part, fields, message",
+    [
+        ("data", {"batch_size": 1294}, "--batch-size must be at most .* 1293. Received: 1294"),
+        ("optimization", {"warmup_steps": 30}, r"--warmup-steps must be below .* 30 \(3 epochs"),
+        ("optimization", {"learning_rate": 0.0}, "--learning-rate must be above 0"),
+        ("data", {"validation_fraction": 0.001}, "--validation-fraction must leave"),
+    ],
+)
+def test_what_is_unsound_is_refused_before_anything_is_written(tmp_path, part, fields, message):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(UserError, match=message):
+        fit.train(change(TINY, part, **fields), folder)
+    assert not folder.path.exists()
+
+
+def test_two_runs_in_one_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.lock(), pytest.raises(UserError, match="where another process is training"):
+        fit.train(TINY, folder)
+
+
+def test_checkpointing_may_change_between_sessions(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    with at_batch(monkeypatch, 13, kill), pytest.raises(Killed):
+        fit.train(RANDOM, folder)
+    fit.train(change(RANDOM, "checkpointing", checkpoint_steps=7), folder)
+    assert folder.is_finished()
+
+
+def test_digits_learns(tmp_path):
+    """One short run in every test; `test_digits_accuracy` holds the full recipe to its figure."""
+    config = change(DIGITS, "optimization", total_epochs=8)
+    assert fit.train(config, RunFolder(tmp_path / "run"))["test_accuracy"] >= 0.9
+
+
+@pytest.mark.slow
+def test_digits_accuracy(tmp_path):
+    accuracies = [
+        fit.train(dataclasses.replace(DIGITS, seed=seed), RunFolder(tmp_path / str(seed)))[
+            "test_accuracy"
+        ]
+        for seed in (0, 1, 2)
+    ]
+    assert np.mean(accuracies) >= 0.985, accuracies
+
+
+def test_images_that_were_left_out_are_counted_and_listed(tmp_path):
+    from PIL import Image
+
+    for name, grey in (("dark", 0), ("light", 255)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.new("L", (8, 8), grey).save(tmp_path / "images" / name / f"{i}.png")
+    bad = tmp_path / "images" / "dark" / "bad.png"
+    bad.write_bytes(b"")
+    source = f"folder:{tmp_path / 'images'}"
+    config = change(TINY, "data", source=source, batch_size=8)
+    config = change(config, "optimization", total_epochs=1, warmup_steps=1)
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(UserError, match="bad.png: it is empty"):
+        fit.train(config, folder)
+    assert not folder.path.exists()
+    summary = fit.train(change(config, "data", on_bad_image="skip"), folder)
+    assert summary["skipped_images"] == 1
+    assert folder.skipped_images.read_text() == f"{bad}: it is empty\n"
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_source_without_images_for_a_part_is_refused(tmp_path, monkeypatch, part):
+    source = fit.load_source(TINY.data)
+    without = dataclasses.replace(source, **{part: IndexedSplit(np.zeros(0, int))})
+    monkeypatch.setattr(fit, "load_source", lambda data: without)
+    with pytest.raises(UserError, match=f"--source must have images for {part}"):
+        fit.train(TINY, RunFolder(tmp_path / "run"))

@@ -1,0 +1,149 @@
+"""What `python -m training benchmark` measures, with its options.
+
+What is slow to import is imported when it runs.
+"""
+
+import dataclasses
+import json
+
+import rich
+from rich.table import Table
+
+from training.commands.terminal import JsonFlag, print_table
+from training.config import Variant
+from training.validation import require_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Loading:
+    """Weights from .npz and .safetensors into a model, against reading the same arrays alone.
+
+    The times are medians; the peak of memory is that of a process of its own.
+    """
+
+    variant: Variant = "B/16"
+    """A size of the paper."""
+
+    repeats: int = 5
+    """How often each part is timed."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "repeats")
+
+    def run(self):
+        from training.benchmarks import loading
+
+        results = [
+            loading.measure(self.variant, suffix, self.repeats) for suffix in loading.FORMATS
+        ]
+        if self.as_json:
+            _print_json(results)
+            return
+        for result in results:
+            _print_fields(result)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The input pipeline with each augmentation, against a plain one written by hand.
+
+    JPEGs of 500 × 400 pixels, like photographs, become batches of 64 images of 224 × 224 pixels
+    by Inception's crop and flips. Speeds are medians.
+    """
+
+    batches: int = 8
+    """How many are timed in each repeat."""
+
+    repeats: int = 5
+    """How often each pipeline is timed."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "batches", "repeats")
+
+    def run(self):
+        from training.benchmarks import data
+        from training.devices import detection
+
+        detection.hide_accelerators_from_tensorflow()
+        result = data.measure(self.batches, self.repeats)
+        if self.as_json:
+            _print_json(result)
+            return
+        table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
+        for speed in result.speeds:
+            table.add_row(
+                speed.pipeline,
+                f"{speed.images_per_second:,.0f}",
+                f"{speed.to_plain:.2f}",
+                f"{speed.milliseconds_above_ours:.2f}",
+                f"{speed.core_milliseconds:.2f}",
+            )
+        rich.print(table)
+        print(
+            f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} of the sum of the core "
+            "ms that each adds alone.\nms: per image; core ms: of all cores, other programs not "
+            f"counted. Medians of {result.repeats} repeats of {result.batches} batches of "
+            f"{result.batch_size} images of {result.image_size} pixels, from {result.files} JPEGs "
+            f"of 500 × 400, cropped and flipped; on {result.cores} cores, without a model."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """model.fit against a bare loop over the same compiled step, and what a run adds to it.
+
+    The same batch of images of 224 × 224 pixels each time, by AdamW. Speeds are medians; the
+    overhead is that of a run's records at default settings.
+    """
+
+    variant: Variant = "B/16"
+    """A size of the paper."""
+
+    batch_size: int = 4
+    """Images per step."""
+
+    steps: int = 3
+    """How many are timed in each repeat."""
+
+    repeats: int = 7
+    """How often each way is timed, in turn."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "batch_size", "steps", "repeats")
+
+    def run(self):
+        from training.benchmarks import fitting
+        from training.devices import detection
+
+        detection.hide_accelerators_from_tensorflow()
+        result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
+        if self.as_json:
+            _print_json(result)
+        else:
+            _print_fields(result)
+
+
+def _print_fields(result):
+    print_table(
+        {
+            key.replace("_", " "): f"{value:.3g}" if isinstance(value, float) else value
+            for key, value in dataclasses.asdict(result).items()
+        }
+    )
+
+
+def _print_json(results):
+    if isinstance(results, list):
+        results = [dataclasses.asdict(result) for result in results]
+    else:
+        results = dataclasses.asdict(results)
+    print(json.dumps(results, indent=2))

@@ -1,0 +1,23 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from typing import Annotated
+
+import rich
+import tyro
+from rich.table import Table
+from rich.text import Text
+
+JsonFlag = Annotated[bool, tyro.conf.arg(name="json")]
+
+
+def print_table(rows):
+    """Print `{name: value}` in two columns."""
+    table = Table(show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, Text(str(value), overflow="fold"))
+    rich.print(table)
+
+
+def abbreviate(names):
+    """Return the first five of `names` in one line."""
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

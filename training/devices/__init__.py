@@ -1,0 +1,1 @@
+"""Device detection, selection and distribution, on one host or several."""

@@ -1,0 +1,45 @@
+"""The Mixer of a configuration."""
+
+import dataclasses
+
+from keras import ops
+
+import keras_mixer
+from keras_mixer.sizes import SIZES
+from training.config import SIZE_FIELDS
+from training.errors import UserError
+
+
+def build_model(model, image_size, source):
+    """Return the Mixer of a `training.config.Model` for a source's images; it gives logits.
+
+    Its head is new, even over weights that have one for as many classes.
+
+    Raises:
+        UserError: If the weights are not this model's, are damaged or cannot be fetched.
+    """
+    constructor = keras_mixer.MlpMixer
+    arguments = dataclasses.asdict(model) | {"weights": model.weights or None}
+    del arguments["variant"], arguments["head_bias"]
+    if model.variant:
+        constructor = getattr(keras_mixer, SIZES[model.variant].constructor_name)
+        for size in SIZE_FIELDS:
+            del arguments[size]
+    try:
+        mixer = constructor(
+            **arguments,
+            input_shape=(image_size, image_size, source.channels),
+            classes=len(source.class_names),
+            classifier_activation=None,
+        )
+    except (ValueError, OSError) as error:
+        if not model.weights:
+            raise
+        raise UserError(
+            "--weights must be sound weights of this very model. "
+            f"Received: {model.weights}. {error}"
+        ) from error
+    head = mixer.get_layer("head")
+    head.kernel.assign(ops.zeros(head.kernel.shape))
+    head.bias.assign(ops.full(head.bias.shape, model.head_bias))
+    return mixer

@@ -1,0 +1,1 @@
+"""One training run: its folder, its checkpoints, and the callbacks around `model.fit`."""

@@ -1,0 +1,244 @@
+"""The checkpoints of a run: all that it needs to go on, in one file each."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import shutil
+import zipfile
+import zlib
+
+import numpy as np
+
+from training.devices import hosts
+from training.errors import UserError
+
+DIGITS = 9
+PROGRESS = "progress.json"
+# What reading a damaged file raises; each array has a checksum.
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,  # what zipfile takes for encrypted, or for another version
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run has come, besides the values of its variables."""
+
+    batches: int = 0
+    """Batches trained on; by accumulation an update takes several."""
+
+    history: tuple[dict, ...] = ()
+    """What was measured of each epoch that is over, validation included."""
+
+    metrics: list | None = None
+    """Values of the training metrics where an epoch's steps are done and its validation is not."""
+
+    wall_seconds: float = 0.0
+
+    train_seconds: float = 0.0
+    timed_batches: int = 0
+    """For the speed: time of the batches that were timed, over all sessions."""
+
+
+class Checkpoints:
+    """A folder of checkpoints, `batch-N.npz`.
+
+    Each is written by a thread while the training goes on, beside its place, and then moved
+    there, so that whatever has the name is whole. As a context, it ends with the last one written.
+    Of several hosts the first alone reads and writes, and all call the same.
+
+    Args:
+        folder: Its path.
+        keep: How many of the newest to keep.
+    """
+
+    def __init__(self, folder, keep=2):
+        self.folder = folder
+        self.keep = keep
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
+        self._writing = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.finish()
+
+    def save(self, model, progress, as_best=False):
+        """Write a checkpoint once the one before is written, and forget those that are too many.
+
+        Args:
+            model: A compiled and built `keras.Model`.
+            progress: The run's `Progress`.
+            as_best: Whether to keep it as `best.npz` also.
+
+        Raises:
+            UserError: If the one before could not be written; those before it are left.
+        """
+        arrays = {
+            f"{group}/{number}": np.array(hosts.to_numpy(variable))  # a copy
+            for group, variables in groups_of_variables(model).items()
+            for number, variable in enumerate(variables)
+        }
+        self.finish()
+        if hosts.is_first():
+            self._writing = self._writer.submit(self._write, arrays, progress, as_best)
+
+    def finish(self):
+        """Wait until the last checkpoint is written; raise UserError if it cannot be."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _write(self, arrays, progress, as_best):
+        path = self.folder / f"batch-{progress.batches:0{DIGITS}}.npz"
+        draft = path.with_suffix(".draft")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                _write_archive(file, arrays, progress)
+                file.flush()
+                os.fsync(file.fileno())
+            if as_best:  # first, since a run that goes on after `path` does not look back
+                best = draft.with_name("best.draft")
+                best.unlink(missing_ok=True)
+                _link_or_copy(draft, best)
+                best.replace(self.folder / "best.npz")
+            draft.replace(path)
+            _sync_folder(self.folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise UserError(
+                f"--run-dir must have room for checkpoints. Received: {self.folder}, where the one "
+                f"of batch {progress.batches} could not be written: {error.strerror}. Make room, "
+                "and the same command goes on after the last one that was."
+            ) from error
+        for old in self._newest_first()[self.keep :]:
+            old.unlink()
+
+    def restore(self, model):
+        """Set a model to the newest checkpoint that is whole; return its `Progress`.
+
+        Without any, the model stays as it is. A damaged one is named and put aside, as `.damaged`.
+
+        Raises:
+            UserError: If there are checkpoints and none is whole, or they are of another model.
+        """
+        self.finish()
+        newest = hosts.from_first(self._read_newest)
+        if newest is None:
+            return Progress()
+        path, arrays, progress = newest
+        _assign(model, arrays, path)
+        return progress
+
+    def _read_newest(self):
+        """Return path, arrays and `Progress` of the newest one that is whole; None without any."""
+        for draft in self.folder.glob("*.draft"):
+            draft.unlink()
+        faults = {}
+        for path in self._newest_first():
+            try:
+                arrays, progress = _read(path)
+            except DAMAGE as error:
+                faults[path] = f"{path} is damaged: {error}"
+                continue
+            for damaged, fault in faults.items():
+                print(f"warning: {fault}. The run goes on after {path.name}.", flush=True)
+                damaged.replace(damaged.with_suffix(".damaged"))  # or it would stay the newest
+            return path, arrays, progress
+        if faults:
+            raise UserError(
+                "--run-dir must hold a checkpoint that is whole. Received: "
+                f"{'; '.join(faults.values())}. Start again in another folder."
+            )
+        return None
+
+    def _newest_first(self):
+        return sorted(self.folder.glob("batch-*.npz"), reverse=True)
+
+
+def groups_of_variables(model):
+    """Return all variables of a compiled model by what they are for, in their order.
+
+    Random states are among the non-trainable ones; moving averages and accumulated gradients
+    belong to the optimizer.
+    """
+    return {
+        "trainable": model.trainable_variables,
+        "non_trainable": model.non_trainable_variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+
+
+def _write_archive(file, arrays, progress):
+    with zipfile.ZipFile(file, "w") as archive:
+        entries = {"arrays": len(arrays), **dataclasses.asdict(progress)}
+        archive.writestr(PROGRESS, json.dumps(entries))
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _read(path):
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        progress = json.loads(archive.read(PROGRESS))
+        for name in archive.namelist():
+            if name != PROGRESS:
+                content = io.BytesIO(archive.read(name))  # with its checksum
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(content)
+    if len(arrays) != progress.pop("arrays"):
+        raise ValueError("its directory does not name all of its arrays")
+    progress["history"] = tuple(progress["history"])
+    return arrays, Progress(**progress)
+
+
+def _assign(model, arrays, path):
+    targets = {
+        f"{group}/{number}": variable
+        for group, variables in groups_of_variables(model).items()
+        for number, variable in enumerate(variables)
+    }
+    ours = {name: tuple(variable.shape) for name, variable in targets.items()}
+    theirs = {name: array.shape for name, array in arrays.items()}
+    if ours != theirs:
+        raise UserError(
+            f"--run-dir must hold checkpoints of this very model. Received: {path}, with "
+            f"{len(theirs)} arrays where the model has {len(ours)} variables, or of other shapes. "
+            "Use the version of keras_mixer that wrote it, or another folder."
+        )
+    for name, variable in targets.items():
+        array = arrays[name]
+        if array.dtype.kind == "V":  # bfloat16, which NumPy does not know
+            array = array.view(np.dtype(variable.dtype))
+        variable.assign(array)
+
+
+def _link_or_copy(path, target):
+    try:
+        target.hardlink_to(path)
+    except OSError:  # file systems over a network often cannot
+        shutil.copyfile(path, target)
+
+
+def _sync_folder(folder):
+    """Let the new name survive a power failure as well, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
