@@ -17,11 +17,11 @@ from training.commands import benchmark as benchmarks
 from training.commands.evaluate import evaluate, predict
 from training.commands.help_texts import join_lines
 from training.commands.plan import Plan
+from training.commands.recipe_choice import for_each_recipe
 from training.commands.show import Pictures
 from training.commands.terminal import abbreviate, print_table
 from training.config import Config
 from training.errors import STATUS_INTERRUPTED, UserError, report
-from training.recipes import RECIPES
 from training.run.folder import RunFolder
 
 PROGRAM = os.environ.get("KERAS_MIXER_PROGRAM", "python -m training")  # as the user called it
@@ -39,27 +39,16 @@ class Run:
     """Print one line per epoch instead of a progress bar, for logs."""
 
 
-def _for_each_recipe(make):
-    """Return a choice of recipes as subcommands, each of which gives `make(name, recipe)`.
-
-    Their help is the first line of what the recipe says of itself.
-    """
-    return tyro.extras.subcommand_type_from_defaults(
-        {name: make(name, recipe) for name, recipe in RECIPES.items()},
-        {name: str(recipe.__doc__).partition("\n")[0] for name, recipe in RECIPES.items()},
-    )
-
-
 if TYPE_CHECKING:  # what a command receives, of whichever recipe
     RunOfRecipe = Run
     PicturesOfRecipe = Pictures
     PlanOfRecipe = Plan
 else:
-    RunOfRecipe = _for_each_recipe(lambda name, recipe: Run(recipe.CONFIG, Path("runs") / name))
-    PicturesOfRecipe = _for_each_recipe(
+    RunOfRecipe = for_each_recipe(lambda name, recipe: Run(recipe.CONFIG, Path("runs") / name))
+    PicturesOfRecipe = for_each_recipe(
         lambda name, recipe: Pictures(recipe.CONFIG, Path("pictures") / name)
     )
-    PlanOfRecipe = _for_each_recipe(lambda name, recipe: Plan(recipe.CONFIG, tpu=tyro.MISSING))
+    PlanOfRecipe = for_each_recipe(lambda name, recipe: Plan(recipe.CONFIG, tpu=tyro.MISSING))
 
 
 @app.command

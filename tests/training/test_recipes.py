@@ -190,16 +190,11 @@ def source_like(kind):
     return Source(names, channels, split, split, split)
 
 
-def row(name):
-    return next(v for v in SIZES.values() if f"{v.size}/{v.patch_size}" == name)
-
-
 def of_few_blocks(model):
     """Return the same `training.config.Model` with explicit numbers, and fewer blocks."""
     if not model.variant:
         return model
-    sizes = dataclasses.asdict(row(model.variant)) | {"num_blocks": FEW_BLOCKS}
-    del sizes["size"]
+    sizes = SIZES[model.variant].dimensions | {"num_blocks": FEW_BLOCKS}
     return dataclasses.replace(model, variant="", **sizes)
 
 
@@ -210,7 +205,7 @@ def published(tmp_path_factory):
 
     def path(variant, num_blocks):
         if (variant, num_blocks) not in paths:
-            sizes = architecture_of(row(variant), num_blocks=num_blocks, classes=21_843)
+            sizes = architecture_of(SIZES[variant], num_blocks=num_blocks, classes=21_843)
             paths[variant, num_blocks] = tmp_path_factory.mktemp("published") / "imagenet21k.npz"
             np.savez(paths[variant, num_blocks], **random_arrays(sizes.shapes()))
         return str(paths[variant, num_blocks])
@@ -245,7 +240,7 @@ def run_two_steps(name, published, whole, batch_size=2):
     variant, blocks = config.model.variant, FEW_BLOCKS
     model = config.model if whole else of_few_blocks(config.model)
     if whole and variant:
-        blocks = row(variant).num_blocks
+        blocks = SIZES[variant].num_blocks
     if model.weights:
         assert model.weights == "imagenet21k"
         model = dataclasses.replace(model, weights=published(variant, blocks))

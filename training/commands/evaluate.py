@@ -65,7 +65,7 @@ def evaluate(
     require_backend()
     from training.data.pipeline import evaluation_batches
     from training.data.sources import load_source, test_only
-    from training.devices.selection import find_hardware, refuse_several_hosts
+    from training.devices.selection import find_distribution, refuse_several_hosts
     from training.evaluation import report
     from training.evaluation.accuracy import evaluate_accuracy
     from training.evaluation.confusion import Confusion
@@ -74,7 +74,7 @@ def evaluate(
     wanted = Hardware(devices=devices)
     wanted.check()
     precision = folder.read_summary()["precision"]  # the model has it
-    hardware = dataclasses.replace(find_hardware(wanted), precision=precision)
+    hardware = dataclasses.replace(find_distribution(wanted), precision=precision)
     data = config.data
     if source:  # its own part for the test, or all that it has for training
         fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}

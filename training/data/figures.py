@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from training.data import crop
 from training.data.pipeline import training_batches
-from training.data.source import PARTS
+from training.data.source import SPLITS
 from training.data.splits import IndexedSplit
 
 COLUMNS = 8
@@ -89,7 +89,7 @@ def draw_classes(source, name, path):
         name: Of the set, for the title.
         path: Path of the picture.
     """
-    counts = {part: _count(getattr(source, part), part, source) for part in PARTS}
+    counts = {part: _count(getattr(source, part), part, source) for part in SPLITS}
     counts = {part: count for part, count in counts.items() if count.sum()}
     classes = np.arange(len(source.class_names))
     width = min(12, 5 + 0.5 * len(classes))

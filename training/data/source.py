@@ -8,7 +8,7 @@ from training.data.splits import IndexedSplit, StreamedSplit
 from training.errors import UserError
 
 Split = IndexedSplit | StreamedSplit
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability of NVIDIA's GPUs
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class DetectedDevices:
     """The devices of the best kind, those of all hosts together."""
 
     backend: str
@@ -23,8 +23,8 @@ class Machine:
     has_bfloat16: bool = False
 
 
-def find_machine():
-    """Return the `Machine` of the backend; its accelerators are no one else's then.
+def detect_devices():
+    """Return the `DetectedDevices` of the backend; its accelerators are no one else's then.
 
     JAX and TensorFlow wait for the other hosts before, if there are any.
 
@@ -78,7 +78,7 @@ def _machine_of_tensorflow(kind, number):
         tf.config.experimental.get_device_details(gpu)
         for gpu in tf.config.list_physical_devices("GPU")
     ]
-    return Machine(
+    return DetectedDevices(
         backend="tensorflow",
         kind=kind.lower(),
         devices=tuple(f"{kind.lower()}:{n}" for n in range(number)),
@@ -114,7 +114,7 @@ def _of_jax():
     devices = jax.devices()
     kind = devices[0].platform
     capabilities = (getattr(device, "compute_capability", None) for device in devices)
-    return Machine(
+    return DetectedDevices(
         backend="jax",
         kind=kind,
         devices=tuple(keras.distribution.list_devices()),
@@ -132,9 +132,9 @@ def _of_torch():
 
     device = keras.ops.zeros(()).device  # Keras lists no devices there, and uses one
     if device.type != "cuda":
-        return Machine("torch", device.type, (f"{device.type}:{device.index or 0}",))
+        return DetectedDevices("torch", device.type, (f"{device.type}:{device.index or 0}",))
     number = torch.cuda.device_count()
-    return Machine(
+    return DetectedDevices(
         backend="torch",
         kind="gpu",
         devices=tuple(f"cuda:{n}" for n in range(number)),

@@ -11,24 +11,24 @@ import keras
 
 from training.data.shard import Shard
 from training.devices import hosts
-from training.devices.detection import Machine, connect_tpu
+from training.devices.detection import DetectedDevices, connect_tpu
 from training.devices.model_parallel import BATCH, MODEL, layout_map
 from training.validation import refuse_unless
 
 
 @dataclasses.dataclass(frozen=True)
-class Hardware:
+class Distribution:
     """The devices of a run, and how they share its work.
 
     Args:
-        machine: What was found.
+        detected: What was found.
         devices: Those that are used.
         model_devices: How many of them share one copy of the weights.
         precision: Keras's name of what is computed in.
         note: What the user might want to know besides, or nothing.
     """
 
-    machine: Machine
+    detected: DetectedDevices
     devices: tuple[str, ...]
     model_devices: int
     precision: str
@@ -51,26 +51,28 @@ class Hardware:
 
         To one TPU, too, TensorFlow comes by a strategy only.
         """
-        of_tensorflow = self.machine.backend == "tensorflow"
-        if len(self.devices) == 1 and not (of_tensorflow and self.machine.kind == "tpu"):
+        of_tensorflow = self.detected.backend == "tensorflow"
+        if len(self.devices) == 1 and not (of_tensorflow and self.detected.kind == "tpu"):
             return ""
         if of_tensorflow:
-            several_hosts = "MultiWorkerMirrored" if self.machine.hosts > 1 else "Mirrored"
-            return f"tf.distribute.{'TPU' if self.machine.kind == 'tpu' else several_hosts}Strategy"
+            several_hosts = "MultiWorkerMirrored" if self.detected.hosts > 1 else "Mirrored"
+            return (
+                f"tf.distribute.{'TPU' if self.detected.kind == 'tpu' else several_hosts}Strategy"
+            )
         return f"keras.distribution.{'Model' if self.model_devices > 1 else 'Data'}Parallel"
 
     def describe(self, work="Training"):
         """Return one line on what works, and what does not."""
-        line = f"{work} on {counted(len(self.devices), self.machine.kind)}"
-        if len(self.devices) < len(self.machine.devices):
-            line += f" of {len(self.machine.devices)}"
-        if self.machine.hosts > 1:
-            line += f" of {self.machine.hosts} hosts"
+        line = f"{work} on {counted(len(self.devices), self.detected.kind)}"
+        if len(self.devices) < len(self.detected.devices):
+            line += f" of {len(self.detected.devices)}"
+        if self.detected.hosts > 1:
+            line += f" of {self.detected.hosts} hosts"
         if self.engine:
             line += f" by {self.engine}"
         if self.model_devices > 1:
             line += f", {self.model_devices} to each copy of the weights"
-        return f"{line}, in {self.precision} on {self.machine.backend}. {self.note}".rstrip()
+        return f"{line}, in {self.precision} on {self.detected.backend}. {self.note}".rstrip()
 
     def require_even_batches(self, batch_size):
         """Refuse a number of images that the devices cannot share evenly."""
@@ -90,18 +92,18 @@ class Hardware:
 
     def data_shard(self):
         """Return which part of each batch this host reads, and of how many."""
-        if self.machine.hosts == 1:
+        if self.detected.hosts == 1:
             return Shard()
-        if self.machine.backend == "tensorflow":
-            return Shard(hosts.index(), self.machine.hosts)
+        if self.detected.backend == "tensorflow":
+            return Shard(hosts.index(), self.detected.hosts)
         distribution = keras.distribution.distribution()
-        return Shard(distribution.data_shard_id, min(self.replicas, self.machine.hosts))
+        return Shard(distribution.data_shard_id, min(self.replicas, self.detected.hosts))
 
     def distribute(self, batches, batch_size):
         """Return this host's parts of batches of `batch_size` as `model.fit` takes them."""
-        if self.machine.hosts == 1 or self.machine.backend != "tensorflow":
+        if self.detected.hosts == 1 or self.detected.backend != "tensorflow":
             return batches
-        if self.replicas > self.machine.hosts:  # a host has several devices
+        if self.replicas > self.detected.hosts:  # a host has several devices
             batches = batches.rebatch(batch_size // self.replicas, drop_remainder=True)
         return self._strategy.distribute_datasets_from_function(lambda _: batches)
 
@@ -114,9 +116,9 @@ class Hardware:
 
         Not to be entered within `scope`. TensorFlow uses one device of each host then.
         """
-        if self.machine.hosts == 1:
+        if self.detected.hosts == 1:
             return self.scope()
-        if self.machine.backend == "tensorflow":
+        if self.detected.backend == "tensorflow":
             return self._scope_of(None)
         import jax
 
@@ -135,21 +137,21 @@ class Hardware:
 
     @functools.cached_property
     def _strategy(self):
-        if self.machine.backend != "tensorflow" or not self.engine:
+        if self.detected.backend != "tensorflow" or not self.engine:
             return None
         import tensorflow as tf
 
         from training.devices.hosts import tensorflow as of_tensorflow
 
-        if self.machine.hosts > 1:
+        if self.detected.hosts > 1:
             return of_tensorflow.strategy()
-        if self.machine.kind == "tpu":
+        if self.detected.kind == "tpu":
             return tf.distribute.TPUStrategy(connect_tpu())
         return tf.distribute.MirroredStrategy(list(self.devices))
 
     @functools.cached_property
     def _distribution(self):
-        if self.machine.backend != "jax" or not self.engine:
+        if self.detected.backend != "jax" or not self.engine:
             return None
         if self.model_devices == 1:
             return _data_parallel(self.devices)

@@ -5,8 +5,8 @@ import os
 import keras
 
 from training.devices import hosts
-from training.devices.detection import find_machine
-from training.devices.distribution import Hardware, counted
+from training.devices.detection import detect_devices
+from training.devices.distribution import Distribution, counted
 from training.devices.hosts.environment import ADDRESSES, NUMBER, PROCESS
 from training.errors import UserError
 from training.validation import refuse_unless
@@ -16,14 +16,14 @@ HOSTS_OF_JAX = f"{ADDRESSES}, {NUMBER} and {PROCESS}"
 VARIABLES_OF_TPUS = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
 
 
-def find_hardware(wanted):
-    """Return the `Hardware` of this machine for a `training.config.Hardware`.
+def find_distribution(wanted):
+    """Return the `Distribution` of this machine for a `training.config.Hardware`.
 
     Raises:
         UserError: If the machine or its backend cannot do what is wanted.
     """
     refuse_clusters(keras.backend.backend(), os.environ)
-    return choose_hardware(find_machine(), wanted, os.environ)
+    return choose_distribution(detect_devices(), wanted, os.environ)
 
 
 def refuse_several_hosts(command):
@@ -64,8 +64,8 @@ def refuse_clusters(backend, environment):
         )
 
 
-def choose_hardware(machine, wanted, environment):
-    """Return the `Hardware` that a `training.config.Hardware` asks of a `Machine`.
+def choose_distribution(machine, wanted, environment):
+    """Return the `Distribution` that a `training.config.Hardware` asks of a `DetectedDevices`.
 
     Raises:
         UserError: If it cannot do that.
@@ -123,7 +123,7 @@ def choose_hardware(machine, wanted, environment):
     if precision == "auto":
         precision = "mixed_bfloat16" if machine.has_bfloat16 else "float32"
     note = _note(machine, len(devices), wanted, environment)
-    return Hardware(machine, devices, wanted.model_devices, precision, note)
+    return Distribution(machine, devices, wanted.model_devices, precision, note)
 
 
 def _note(machine, used, wanted, environment):

@@ -23,8 +23,8 @@ def compile_step(config, classes, channels, hardware):
         config: A `training.config.Config`; its weights count by their shapes alone.
         classes: Number of classes.
         channels: Of the images.
-        hardware: A `training.devices.distribution.Hardware` whose devices are JAX's own; they may
-            be described only, as those of a `training.planning.topology.Topology`.
+        hardware: A `training.devices.distribution.Distribution` whose devices are JAX's own;
+            they may be described only, as those of a `training.planning.topology.Topology`.
     """
     began = time.perf_counter()
     lowered = lower_step(config, classes, channels, hardware)

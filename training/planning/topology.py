@@ -39,17 +39,17 @@ class Topology:
     devices: tuple  # by JAX
 
     def hardware(self, config):
-        """Return the `training.devices.distribution.Hardware` that a run has on these chips.
+        """Return the `training.devices.distribution.Distribution` that a run has on these chips.
 
         Raises:
             UserError: If it cannot share them as its `training.config.Config` says.
         """
-        from training.devices.detection import Machine
+        from training.devices.detection import DetectedDevices
         from training.devices.model_parallel import require_even_split
-        from training.devices.selection import choose_hardware
+        from training.devices.selection import choose_distribution
 
-        machine = Machine("jax", "tpu", self.devices, has_bfloat16=True)
-        hardware = choose_hardware(machine, config.hardware, environment={})
+        machine = DetectedDevices("jax", "tpu", self.devices, has_bfloat16=True)
+        hardware = choose_distribution(machine, config.hardware, environment={})
         hardware.require_even_batches(config.data.batch_size)
         require_even_split(config.model, hardware.model_devices)
         return hardware

@@ -14,7 +14,7 @@ def summarize(model, test, source, hardware, keeper):
         model: The trained model.
         test: The `training.evaluation.accuracy.Accuracy` of its test images.
         source: The `training.data.source.Source` of the images.
-        hardware: The `training.devices.distribution.Hardware` that it was trained on.
+        hardware: The `training.devices.distribution.Distribution` that it was trained on.
         keeper: The `training.run.keeper.Keeper` of the run.
     """
     backend = keras.backend.backend()
@@ -31,7 +31,7 @@ def summarize(model, test, source, hardware, keeper):
         "class_names": source.class_names,
         "backend": backend,
         "devices": hardware.devices,
-        "hosts": hardware.machine.hosts,
+        "hosts": hardware.detected.hosts,
         "distribution": hardware.distribution,
         "precision": hardware.precision,
         "versions": _versions(backend),

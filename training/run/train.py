@@ -8,11 +8,11 @@ import keras
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.shard import Shard
-from training.data.source import PARTS
+from training.data.source import SPLITS
 from training.data.sources import load_source
 from training.devices import hosts
 from training.devices.model_parallel import require_even_split
-from training.devices.selection import find_hardware
+from training.devices.selection import find_distribution
 from training.evaluation.accuracy import evaluate_accuracy
 from training.optimization.duration import duration
 from training.optimization.ema import EvaluateEma, apply_ema
@@ -49,7 +49,7 @@ def train(config, folder, verbose="auto"):
     """
     config.check()
     with hosts.ending_together():
-        hardware = find_hardware(config.hardware)
+        hardware = find_distribution(config.hardware)
         chosen = dataclasses.replace(config.hardware, precision=hardware.precision)
         config = dataclasses.replace(config, hardware=chosen)  # a run keeps its precision
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
@@ -98,7 +98,7 @@ def _train(config, folder, hardware, verbose):
 
 
 def _require_same_on_all_hosts(config, source):
-    lengths = [len(getattr(source, part)) for part in PARTS]
+    lengths = [len(getattr(source, part)) for part in SPLITS]
     hosts.require_same(
         (
             dataclasses.replace(

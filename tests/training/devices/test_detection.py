@@ -19,7 +19,7 @@ def only_for(backend):
 
 
 def test_this_machine():
-    found = detection.find_machine()
+    found = detection.detect_devices()
     assert found.backend == keras.backend.backend() and found.kind in KINDS
     assert found.hosts == 1
     for name in found.devices:
@@ -65,7 +65,7 @@ def test_what_tensorflow_finds(monkeypatch, physical, capability, expected):
     connected = []
     pretend(monkeypatch, physical, capability)
     monkeypatch.setattr(detection, "connect_tpu", lambda: connected.append("TPU"))
-    found = detection.find_machine()
+    found = detection.detect_devices()
     assert (found.kind, found.devices, found.has_bfloat16) == expected
     assert bool(connected) == ("TPU" in physical)
 
@@ -99,7 +99,7 @@ def test_what_jax_finds(monkeypatch, platform, capability, has_bfloat16):
 
     device = types.SimpleNamespace(platform=platform, id=0, compute_capability=capability)
     monkeypatch.setattr(jax, "devices", lambda *_, **__: [device, device])
-    found = detection.find_machine()
+    found = detection.detect_devices()
     assert (found.kind, len(found.devices)) == (platform, 2)
     assert found.has_bfloat16 == has_bfloat16
 
@@ -122,7 +122,9 @@ def test_tensorflow_takes_the_devices_of_all_hosts(monkeypatch):
     monkeypatch.setattr(of_tensorflow, "strategy", lambda: strategy)
     monkeypatch.setattr(of_tensorflow, "count", lambda: 2)
     expected = ("gpu:0", "gpu:1", "gpu:2", "gpu:3")
-    assert detection.find_machine() == detection.Machine("tensorflow", "gpu", expected, 2, True)
+    assert detection.detect_devices() == detection.DetectedDevices(
+        "tensorflow", "gpu", expected, 2, True
+    )
     assert connected
 
 
@@ -130,10 +132,10 @@ def test_tensorflow_takes_the_devices_of_all_hosts(monkeypatch):
 def test_hosts_are_waited_for_where_they_are_named(monkeypatch):
     connected = []
     monkeypatch.setattr(hosts, "connect", lambda: connected.append(1))
-    detection.find_machine()
+    detection.detect_devices()
     assert not connected
     monkeypatch.setenv(ADDRESSES, "127.0.0.1:1")
-    detection.find_machine()
+    detection.detect_devices()
     assert connected
 
 
@@ -146,5 +148,7 @@ def test_what_pytorch_finds(monkeypatch, capability, has_bfloat16):
     monkeypatch.setattr(keras.ops, "zeros", lambda shape: on_gpu)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    expected = detection.Machine("torch", "gpu", ("cuda:0", "cuda:1"), has_bfloat16=has_bfloat16)
-    assert detection.find_machine() == expected
+    expected = detection.DetectedDevices(
+        "torch", "gpu", ("cuda:0", "cuda:1"), has_bfloat16=has_bfloat16
+    )
+    assert detection.detect_devices() == expected

@@ -2,15 +2,15 @@ import keras
 import pytest
 
 from training.config import Hardware as Wanted
-from training.devices.detection import Machine
-from training.devices.selection import choose_hardware, find_hardware
+from training.devices.detection import DetectedDevices
+from training.devices.selection import choose_distribution, find_distribution
 from training.errors import UserError
 
-EIGHT_GPUS = Machine("jax", "gpu", tuple(f"gpu:{i}" for i in range(8)))
+EIGHT_GPUS = DetectedDevices("jax", "gpu", tuple(f"gpu:{i}" for i in range(8)))
 
 
 def test_each_device_gets_as_many_images():
-    hardware = choose_hardware(EIGHT_GPUS, Wanted(devices=6, model_devices=2), {})
+    hardware = choose_distribution(EIGHT_GPUS, Wanted(devices=6, model_devices=2), {})
     assert hardware.replicas == 3 and hardware.distribution == "model parallel"
     hardware.require_even_batches(48)
     with pytest.raises(UserError, match="a multiple of 3, .* Received: 64. Pass 63 or 66"):
@@ -24,7 +24,7 @@ def test_each_device_gets_as_many_images():
 def test_precision_and_engine_end_with_the_scope():
     before = keras.config.dtype_policy().name
     wanted = Wanted(devices=1, precision="mixed_bfloat16")
-    hardware = find_hardware(wanted)
+    hardware = find_distribution(wanted)
     with hardware.scope():
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == before

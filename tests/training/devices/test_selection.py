@@ -6,10 +6,10 @@ import pytest
 from training.config import Hardware as Wanted
 from training.data.shard import Shard
 from training.devices import hosts
-from training.devices.detection import Machine
+from training.devices.detection import DetectedDevices
 from training.devices.hosts.tensorflow import shard_of
 from training.devices.selection import (
-    choose_hardware,
+    choose_distribution,
     refuse_clusters,
     refuse_several_hosts,
 )
@@ -17,7 +17,7 @@ from training.errors import UserError
 
 
 def machine(backend, kind="cpu", number=1, **fields):
-    return Machine(backend, kind, tuple(f"{kind}:{i}" for i in range(number)), **fields)
+    return DetectedDevices(backend, kind, tuple(f"{kind}:{i}" for i in range(number)), **fields)
 
 
 def of_tpus(backend, number, **fields):
@@ -126,7 +126,7 @@ CHOICES = {
 @pytest.mark.parametrize("case", CHOICES)
 def test_the_line_that_a_user_reads(case):
     found, wanted, line = CHOICES[case]
-    assert choose_hardware(found, Wanted(**wanted), {}).describe() == line
+    assert choose_distribution(found, Wanted(**wanted), {}).describe() == line
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_line_that_a_user_reads(case):
     ],
 )
 def test_a_tpu_that_the_backend_does_not_find(backend, remedy):
-    line = choose_hardware(machine(backend), Wanted(), IDLE_TPU).describe()
+    line = choose_distribution(machine(backend), Wanted(), IDLE_TPU).describe()
     assert line.startswith(f"Training on one CPU, in float32 on {backend}. ")
     assert line.endswith(f"seems to have a TPU, which {backend} does not find: {remedy}")
 
@@ -169,7 +169,7 @@ def test_a_tpu_that_the_backend_does_not_find(backend, remedy):
 )
 def test_what_cannot_be_done_is_refused(found, wanted, message):
     with pytest.raises(UserError, match=message):
-        choose_hardware(found, Wanted(**wanted), {})
+        choose_distribution(found, Wanted(**wanted), {})
 
 
 @pytest.mark.parametrize(

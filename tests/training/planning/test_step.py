@@ -15,8 +15,8 @@ from tests.support.models import random_pixels
 from training.config import Augmentation, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
-from training.devices.detection import Machine
-from training.devices.distribution import Hardware
+from training.devices.detection import DetectedDevices
+from training.devices.distribution import Distribution
 from training.optimization.schedule import learning_rate_schedule
 from training.planning import step
 from training.run.compiled_model import compiled_model
@@ -30,7 +30,7 @@ CONFIG = Config(
 PLAIN = Config(data=Data(batch_size=8), model=Model(num_blocks=2))
 
 
-HARDWARE = Hardware(Machine("jax"), (jax.devices()[0],), 1, "mixed_bfloat16")
+HARDWARE = Distribution(DetectedDevices("jax"), (jax.devices()[0],), 1, "mixed_bfloat16")
 
 
 def lowered(config):

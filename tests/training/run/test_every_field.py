@@ -23,8 +23,8 @@ from training.config import (
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
-from training.devices.detection import Machine
-from training.devices.selection import choose_hardware
+from training.devices.detection import DetectedDevices
+from training.devices.selection import choose_distribution
 from training.errors import UserError
 from training.model import build_model
 from training.optimization.duration import duration
@@ -151,8 +151,8 @@ def see_run(config, tmp_path):
 
 def see_hardware(config, tmp_path):
     """What is chosen where there are four GPUs."""
-    four = Machine("jax", "gpu", tuple(f"gpu:{i}" for i in range(4)), has_bfloat16=True)
-    return choose_hardware(four, config.hardware, {})
+    four = DetectedDevices("jax", "gpu", tuple(f"gpu:{i}" for i in range(4)), has_bfloat16=True)
+    return choose_distribution(four, config.hardware, {})
 
 
 FOLDER = {"data": {"source": "folder:PLACES/folder", "on_bad_image": "skip"}}

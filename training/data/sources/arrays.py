@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from training.data.source import PARTS, Source, complete
+from training.data.source import SPLITS, Source, complete
 from training.data.splits import in_memory
 from training.errors import UserError
 
@@ -21,7 +21,7 @@ def load(path, data):
     `--test-fraction` of every class is held out, without `x_validation` `--validation-fraction`.
     """
     arrays = _read(path)
-    parts = {part: _check(path, part, arrays) for part in PARTS if f"x_{part}" in arrays}
+    parts = {part: _check(path, part, arrays) for part in SPLITS if f"x_{part}" in arrays}
     if "train" not in parts:
         _fail(path, f"must hold x_train and y_train. Received: {', '.join(arrays) or 'nothing'}")
     shapes = {part: images.shape[1:] for part, (images, _) in parts.items()}
@@ -35,7 +35,7 @@ def load(path, data):
     return Source(
         class_names=tuple(class_names),
         channels=shapes["train"][-1],
-        **{part: in_memory(*parts[part]) for part in PARTS},
+        **{part: in_memory(*parts[part]) for part in SPLITS},
     )
 
 

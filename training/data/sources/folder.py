@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data import image_files
-from training.data.source import PARTS, Source, complete
+from training.data.source import SPLITS, Source, complete
 from training.data.splits import Encoded, IndexedSplit
 from training.errors import UserError
 
@@ -27,7 +27,7 @@ def load(path, data):
     root = Path(path)
     if not root.is_dir():
         _fail(path, "is not a folder", "Check the path; it is relative to the working folder.")
-    folders = {part: root / part for part in PARTS if (root / part).is_dir()}
+    folders = {part: root / part for part in SPLITS if (root / part).is_dir()}
     if "train" not in folders:
         if folders:
             _fail(path, f"has a folder {next(iter(folders))} and none called train", "Add it.")
@@ -59,7 +59,7 @@ def load(path, data):
         channels=3,
         skipped=faults,
         fingerprint=_fingerprint(findings, root) if data.cache == "disk" else "",
-        **{part: _split_of(*parts[part], findings) for part in PARTS},
+        **{part: _split_of(*parts[part], findings) for part in SPLITS},
     )
 
 
