@@ -17,7 +17,7 @@ from keras_mixer.variants import (
 )
 from keras_mixer.weights.table import list_weights
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MixerB16",
