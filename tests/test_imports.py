@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,10 @@ def test_importing_the_library_loads_one_backend(backend):
     assert backend in loaded
     if backend != "tensorflow":
         assert "tensorflow" not in loaded
+
+
+def test_only_pytest_imports_test_modules():
+    """What several tests need is in tests/support."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for name in imported(path):
+            assert not re.match(r"tests\..*\btest_", name), f"{path} imports {name}"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.data.test_sources import build_tfds
+from tests.support.tfds import build_tfds
 from training.__main__ import main
 from training.config import Augmentation, Checkpointing, Data, Model, Optimization
 from training.run.folder import RunFolder
