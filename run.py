@@ -4,7 +4,7 @@
     python3 run.py train digits      train a Mixer on handwritten digits
     python3 run.py test              run all tests on all three backends
     python3 run.py test --quick      run the fast tests on one backend
-    python3 run.py COMMAND --help    explain train, show, evaluate, predict, plan or benchmark
+    python3 run.py COMMAND --help    explain a command
 
 The first call creates a virtual environment, .venv, beside this file and installs the pinned
 dependencies into it; later calls install again only if the pins have changed. The command runs
@@ -25,7 +25,10 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 INSTALLED = VENV / "installed.json"  # the installed extras, and a digest of their pins
 BACKENDS = ("tensorflow", "jax", "torch")
-COMMANDS = ("train", "show", "evaluate", "predict", "plan", "benchmark", "test")
+COMMANDS = [
+    *sorted(path.stem for path in (ROOT / "training" / "commands").glob("[!_]*.py")),
+    "test",
+]
 
 
 def needed_extras(command):
@@ -51,6 +54,10 @@ def digest_of_pins():
     """Return a digest of the files that determine what is installed."""
     files = (ROOT / name for name in ("setup.cfg", "pyproject.toml", "constraints.txt"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def usage():
+    return f"{__doc__}\nCommands: {', '.join(COMMANDS)}"
 
 
 def fail(message):
@@ -98,10 +105,10 @@ def main():
             f"Received: {found}. Start this file with one of them: python3.11 run.py."
         )
     if len(sys.argv) < 2:
-        print(__doc__, file=sys.stderr)
+        print(usage(), file=sys.stderr)
         sys.exit(2)
     if sys.argv[1] in ("-h", "--help"):
-        print(__doc__)
+        print(usage())
         return
     command, arguments = sys.argv[1], sys.argv[2:]
     if command not in COMMANDS:
