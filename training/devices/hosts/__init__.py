@@ -37,13 +37,13 @@ def _engine():
     """Return the module for the backend, or None if it trains on one host only."""
     backend = keras.backend.backend()
     if backend == "jax":
-        from training.devices.hosts import jax as engine
+        from training.devices.hosts import jax as jax_hosts
 
-        return engine
+        return jax_hosts
     if backend == "tensorflow":
-        from training.devices.hosts import tensorflow as engine
+        from training.devices.hosts import tensorflow as tensorflow_hosts
 
-        return engine
+        return tensorflow_hosts
     return None
 
 
