@@ -266,5 +266,5 @@ def test_a_source_without_images_for_a_part_is_refused(tmp_path, monkeypatch, pa
     source = fit.load_source(TINY.data)
     without = dataclasses.replace(source, **{part: IndexedSplit(np.zeros(0, int))})
     monkeypatch.setattr(fit, "load_source", lambda data: without)
-    with pytest.raises(UserError, match=f"--source must have images for {part}"):
+    with pytest.raises(UserError, match=f"--source must have images in its {part} split"):
         fit.train(TINY, RunFolder(tmp_path / "run"))
