@@ -10,11 +10,10 @@ from keras_mixer.registration import register_layers
 
 if TYPE_CHECKING:
     from keras_mixer import preprocessing
+    from keras_mixer.building import MlpMixer
     from keras_mixer.labels import decode_predictions
     from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
-    from keras_mixer.model import MlpMixer
-    from keras_mixer.preprocessing import preprocess_input
-    from keras_mixer.variants import (
+    from keras_mixer.models import (
         MixerB16,
         MixerB32,
         MixerH14,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         MixerS16,
         MixerS32,
     )
+    from keras_mixer.preprocessing import preprocess_input
     from keras_mixer.weights.table import list_weights
 
 __version__ = "0.1.0"
@@ -47,10 +47,10 @@ __all__ = [
     "preprocessing",
 ]
 
-_MODULES = {  # modules that define public names; "variants" defines the others
+_MODULES = {  # modules that define public names; "models" defines the others
     "MixerBlock": "layers",
     "MlpBlock": "layers",
-    "MlpMixer": "model",
+    "MlpMixer": "building",
     "StochasticDepth": "layers",
     "decode_predictions": "labels",
     "list_weights": "weights.table",
@@ -64,7 +64,7 @@ def __getattr__(name):
         return importlib.import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'variants')}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'models')}")
     value = globals()[name] = getattr(module, name)
     return value
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import safetensors.numpy
 
-from keras_mixer.model import MlpMixer
+from keras_mixer.building import MlpMixer
 from keras_mixer.validation import check_numerics
 from keras_mixer.weights.layouts import CHOICES, GOOGLE, KERAS, LAYOUTS, TIMM
 from keras_mixer.weights.load import DEFAULT_NUMERICS, open_weights

@@ -6,7 +6,7 @@ from typing import Literal
 
 import keras
 
-from keras_mixer.model import MlpMixer
+from keras_mixer.building import MlpMixer
 from keras_mixer.sizes import SIZES
 from keras_mixer.validation import reject_unknown
 from keras_mixer.weights.catalog import CHECKPOINTS, NAMES, find
