@@ -10,7 +10,6 @@ from keras_mixer.registration import register_layers
 
 if TYPE_CHECKING:
     from keras_mixer import preprocessing
-    from keras_mixer.building import MlpMixer
     from keras_mixer.labels import decode_predictions
     from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
     from keras_mixer.models import (
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         MixerS8,
         MixerS16,
         MixerS32,
+        MlpMixer,
     )
     from keras_mixer.preprocessing import preprocess_input
     from keras_mixer.weights.table import list_weights
@@ -50,13 +50,20 @@ __all__ = [
 _MODULES = {  # modules that define public names; "models" defines the others
     "MixerBlock": "layers",
     "MlpBlock": "layers",
-    "MlpMixer": "building",
     "StochasticDepth": "layers",
     "decode_predictions": "labels",
     "list_weights": "weights.table",
     "preprocess_input": "preprocessing",
 }
-_SUBMODULES = ("convert", "labels", "layers", "preprocessing", "sizes", "weights")
+_SUBMODULES = (
+    "convert",
+    "labels",
+    "layers",
+    "preprocessing",
+    "sizes",
+    "transforms",
+    "weights",
+)
 
 
 def __getattr__(name):

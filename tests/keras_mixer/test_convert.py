@@ -10,7 +10,7 @@ import safetensors.numpy
 from keras_mixer.__main__ import main
 from keras_mixer.convert import convert
 from keras_mixer.weights.formats import open_arrays
-from keras_mixer.weights.layouts import recognise
+from keras_mixer.weights.layouts import recognize
 from tests.support.models import (
     SMALL_IMAGE,
     random_arrays,
@@ -38,7 +38,7 @@ def source(tmp_path, arrays):
 
 def read(path):
     with open_arrays(path) as file:
-        mixer = recognise(file)
+        mixer = recognize(file)
         mixer.check(mixer.architecture.shapes())
         return mixer.layout.name, {n: mixer.read(n) for n in mixer.architecture.shapes()}
 
@@ -117,10 +117,10 @@ def test_numerics_are_recorded_where_there_is_a_place(suffix, approximate, sourc
 def test_numerics_are_told_where_there_is_none(suffix, source, tmp_path):
     target = tmp_path / f"target{suffix}"
     note = convert(source, target, image_size=SIZE, approximate_gelu=False)
-    assert "want approximate_gelu=False and images of 2 × 3 patches" in note
+    assert "need approximate_gelu=False and images of 2 × 3 patches" in note
     convert(source, tmp_path / "timm.safetensors", layout="timm")
     note = convert(tmp_path / "timm.safetensors", target, image_size=SIZE, overwrite=True)
-    assert "want images of 2 × 3 patches" in note
+    assert "need images of 2 × 3 patches" in note
 
 
 def test_weights_without_a_head(arrays, tmp_path):
@@ -144,7 +144,7 @@ def test_bad_arguments(source, tmp_path):
             convert(*arguments, **keywords)
 
     fails("`target` must end in .npz, .safetensors, .weights.h5, .keras", source, tmp_path / "a.h5")
-    fails("`target` exists, and would be lost", source, source)
+    fails("`target` must not exist, unless", source, source)
     fails("`target` must be a file in a folder", source, tmp_path / "no" / "a.npz")
     fails("`layout` must be one of", source, tmp_path / "a.npz", layout="flax")
     fails("`layout` must be one of.*for .keras", source, tmp_path / "a.keras", layout="timm")
@@ -220,7 +220,7 @@ class TestCommandLine:
         main(["convert", str(source), target, "--gelu", "erf", "--value-range", "0", "1"])
         assert capsys.readouterr().out == f"Wrote {target}.\n"
         main(["convert", target, str(tmp_path / "back.npz")])
-        assert "Note: .npz files cannot say that these weights want" in capsys.readouterr().out
+        assert "Note: .npz files cannot record that these weights need" in capsys.readouterr().out
         assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
 
     @pytest.mark.parametrize(
@@ -250,5 +250,5 @@ def test_a_folder_that_cannot_be_written_is_named(source, tmp_path, monkeypatch)
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
-    with pytest.raises(ValueError, match="can be written. Received: .*out.npz.*Permission denied"):
+    with pytest.raises(ValueError, match="in a writable folder. .*out.npz.*Permission denied"):
         convert(source, tmp_path / "out.npz")

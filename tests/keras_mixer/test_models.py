@@ -51,7 +51,7 @@ def test_parameter_counts_of_models_without_head(name):
 @pytest.mark.parametrize(
     "weights, message",
     [
-        ("jft", "No variant has a checkpoint called 'jft'"),
+        ("jft", "No variant has weights called 'jft'"),
         ("imagenet1K", "MixerB16 was published as imagenet1k, imagenet21k, sam, gsam"),
         ("a/b.npz", "'a/b.npz': does not exist"),
         ("weights.pth", "is a Python pickle"),

@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 from keras_mixer.weights.formats import WeightsError, open_arrays
-from keras_mixer.weights.layouts import LAYOUTS, recognise
+from keras_mixer.weights.layouts import LAYOUTS, recognize
 from tests.support.models import random_arrays, randomize, small_architecture, small_mixer
 
 ARCHITECTURE = small_architecture()
@@ -37,7 +37,7 @@ def write(path, arrays):
 def read_all(path, architecture=ARCHITECTURE):
     """Return the arrays of a file as a model would take them."""
     with open_arrays(path) as arrays:
-        file = recognise(arrays)
+        file = recognize(arrays)
         file.check(architecture.shapes())
         return {name: file.read(name) for name in architecture.shapes()}
 
@@ -97,7 +97,7 @@ BAD_ARRAYS = {
     "missing": (lambda a: {k: v for k, v in a.items() if k != "head/bias"}, "1 missing: {head}"),
     "missing size": (
         lambda a: {k: v for k, v in a.items() if "token_mixing/Dense_0/kernel" not in k},
-        "which tells a size of the model, is missing",
+        "which shows a size of the model, is missing",
     ),
     "extra": (
         lambda a: changed(a, "MixerBlock_0/extra/kernel", a["head/bias"]),
@@ -113,7 +113,7 @@ BAD_ARRAYS = {
     ),
     "rank": (
         lambda a: changed(a, "stem/kernel", a["stem/kernel"][0]),
-        r"which tells a size of the model, is of shape \(4, 3, 16\)",
+        r"which shows a size of the model, is of shape \(4, 3, 16\)",
     ),
     "nan": (
         lambda a: changed(a, "head/bias", np.float32([0, 1, 2, np.nan, 4])),
@@ -178,7 +178,7 @@ BAD_BYTES = {
     "one array": (npy(ONE), "is of no known format"),
     "pickle": (pickle.dumps({"stem": 1}), "is a Python pickle"),
     "torch": (zip_of({"archive/data.pkl": b"", "archive/data/0": b""}), "is a Python pickle"),
-    "zip of texts": (zip_of({"a.txt": b"a"}), "'a.txt', which is no array"),
+    "zip of texts": (zip_of({"a.txt": b"a"}), "'a.txt', which is not an array"),
     "cut array": (zip_of({"stem/kernel.npy": npy(ONE)[:-1]}), "not as long as its shape"),
     "long array": (zip_of({"stem/kernel.npy": npy(ONE) + b"?"}), "not as long as its shape"),
     "huge claim": (
@@ -188,7 +188,7 @@ BAD_BYTES = {
     "objects": (zip_of({"stem/kernel.npy": npy(ONE, descr="|O")}), "holds Python objects"),
     "compressed by another method": (
         zip_of({"stem/kernel.npy": npy(ONE)}, zipfile.ZIP_BZIP2),
-        "compressed by method",
+        "compressed with method",
     ),
     "cut header": (struct.pack("<Q", 5) + b'{"a":', "cannot be read as safetensors"),
     "keras without weights": (
@@ -288,7 +288,7 @@ def test_h5_files_reach_no_other_file(tmp_path, arrays):
     with h5py.File(path, "r+") as file:
         del file[name]
         file.create_dataset(name, (5,), "float32", external=[(str(other), 0, 20)])
-    with pytest.raises(WeightsError, match=f"{name}' does not lie in the file in one piece"):
+    with pytest.raises(WeightsError, match=f"{name}' is not stored contiguously in the file"):
         read_all(path)
 
 

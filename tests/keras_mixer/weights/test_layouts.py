@@ -5,8 +5,8 @@ import pytest
 import safetensors.numpy
 
 from keras_mixer.weights.formats import WeightsError, open_arrays
-from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, PRE_LINEN, TIMM, recognise
-from tests.support.models import random_arrays, small_architecture, small_mixer
+from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, PRE_LINEN, TIMM, recognize
+from tests.support.models import in_layout, random_arrays, small_architecture, small_mixer
 
 ARCHITECTURE = small_architecture()
 
@@ -53,19 +53,9 @@ PRE_LINEN_SHAPES = {
 }
 
 
-def in_layout(layout, arrays):
-    """Return arrays as `layout` names and turns them."""
-    return {
-        layout.rename(name): np.ascontiguousarray(
-            array.transpose(layout.axes_from_canonical(array.ndim))
-        )
-        for name, array in arrays.items()
-    }
-
-
 def read_all(path):
     with open_arrays(path) as arrays:
-        file = recognise(arrays)
+        file = recognize(arrays)
         file.check(ARCHITECTURE.shapes())
         return file, {name: file.read(name) for name in ARCHITECTURE.shapes()}
 

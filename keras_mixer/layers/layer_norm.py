@@ -1,0 +1,10 @@
+"""Layer normalization as the published checkpoints use it."""
+
+import keras
+
+EPSILON = 1e-6  # Flax's default, which every published checkpoint was trained with
+
+
+def layer_norm(name, dtype):
+    """Return a layer that normalizes each token over its channels (the last axis)."""
+    return keras.layers.LayerNormalization(epsilon=EPSILON, name=name, dtype=dtype)
