@@ -5,18 +5,18 @@ import pytest
 from keras_mixer import labels
 from keras_mixer.labels import decode_predictions
 from keras_mixer.weights.download import MIRROR_VARIABLE, DownloadError
+from tests.support.class_lists import FILES, INDEX, SYNSETS, serve_class_lists
 from tests.support.loopback import Loopback
-from tests.support.published import INDEX, LABEL_FILES, SYNSETS, serve_labels
 
 
 @pytest.fixture(autouse=True)
 def server(monkeypatch, tmp_path):
-    """Serve lists of the published form and length with made-up content."""
+    """Serves lists of the published form and length, whose content is made up."""
     with Loopback() as server:
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv(MIRROR_VARIABLE, server.url)
-        serve_labels(server, monkeypatch)
+        serve_class_lists(server, monkeypatch)
         labels.class_names.cache_clear()
         yield server
         labels.class_names.cache_clear()
@@ -72,7 +72,7 @@ def test_lists_are_fetched_and_read_once(server):
         decode_predictions(scores(1, classes))
     first = labels.class_names(21843)
     assert sorted(path.split("/")[-1] for path, _ in server.requests) == sorted(
-        name.split("/")[-1] for name in LABEL_FILES
+        name.split("/")[-1] for name in FILES
     )
     assert labels.class_names(21843) is first
 

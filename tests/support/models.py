@@ -69,16 +69,6 @@ def random_arrays(shapes, seed=0):
     return arrays
 
 
-def in_layout(layout, arrays):
-    """Return arrays with the names and the orientation of `layout`."""
-    return {
-        layout.rename(name): np.ascontiguousarray(
-            array.transpose(layout.axes_from_canonical(array.ndim))
-        )
-        for name, array in arrays.items()
-    }
-
-
 def randomize(model, seed=0):
     """Fill the weights of `model`; return them as `{canonical name: float32 array}`."""
     names = [

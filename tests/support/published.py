@@ -1,7 +1,6 @@
 """Stand-ins for the published files: real names, shapes and sizes, made-up content."""
 
 import functools
-import hashlib
 import io
 import json
 import zipfile
@@ -10,28 +9,15 @@ from urllib.parse import urlsplit
 import numpy as np
 import safetensors.numpy
 
-from keras_mixer import labels
 from keras_mixer.weights.catalog import CATALOG
 from keras_mixer.weights.download import MIRROR_VARIABLE
 from keras_mixer.weights.layouts import TIMM
+from tests.support.class_lists import FILES, INDEX, serve_class_lists
+from tests.support.layouts import in_layout
 from tests.support.loopback import Answer
-from tests.support.models import architecture_of, in_layout
+from tests.support.models import architecture_of
 
 CLASS_INDEX = "/download.tensorflow.org/data/imagenet_class_index.json"
-INDEX = {str(i): [f"n{i:08}", f"thing_{i}"] for i in range(1000)}
-# The two lists differ in their order, so that neither can stand in for the other.
-SYNSETS = {21843: [f"n{i:08}" for i in range(21843)], 11221: [f"n{2 * i:08}" for i in range(11221)]}
-LEMMAS = {f"n{i:08}": f"big thing {i}, Thing {i}, it" for i in range(22442)}
-
-LABEL_FILES = {
-    CLASS_INDEX: json.dumps(INDEX),
-    "imagenet21k_goog_synsets.txt": "".join(f"{synset}\n" for synset in SYNSETS[21843]),
-    "imagenet21k_miil_synsets.txt": "".join(f"{synset}\n" for synset in SYNSETS[11221]),
-    "imagenet_synset_to_lemma.txt": "".join(f"{key}\t{text}\n" for key, text in LEMMAS.items()),
-}
-LABEL_FOLDER = (
-    "/huggingface/pytorch-image-models/a10ed118c94d767ca9c2e1eaaa177fe993c1216d/timm/data/_info/"
-)
 
 
 def serve_everything(server, monkeypatch, cache):
@@ -43,16 +29,7 @@ def serve_everything(server, monkeypatch, cache):
         content = functools.partial(weight_file, row)
         server.serve(urlsplit(row.url).path, Answer(content))
     first = {"0": ["n01440764", "tench"]}  # which an example shows
-    serve_labels(server, monkeypatch, {CLASS_INDEX: json.dumps(INDEX | first)})
-
-
-def serve_labels(server, monkeypatch, changes=None):
-    """Serve the lists of class names, with `changes` to some of the files."""
-    for path, text in (LABEL_FILES | (changes or {})).items():
-        content = text.encode()
-        server.serve(path if path.startswith("/") else LABEL_FOLDER + path, content)
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        monkeypatch.setitem(labels.DIGESTS, path.split("/")[-1], digest)
+    serve_class_lists(server, monkeypatch, FILES | {CLASS_INDEX: json.dumps(INDEX | first)})
 
 
 def weight_file(row):

@@ -6,7 +6,8 @@ import safetensors.numpy
 
 from keras_mixer.weights.formats import WeightsError, open_arrays
 from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, PRE_LINEN, TIMM, recognize
-from tests.support.models import in_layout, random_arrays, small_architecture, small_mixer
+from tests.support.layouts import in_layout
+from tests.support.models import random_arrays, small_architecture, small_mixer
 
 ARCHITECTURE = small_architecture()
 

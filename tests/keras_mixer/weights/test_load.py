@@ -10,11 +10,11 @@ from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
 from keras_mixer.weights.formats import WeightsError
 from keras_mixer.weights.layouts import TIMM
+from tests.support.layouts import in_layout
 from tests.support.loopback import Loopback
 from tests.support.models import (
     SMALL_IMAGE,
     architecture_of,
-    in_layout,
     random_arrays,
     random_pixels,
     small_architecture,
