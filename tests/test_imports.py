@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import keras_mixer
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
@@ -152,6 +155,22 @@ def modules_after(code, backend="torch"):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     return set(result.stdout.split())
+
+
+def test_public_names_are_declared_for_type_checkers():
+    """`__all__` names what the block under TYPE_CHECKING imports."""
+    tree = ast.parse((ROOT / "keras_mixer" / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = {
+        alias.name: f"{node.module}.{alias.name}" for node in block.body for alias in node.names
+    }
+    assert imports.keys() == set(keras_mixer.__all__)
+    for name, path in imports.items():
+        module = importlib.import_module(path.rpartition(".")[0])
+        assert getattr(module, name) is getattr(keras_mixer, name)
+        assert name in dir(keras_mixer)
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        keras_mixer.no_such_name  # noqa: B018
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])

@@ -1,8 +1,8 @@
-"""Layer normalization as the published checkpoints use it."""
+"""Layer normalization as in the published weights."""
 
 import keras
 
-EPSILON = 1e-6  # Flax's default, which every published checkpoint was trained with
+EPSILON = 1e-6  # Flax's default, which all published weights were trained with
 
 
 def layer_norm(name, dtype):

@@ -44,7 +44,7 @@ class MlpBlock(keras.layers.Layer):
         mlp_dim: Width of the hidden layer: D_S for token mixing, D_C for channel mixing.
         dropout_rate: Probability of dropping a unit, after the GELU and after `Dense_1`.
         approximate_gelu: Whether GELU uses the tanh approximation (Flax's, so Google's
-            checkpoints) or the exact erf (PyTorch's).
+            weights) or the exact erf (PyTorch's).
         kernel_initializer: Initializer of both dense layers.
         **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.
 

@@ -11,7 +11,7 @@ class StochasticDepth(keras.layers.Layer):
     """Drop a residual branch, for each example independently (Huang et al. 2016).
 
     Survivors are not rescaled unless `rescale` is set, and inference is the identity. This is how
-    the authors trained the published checkpoints; timm and others rescale.
+    the authors trained the published weights; timm and others rescale.
 
     The input is `(batch, ...)`, and so is the output.
 

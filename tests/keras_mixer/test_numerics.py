@@ -1,4 +1,4 @@
-"""The numbers are those of the paper's equations, on every backend and across them."""
+"""The model computes the paper's equations, on every backend and across backends."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def logits_model(variant):
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def golden(request):
-    """A variant with random weights, pixels for it, and its logits by the reference."""
+    """A variant with random weights, an input and the reference logits."""
     model = logits_model(request.param)
     pixels = random_pixels((2, 224, 224, 3), seed=1)
     return request.param, model, pixels, reference_mixer(randomize(model), pixels)
@@ -71,7 +71,7 @@ def test_a_saved_model_is_read_by_every_backend(backend, tmp_path):
 
 
 class TestExactProperties:
-    """The paper's section 3.4: what the architecture cannot see, given the right weights."""
+    """Exact invariances of the architecture, given suitable weights (section 3.4 of the paper)."""
 
     patch, rows, columns = 4, 3, 5
 
@@ -95,7 +95,7 @@ class TestExactProperties:
         return patches.swapaxes(2, 3).reshape(-1, height, width, 3)
 
     def test_order_of_the_patches(self, model, patches):
-        """Permuted patches and permuted token-mixing weights: the same logits."""
+        """Permuting the patches and the token-mixing weights alike changes no logits."""
         before = model.predict(self.images(patches), verbose=0)
         order = np.random.default_rng(0).permutation(self.rows * self.columns)
         shuffled = patches.reshape(2, -1, self.patch, self.patch, 3)[:, order]
@@ -109,7 +109,7 @@ class TestExactProperties:
         assert relative_error(after, before) <= LARGEST_ERROR
 
     def test_order_of_the_pixels_inside_the_patches(self, model, patches):
-        """Pixels permuted alike in all patches, and the stem's kernel: the same logits."""
+        """Permuting the pixels of all patches and the stem's kernel alike changes no logits."""
         before = model.predict(self.images(patches), verbose=0)
         order = np.random.default_rng(0).permutation(self.patch**2)
         flat = patches.reshape(2, self.rows, self.columns, -1, 3)[:, :, :, order]
@@ -122,8 +122,8 @@ class TestExactProperties:
         assert relative_error(after, before) <= LARGEST_ERROR
 
 
-def test_a_short_loss_sequence_stays_what_it_was():
-    """Golden numbers: the same weights, images and five steps give these losses anywhere."""
+def test_golden_losses():
+    """Five steps from the same weights on the same images give these losses on any backend."""
     model = small_mixer()
     randomize(model)
     model.compile(

@@ -1,4 +1,4 @@
-"""The catalog against what is known of the published files."""
+"""The catalog against what is known about the published files."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,14 @@ from keras_mixer.transforms import TRANSFORMS
 from keras_mixer.weights.catalog import CATALOG, find
 from tests.support.models import architecture_of
 
+pytestmark = pytest.mark.backend("torch")  # the catalog has nothing to do with it
+
 GOOGLE = [c for c in CATALOG if c.url.endswith(".npz")]
 CONSTRUCTORS = {size.constructor_name for size in SIZES.values()}
 
 
 def npz_bytes(shapes, zip64):
-    """Return the size of the uncompressed npz with these arrays, by the zip format's rules."""
+    """Return the size of an uncompressed npz file with these arrays, by the zip format."""
     sizes = [4 * int(np.prod(shape)) for shape in shapes.values()]
     names = [len(f"{name}.npy") for name in shapes]
     local = sum(
@@ -24,26 +26,26 @@ def npz_bytes(shapes, zip64):
     return local + central + 22
 
 
-def test_the_sizes_add_up_to_the_listing_of_the_bucket():
+def test_the_file_sizes_add_up_to_the_total_of_the_bucket():
     assert len(GOOGLE) == 11
     assert sum(c.num_bytes for c in GOOGLE) == 3_489_219_008
 
 
 @pytest.mark.parametrize("row", GOOGLE, ids=lambda c: f"{c.variant}-{c.name}")
-def test_each_size_is_that_of_its_arrays(row):
-    """So the files hold float32 arrays of our names and shapes, and nothing else."""
+def test_each_file_size_is_that_of_its_arrays(row):
+    """So the files hold exactly the float32 arrays with our names and shapes."""
     shapes = architecture_of(row.size, classes=row.classes).shapes()
     zip64 = row.name in ("sam", "gsam")  # written by a later NumPy
     assert npz_bytes(shapes, zip64) == row.num_bytes
 
 
-def test_the_size_rule_is_that_of_numpy(tmp_path):
+def test_npz_bytes_is_the_size_that_numpy_writes(tmp_path):
     shapes = architecture_of(SIZES["S/32"]).shapes()
     np.savez(tmp_path / "s32.npz", **{name: np.zeros(s, "float32") for name, s in shapes.items()})
     assert (tmp_path / "s32.npz").stat().st_size == find("MixerS32", "gsam").num_bytes
 
 
-def test_thirteen_rows_with_what_each_needs():
+def test_rows():
     assert len(CATALOG) == 13
     assert len({(c.variant, c.name) for c in CATALOG}) == 13
     assert len({c.path for c in CATALOG}) == 13
@@ -74,7 +76,7 @@ def test_the_alias_of_keras_applications():
     assert find("MixerL16", "imagenet") is find("MixerL16", "imagenet1k")
 
 
-def test_what_does_not_exist_is_told():
+def test_unknown_names_are_refused_with_those_that_exist():
     with pytest.raises(ValueError, match="MixerS16 was published as gsam.*MixerB16, MixerL16"):
         find("MixerS16", "imagenet1k")
     with pytest.raises(ValueError, match="No weights of MixerH14 were ever published"):
