@@ -22,7 +22,10 @@ from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mi
         ({"classes": 5, "include_top": False}, r"`classes` is the size of the head"),
         ({"pooling": "avg"}, r"`pooling` applies to a model without head.*include_top=False"),
         ({"pooling": "sum", "include_top": False}, r"`pooling` must be None, 'avg' or 'max'"),
-        ({"weights": "imagenet1k"}, r"`weights` can be the name of published weights .*'imagenet1k'"),
+        (
+            {"weights": "imagenet1k"},
+            r"`weights` can be the name of published weights .*'imagenet1k'",
+        ),
         ({"weights": 3}, r"`weights` must be the path of a weight file, or None.*weights=3"),
         ({"resolution": "crop"}, r"`resolution` must be one of .*'crop'"),
         ({"approximate_gelu": "erf"}, r"`approximate_gelu` must be True .*'erf'"),

@@ -34,7 +34,13 @@ def test_every_variant_is_public_and_has_a_parameter_count():
         assert getattr(keras_mixer, name).__name__ == name
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+# The large ones take many seconds to build, and their counts are the same on every backend.
+LARGE = pytest.mark.long, pytest.mark.backend("torch")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=LARGE if n[5] in "LH" else []) for n in PARAMETERS]
+)
 def test_parameter_counts(name):
     headless, complete = PARAMETERS[name]
     with skip_initialization():  # of up to 432 million parameters

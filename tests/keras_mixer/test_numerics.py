@@ -54,11 +54,13 @@ def other_backend(saved, request):
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
+@pytest.mark.long
 def test_a_saved_model_is_loaded_by_every_other_backend(saved, other_backend):
     folder, _, reference = saved
     assert relative_error(np.load(folder / "logits.npy"), reference) <= LARGEST_ERROR
 
 
+@pytest.mark.long
 def test_weights_saved_by_every_other_backend_are_loaded(saved, other_backend):
     folder, pixels, reference = saved
     model = small_mixer(drop_path_rate=0.1)

@@ -19,7 +19,7 @@ from keras_mixer.weights import download
 from keras_mixer.weights.download import DownloadError, cached_path, fetch
 from tests.support.loopback import Answer, Loopback, google_hash
 
-pytestmark = pytest.mark.backend("torch")  # downloads have nothing to do with it
+pytestmark = pytest.mark.backend("torch")  # no backend is involved
 
 URL = "https://storage.googleapis.com/mixer_models/imagenet1k/x.npz"
 SERVED = "/mixer_models/imagenet1k/x.npz"  # where the mirror has it
