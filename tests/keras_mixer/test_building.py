@@ -82,4 +82,4 @@ def test_a_layer_built_without_sampling_is_saved_and_cloned_as_usual():
         model = small_mixer(hidden_dim=64)
     clone = keras.models.clone_model(model)
     kernel = clone.get_layer("MixerBlock_0").channel_mixing.dense_0.kernel
-    assert float(keras.ops.std(kernel)) == pytest.approx(64**-0.5, rel=0.2)  # lecun normal
+    assert np.std(kernel.numpy()) == pytest.approx(64**-0.5, rel=0.2)  # lecun normal

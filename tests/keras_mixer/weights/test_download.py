@@ -438,7 +438,7 @@ class TestAttempts:
         message = str(error.value)
         assert f"{offline}{SERVED} could not be downloaded: no connection: " in message
         assert "Connection refused." in message
-        assert f"It belongs at {home / PATH}. Fetch that URL by other means" in message
+        assert f"It belongs at {home / PATH}. Download that URL by other means" in message
         assert capsys.readouterr().err.count("no connection: Connection refused. Trying again") == 2
         assert not files(home)
 
