@@ -3,7 +3,7 @@
 
     python3 run.py train digits      trains a Mixer on handwritten digits
     python3 run.py test              runs all tests, on all three backends
-    python3 run.py COMMAND --help    explains train, show, evaluate, predict, plan or benchmark
+    python3 run.py COMMAND --help    explains a command
 
 Makes a virtual environment, .venv, beside this file, installs the pinned dependencies into it
 the first time and whenever they change, and runs the command there. The backend is Keras's own
@@ -23,7 +23,10 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 INSTALLED = VENV / "installed.json"  # which extras, from which pins
 BACKENDS = ("tensorflow", "jax", "torch")
-COMMANDS = ("train", "show", "evaluate", "predict", "plan", "benchmark", "test")
+COMMANDS = [
+    *sorted(path.stem for path in (ROOT / "training" / "commands").glob("[!_]*.py")),
+    "test",
+]
 
 
 def needed_extras(command):
@@ -95,10 +98,10 @@ def main():
             f"Received: {found}. Start this file with one of those, such as python3.11 run.py."
         )
     if len(sys.argv) < 2:
-        print(__doc__, file=sys.stderr)
+        print(f"{__doc__}\nCommands: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
     if sys.argv[1] in ("-h", "--help"):
-        print(__doc__)
+        print(f"{__doc__}\nCommands: {', '.join(COMMANDS)}")
         return
     command, arguments = sys.argv[1], sys.argv[2:]
     if command not in COMMANDS:

@@ -58,6 +58,7 @@ LEVELS_OF_THE_APPLICATION = (
     ("model", "evaluation"),
     ("run",),
     ("planning", "benchmarks"),
+    ("cli",),
     ("commands",),
     ("__main__",),
 )

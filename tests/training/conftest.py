@@ -1,4 +1,10 @@
+import subprocess
+import sys
+
 import pytest
+
+from training.__main__ import main
+from training.run.folder import RunFolder
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -8,3 +14,32 @@ def keras_home(tmp_path_factory):
     patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras_home")))
     yield
     patch.undo()
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Return a function that runs the command line and returns (status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The folder and the output of a finished run, made by the command in its own process."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
+    result = subprocess.run(
+        [sys.executable, "-m", "training", "train", "tiny", "--run-dir", folder.path],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout

@@ -1,15 +1,15 @@
-"""What `python -m training benchmark` measures, with its options.
-
-What is slow to import is imported when it runs.
-"""
+"""`python -m training benchmark`: measure speed and memory."""
 
 import dataclasses
 import json
+from typing import Annotated
 
 import rich
+import tyro
 from rich.table import Table
 
-from training.commands.terminal import JsonFlag, print_table
+from training.backend import require_backend
+from training.cli.terminal import JsonFlag, print_table
 from training.config import Variant
 from training.validation import require_positive
 
@@ -130,6 +130,17 @@ class Training:
             _print_json(result)
         else:
             _print_fields(result)
+
+
+def run(
+    what: Annotated[Loading, tyro.conf.subcommand("loading")]
+    | Annotated[Data, tyro.conf.subcommand("data")]
+    | Annotated[Training, tyro.conf.subcommand("training")],
+):
+    """Measure speed and memory on this machine; `benchmark WHAT --help` lists the options."""
+    what.check()
+    require_backend()
+    what.run()
 
 
 def _print_fields(result):

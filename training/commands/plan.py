@@ -1,7 +1,4 @@
-"""`python -m training plan`: its options, and what it prints.
-
-What is slow to import is imported when it runs.
-"""
+"""`python -m training plan`: compile a recipe for TPUs and report its memory."""
 
 import dataclasses
 import json
@@ -12,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from training.backend import require_backend
-from training.commands.terminal import JsonFlag, print_table
+from training.cli.recipe_choice import for_each_recipe
+from training.cli.terminal import JsonFlag, print_table
 from training.config import Config
 from training.errors import STATUS_INTERRUPTED, UserError
 from training.planning import topology
@@ -54,59 +52,67 @@ class Plan:
             "Leave it out.",
         )
 
-    def run(self):
-        self.check()
-        topology.require_compiler()
-        topology.stand_without_tpus()
-        require_backend()
-        import keras
 
-        from training.devices.detection import hide_accelerators_from_tensorflow
+@for_each_recipe(lambda name, config: Plan(config, tpu=tyro.MISSING))
+def run(options: Plan):
+    """Compile a recipe's step for TPUs that are not there, and say what fits them.
 
-        if keras.backend.backend() != "jax":
-            raise UserError(
-                "KERAS_BACKEND must be jax for `plan`, which compiles the step of JAX. Received: "
-                f"{keras.backend.backend()}. Set it to jax for this command."
-            )
-        hide_accelerators_from_tensorflow()
-        try:
-            self._print(topology.topology(self.tpu))
-        except KeyboardInterrupt:
-            sys.stdout.flush()
-            os._exit(STATUS_INTERRUPTED)  # XLA still compiles, and an exit would wait for it
+    JAX's step of `train` in bfloat16 is compiled ahead of time by libtpu, which the extra `plan`
+    installs; nothing runs. A compilation takes a minute or some. The options of `train` apply.
+    """
+    options.check()
+    topology.require_compiler()
+    topology.stand_without_tpus()
+    require_backend()
+    import keras
 
-    def _print(self, target):
-        from training.planning import report
-        from training.planning.outcome import search
-        from training.planning.step import compile_step
+    from training.devices.detection import hide_accelerators_from_tensorflow
 
-        source = self.config.data.source
-        classes, channels = classes_of(source, self.classes), channels_of(source)
+    if keras.backend.backend() != "jax":
+        raise UserError(
+            "KERAS_BACKEND must be jax for `plan`, which compiles the step of JAX. Received: "
+            f"{keras.backend.backend()}. Set it to jax for this command."
+        )
+    hide_accelerators_from_tensorflow()
+    try:
+        _print(options, topology.topology(options.tpu))
+    except KeyboardInterrupt:
+        sys.stdout.flush()
+        os._exit(STATUS_INTERRUPTED)  # XLA still compiles, and an exit would wait for it
 
-        def compile_way(way, images):
-            words = " ".join(filter(None, ["compiling", f"{images:,} images", way.options]))
-            print(words, end=": ", file=sys.stderr, flush=True)
-            config = way.with_batch(images)
-            footprint = compile_step(config, classes, channels, target.hardware(config))
-            verdict = "fits" if footprint.fits else "does not fit"
-            print(
-                f"{report.needed(footprint)} of {target.chip.usable_gib} GiB, {verdict} "
-                f"({footprint.seconds:.0f} s)",
-                file=sys.stderr,
-                flush=True,
-            )
-            return footprint
 
-        # Weights to start from would have to be fetched, and change nothing here.
-        model = dataclasses.replace(self.config.model, weights="")
-        config = dataclasses.replace(self.config, model=model)
-        hardware = target.hardware(config)
-        multiple = self.granularity * hardware.replicas if self.search else 0
-        outcome = search(compile_way, config, len(target.devices), multiple)
-        chosen = {"precision": hardware.precision, "model_devices": hardware.model_devices}
-        if self.as_json:
-            print(json.dumps(report.as_entries(outcome, target) | chosen, indent=2))
-            return
-        asked, *largest = report.as_tables(outcome, target)
-        for table in (asked | chosen, *largest):
-            print_table(table)
+def _print(options, target):
+    from training.planning import report
+    from training.planning.outcome import search
+    from training.planning.step import compile_step
+
+    source = options.config.data.source
+    classes, channels = classes_of(source, options.classes), channels_of(source)
+
+    def compile_way(way, images):
+        words = " ".join(filter(None, ["compiling", f"{images:,} images", way.options]))
+        print(words, end=": ", file=sys.stderr, flush=True)
+        config = way.with_batch(images)
+        footprint = compile_step(config, classes, channels, target.hardware(config))
+        verdict = "fits" if footprint.fits else "does not fit"
+        print(
+            f"{report.needed(footprint)} of {target.chip.usable_gib} GiB, {verdict} "
+            f"({footprint.seconds:.0f} s)",
+            file=sys.stderr,
+            flush=True,
+        )
+        return footprint
+
+    # Weights to start from would have to be fetched, and change nothing here.
+    model = dataclasses.replace(options.config.model, weights="")
+    config = dataclasses.replace(options.config, model=model)
+    hardware = target.hardware(config)
+    multiple = options.granularity * hardware.replicas if options.search else 0
+    outcome = search(compile_way, config, len(target.devices), multiple)
+    chosen = {"precision": hardware.precision, "model_devices": hardware.model_devices}
+    if options.as_json:
+        print(json.dumps(report.as_entries(outcome, target) | chosen, indent=2))
+        return
+    asked, *largest = report.as_tables(outcome, target)
+    for table in (asked | chosen, *largest):
+        print_table(table)

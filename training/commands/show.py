@@ -1,7 +1,4 @@
-"""`python -m training show`: its options, and what it draws.
-
-What is slow to import is imported when it runs.
-"""
+"""`python -m training show`: plot the training images of a recipe."""
 
 import dataclasses
 from pathlib import Path
@@ -10,37 +7,50 @@ from typing import Annotated
 import tyro
 
 from training.backend import require_backend
-from training.commands.terminal import print_table
+from training.cli.recipe_choice import for_each_recipe
+from training.cli.terminal import print_table
 from training.config import Config
 from training.validation import require_output_dir, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
+class Show:
     config: Annotated[Config, tyro.conf.arg(name="")]
+
     output_dir: Path
-    """Folder for images.png and classes.png, which are replaced."""
+    """Folder for the figures images.png and classes.png. Existing ones are overwritten."""
+
     images: int = 16
-    """Number of images, of the first batch at the most."""
+    """Number of images to plot; at most one batch."""
 
-    def run(self):
-        config = self.config
-        config.check()
+    def check(self):
+        self.config.check()
         require_positive(self, "images")
-        require_backend()
-        from training.data import figures
-        from training.data.pipeline import steps_per_epoch
-        from training.data.sources import load_source
-        from training.devices.detection import hide_accelerators_from_tensorflow
 
-        require_output_dir(self.output_dir)
-        hide_accelerators_from_tensorflow()
-        source = load_source(config.data)
-        source.require("train", config.data)
-        steps_per_epoch(source.train, config.data)  # or an error, if there is no batch to draw
-        paths = [self.output_dir / name for name in ("images.png", "classes.png")]
-        figures.draw_images(
-            source, config.data, config.augmentation, config.seed, self.images, paths[0]
-        )
-        figures.draw_classes(source, config.data.source, paths[1])
-        print_table({"images": paths[0], "classes": paths[1], "skipped": len(source.skipped)})
+
+@for_each_recipe(lambda name, config: Show(config, output_dir=Path("figures") / name))
+def run(options: Show):
+    """Plot training images of a recipe as the model sees them, and one image of each class.
+
+    The options of `train` change what is plotted. Below each training image is the same image as
+    evaluation sees it, with the classes in its label and their shares.
+    """
+    options.check()
+    config = options.config
+    require_backend()
+    from training.data import figures
+    from training.data.pipeline import steps_per_epoch
+    from training.data.sources import load_source
+    from training.devices.detection import hide_accelerators_from_tensorflow
+
+    require_output_dir(options.output_dir)
+    hide_accelerators_from_tensorflow()
+    source = load_source(config.data)
+    source.require("train", config.data)
+    steps_per_epoch(source.train, config.data)  # raises UserError if there is not one full batch
+    images, classes = (options.output_dir / name for name in ("images.png", "classes.png"))
+    figures.draw_images(
+        source, config.data, config.augmentation, config.seed, options.images, images
+    )
+    figures.draw_classes(source, config.data.source, classes)
+    print_table({"images": images, "classes": classes, "skipped": len(source.skipped)})
