@@ -1,23 +1,32 @@
-"""MLP-Mixer (arXiv 2105.01601) for Keras 3, on TensorFlow, JAX and PyTorch."""
+"""MLP-Mixer (arXiv 2105.01601) for Keras 3, on TensorFlow, JAX and PyTorch.
 
-from keras_mixer import preprocessing
-from keras_mixer.labels import decode_predictions
-from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
-from keras_mixer.model import MlpMixer
-from keras_mixer.preprocessing import preprocess_input
-from keras_mixer.variants import (
-    MixerB16,
-    MixerB32,
-    MixerH14,
-    MixerL16,
-    MixerL32,
-    MixerS8,
-    MixerS16,
-    MixerS32,
-)
-from keras_mixer.weights.table import list_weights
+Names are imported on first use (PEP 562), so that `import keras_mixer` does not import Keras.
+"""
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING
+
+from keras_mixer.registration import register_layers
+
+if TYPE_CHECKING:
+    from keras_mixer import preprocessing
+    from keras_mixer.labels import decode_predictions
+    from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
+    from keras_mixer.model import MlpMixer
+    from keras_mixer.preprocessing import preprocess_input
+    from keras_mixer.variants import (
+        MixerB16,
+        MixerB32,
+        MixerH14,
+        MixerL16,
+        MixerL32,
+        MixerS8,
+        MixerS16,
+        MixerS32,
+    )
+    from keras_mixer.weights.table import list_weights
+
+__version__ = "0.2.0"
 
 __all__ = [
     "MixerB16",
@@ -37,3 +46,31 @@ __all__ = [
     "preprocess_input",
     "preprocessing",
 ]
+
+_MODULES = {  # modules that define public names; "variants" defines the others
+    "MixerBlock": "layers",
+    "MlpBlock": "layers",
+    "MlpMixer": "model",
+    "StochasticDepth": "layers",
+    "decode_predictions": "labels",
+    "list_weights": "weights.table",
+    "preprocess_input": "preprocessing",
+}
+_SUBMODULES = ("convert", "labels", "layers", "preprocessing", "sizes", "weights")
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'variants')}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, *_SUBMODULES})
+
+
+register_layers()

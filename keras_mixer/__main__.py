@@ -5,8 +5,8 @@ import dataclasses
 import json
 import sys
 
-from keras_mixer.convert import CHOICES, convert
 from keras_mixer.weights.catalog import CHECKPOINTS
+from keras_mixer.weights.layouts import CHOICES
 from keras_mixer.weights.table import list_weights
 
 
@@ -66,6 +66,8 @@ def main(arguments=None):
 
 
 def _convert(options):
+    from keras_mixer.convert import convert  # imports Keras
+
     note = convert(
         options.source,
         options.target,

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from keras_mixer.model import MlpMixer
 from keras_mixer.validation import check_numerics
-from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, TIMM
+from keras_mixer.weights.layouts import CHOICES, GOOGLE, KERAS, LAYOUTS, TIMM
 from keras_mixer.weights.load import DEFAULT_NUMERICS, open_weights
 from keras_mixer.weights.numerics import Numerics
 
@@ -20,7 +20,6 @@ from keras_mixer.weights.numerics import Numerics
 FORMATS = {".npz": GOOGLE, ".safetensors": TIMM, ".weights.h5": KERAS, ".keras": KERAS}
 FREE_FORMATS = (".npz", ".safetensors")  # which can hold any names
 RECORDING_FORMATS = (".safetensors", ".keras")  # which can say how the model computes
-CHOICES = tuple(name for name in LAYOUTS if name != KERAS.name)
 
 
 def convert(

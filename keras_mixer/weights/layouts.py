@@ -89,6 +89,7 @@ KERAS = Layout(  # inside .weights.h5 and .keras; classes of layers are numbered
     ),
 )
 LAYOUTS = {layout.name: layout for layout in (GOOGLE, TIMM, PRE_LINEN, KERAS)}
+CHOICES = tuple(name for name in LAYOUTS if name != KERAS.name)  # for the files of free names
 TREES = ("", "params/", "opt/target/")  # where in a Flax file the parameters may lie
 
 
