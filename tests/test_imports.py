@@ -1,4 +1,4 @@
-"""The rules of who may import whom."""
+"""The rules for imports between modules."""
 
 import ast
 import graphlib
