@@ -284,6 +284,7 @@ def test_fences_are_of_known_languages(page):
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if any(f.language == "python" for f in fences(p))], ids=page_id
 )
+@pytest.mark.long
 def test_python(page, trained):
     namespace = {"__name__": "__main__"}
     for fence in fences(page):
@@ -311,7 +312,7 @@ def examples():
                 # The constructors differ in sizes only, so one of them runs on every backend.
                 name = test.name.rpartition(".")[2]
                 once = name in CONSTRUCTORS - {"MixerS32"}
-                marks = [pytest.mark.backend("torch")] if once else []
+                marks = [pytest.mark.backend("torch"), pytest.mark.long] if once else []
                 found.append(pytest.param(test, id=test.name, marks=marks))
     return found
 
