@@ -1,11 +1,11 @@
 """The Mixer of a configuration."""
 
 import dataclasses
+import functools
 
 from keras import ops
 
 import keras_mixer
-from keras_mixer.sizes import SIZES
 from training.config import SIZE_FIELDS
 from training.errors import UserError
 
@@ -18,13 +18,14 @@ def build_model(model, image_size, source):
     Raises:
         UserError: If the weights are not this model's, are damaged or cannot be fetched.
     """
-    constructor = keras_mixer.MlpMixer
     arguments = dataclasses.asdict(model) | {"weights": model.weights or None}
-    del arguments["variant"], arguments["head_bias"]
-    if model.variant:
-        constructor = getattr(keras_mixer, SIZES[model.variant].constructor_name)
-        for size in SIZE_FIELDS:
-            del arguments[size]
+    for name in ("variant", "head_bias", *SIZE_FIELDS):
+        del arguments[name]
+    size = model.size
+    if size.name:
+        constructor = getattr(keras_mixer, size.constructor_name)
+    else:
+        constructor = functools.partial(keras_mixer.MlpMixer, **size.dimensions)
     try:
         mixer = constructor(
             **arguments,

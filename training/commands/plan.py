@@ -4,14 +4,12 @@ import dataclasses
 import json
 import os
 import sys
-from typing import Annotated
 
 import tyro
 
 from training.backend import require_backend
-from training.cli.recipe_choice import for_each_recipe
+from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import JsonFlag, print_table
-from training.config import Config
 from training.errors import STATUS_INTERRUPTED, UserError
 from training.planning import topology
 from training.planning.image_kinds import channels_of, classes_of
@@ -19,9 +17,7 @@ from training.validation import refuse_unless, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    config: Annotated[Config, tyro.conf.arg(name="")]
-
+class Plan(RecipeOptions):
     tpu: str
     """Chips to compile for: v4, v5e, v5p or v6e, and how many stand along each side, such as
     v5e:2x4 for v5e-8, v5e:1x1 for one chip, v5p:8x8x4 for 256."""

@@ -2,7 +2,6 @@
 
 import keras
 
-from keras_mixer.sizes import SIZES
 from training.validation import refuse_unless
 
 BATCH, MODEL = "batch", "model"  # axes of the mesh: over images, and over hidden units
@@ -35,9 +34,8 @@ def require_even_split(model, model_devices):
     Raises:
         UserError: If a width that is split is no multiple of `model_devices`.
     """
-    sizes = SIZES.get(model.variant, model)
     for name in SPLIT_SIZES:
-        size = getattr(sizes, name)
+        size = getattr(model.size, name)
         refuse_unless(
             model_devices >= 1 and size % model_devices == 0,
             "model_devices",

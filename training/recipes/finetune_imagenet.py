@@ -15,7 +15,7 @@ Expected: 80.64 % top-1, L/16 82.89 (table 3; the paper's, not ours). Hardware: 
 memory for 512 images, or less with the options above. Not measured by us.
 """
 
-from training.config import BY_THE_VARIANT, Config, Data, Model, Optimization
+from training.config import Config, Data, Model, Optimization
 
 CONFIG = Config(
     data=Data(
@@ -26,7 +26,7 @@ CONFIG = Config(
         flip=True,
         evaluation_transform="resmall-crop",
     ),
-    model=Model(variant="B/16", **BY_THE_VARIANT, weights="imagenet21k"),
+    model=Model(variant="B/16", weights="imagenet21k"),
     optimization=Optimization(
         total_steps=20_000,
         optimizer="sgd",

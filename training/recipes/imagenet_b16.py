@@ -10,7 +10,7 @@ Hardware: the authors' 300 epochs, 92,700 updates of 4,096 images, took 2 h 11 m
 `--batch-size 256 --accumulation-steps 16 --rematerialize`. Not measured by us.
 """
 
-from training.config import BY_THE_VARIANT, Augmentation, Config, Data, Model, Optimization
+from training.config import Augmentation, Config, Data, Model, Optimization
 
 CONFIG = Config(
     data=Data(
@@ -22,7 +22,7 @@ CONFIG = Config(
         evaluation_transform="resmall-crop",
     ),
     augmentation=Augmentation(randaugment_magnitude=15, mixup_alpha=0.5),
-    model=Model(variant="B/16", **BY_THE_VARIANT, drop_path_rate=0.1, head_bias=-6.9),
+    model=Model(variant="B/16", drop_path_rate=0.1, head_bias=-6.9),
     optimization=Optimization(
         total_epochs=300, schedule="linear", warmup_steps=10_000, loss="sigmoid"
     ),
