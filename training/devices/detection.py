@@ -1,4 +1,4 @@
-"""The devices that a backend finds."""
+"""Detection of the devices that the backend can use."""
 
 import dataclasses
 import functools
@@ -9,35 +9,43 @@ import keras
 from training.devices import hosts
 from training.errors import UserError
 
-FIRST_WITH_BFLOAT16 = (8, 0)  # compute capability of NVIDIA's GPUs
+BFLOAT16_CAPABILITY = (8, 0)  # compute capability of the first NVIDIA GPUs with bfloat16
 
 
 @dataclasses.dataclass(frozen=True)
 class DetectedDevices:
-    """The devices of the best kind, those of all hosts together."""
+    """The devices of the best kind that was found, on all hosts.
+
+    Args:
+        backend: Name of the Keras backend.
+        kind: "cpu", "gpu" or "tpu"; PyTorch has others, such as "mps".
+        devices: Their names, as the backend spells them.
+        hosts: Number of hosts that they belong to.
+        has_bfloat16: Whether all of them compute in bfloat16.
+    """
 
     backend: str
-    kind: str = "cpu"  # or gpu or tpu; PyTorch has others too, such as mps
-    devices: tuple[str, ...] = ("cpu:0",)  # by the backend's own names
+    kind: str = "cpu"
+    devices: tuple[str, ...] = ("cpu:0",)
     hosts: int = 1
     has_bfloat16: bool = False
 
 
 def detect_devices():
-    """Return the `DetectedDevices` of the backend; its accelerators are no one else's then.
+    """Return the `DetectedDevices` and hide them from TensorFlow when it only feeds data.
 
-    JAX and TensorFlow wait for the other hosts before, if there are any.
+    On several hosts, JAX and TensorFlow first connect to the others.
 
     Raises:
-        UserError: If they do not come.
+        UserError: If the hosts cannot connect, or TensorFlow cannot use the TPU.
     """
     hide_accelerators_from_tensorflow()
     backend = keras.backend.backend()
-    return {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}[backend]()
+    return {"tensorflow": _detect_tensorflow, "jax": _detect_jax, "torch": _detect_torch}[backend]()
 
 
 def hide_accelerators_from_tensorflow():
-    """Leave the accelerators to the backend where TensorFlow only feeds it."""
+    """Hide GPUs and TPUs from TensorFlow when it only feeds data, so that it allocates nothing."""
     if keras.backend.backend() != "tensorflow":
         import tensorflow as tf
 
@@ -46,32 +54,32 @@ def hide_accelerators_from_tensorflow():
                 tf.config.set_visible_devices([], kind)
 
 
-def _of_tensorflow():
+def _detect_tensorflow():
     import tensorflow as tf
 
     if hosts.are_named(os.environ, "tensorflow"):
-        return _of_hosts_of_tensorflow()
+        return _detect_tensorflow_hosts()
     if tf.config.list_physical_devices("TPU"):
         connect_tpu()
     for kind in ("TPU", "GPU", "CPU"):
         devices = tf.config.list_logical_devices(kind)
         if devices:
             break
-    return _machine_of_tensorflow(kind, len(devices))
+    return _tensorflow_devices(kind, len(devices))
 
 
-def _of_hosts_of_tensorflow():
+def _detect_tensorflow_hosts():
     hosts.connect()
     import tensorflow as tf
 
     from training.devices.hosts.tensorflow import strategy
 
-    ours = strategy().extended.worker_devices  # this host's
-    kind = tf.DeviceSpec.from_string(ours[0]).device_type
-    return _machine_of_tensorflow(kind, strategy().num_replicas_in_sync)
+    local_devices = strategy().extended.worker_devices
+    kind = tf.DeviceSpec.from_string(local_devices[0]).device_type
+    return _tensorflow_devices(kind, strategy().num_replicas_in_sync)
 
 
-def _machine_of_tensorflow(kind, number):
+def _tensorflow_devices(kind, number):
     import tensorflow as tf
 
     details = [
@@ -90,10 +98,10 @@ def _machine_of_tensorflow(kind, number):
 
 @functools.cache
 def connect_tpu():
-    """Make the TPU of this machine ready for TensorFlow; return its resolver.
+    """Initialize this host's TPU for TensorFlow and return its cluster resolver.
 
     Raises:
-        UserError: If that fails.
+        UserError: If TensorFlow cannot use the TPU.
     """
     import tensorflow as tf
 
@@ -106,7 +114,7 @@ def connect_tpu():
         ) from error
 
 
-def _of_jax():
+def _detect_jax():
     if hosts.are_named(os.environ, "jax"):
         hosts.connect()
     import jax
@@ -127,10 +135,10 @@ def _of_jax():
     )
 
 
-def _of_torch():
+def _detect_torch():
     import torch
 
-    device = keras.ops.zeros(()).device  # Keras lists no devices there, and uses one
+    device = keras.ops.zeros(()).device  # On PyTorch, Keras lists no devices and uses one.
     if device.type != "cuda":
         return DetectedDevices("torch", device.type, (f"{device.type}:{device.index or 0}",))
     number = torch.cuda.device_count()
@@ -143,5 +151,5 @@ def _of_torch():
 
 
 def _have_bfloat16(capabilities):
-    """Return whether all GPUs compute in bfloat16; AMD's, which have no such number, do not ask."""
-    return all(c and c >= FIRST_WITH_BFLOAT16 for c in capabilities)
+    """Return whether all GPUs compute in bfloat16; False for AMD's, which report no capability."""
+    return all(c and c >= BFLOAT16_CAPABILITY for c in capabilities)

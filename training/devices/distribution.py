@@ -1,6 +1,6 @@
-"""How the devices of a machine share the work of a run.
+"""Data and model parallelism over the devices of a run, on one host or several.
 
-The engines are `tf.distribute` and `keras.distribution`.
+`tf.distribute` runs it on TensorFlow and `keras.distribution` on JAX.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ from training.validation import refuse_unless
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """The devices of a run, and how they share its work.
+    """The devices of a run and how they are used.
 
     Args:
-        detected: What was found.
-        devices: Those that are used.
-        model_devices: How many of them share one copy of the weights.
-        precision: Keras's name of what is computed in.
-        note: What the user might want to know besides, or nothing.
+        detected: All devices that were detected.
+        devices: The devices that the run uses.
+        model_devices: Number of devices over which each copy of the weights is sharded.
+        precision: Name of the Keras dtype policy.
+        note: Advice for the user, such as how to use idle devices; may be empty.
     """
 
     detected: DetectedDevices
@@ -36,62 +36,62 @@ class Distribution:
 
     @property
     def replicas(self):
-        """Number of equal parts into which each batch is divided."""
+        """Number of model replicas; each gets an equal part of every batch."""
         return len(self.devices) // self.model_devices
 
     @property
     def distribution(self):
+        """Name of the kind of parallelism, for the summary of a run."""
         if len(self.devices) == 1:
             return "one device"
         return "model parallel" if self.model_devices > 1 else "data parallel"
 
     @property
     def engine(self):
-        """Name of what shares the work, or nothing for one device.
+        """Name of the class that distributes the run; empty where one device needs none.
 
-        To one TPU, too, TensorFlow comes by a strategy only.
+        TensorFlow needs a strategy even for a single TPU.
         """
-        of_tensorflow = self.detected.backend == "tensorflow"
-        if len(self.devices) == 1 and not (of_tensorflow and self.detected.kind == "tpu"):
+        on_tensorflow = self.detected.backend == "tensorflow"
+        on_tpu = self.detected.kind == "tpu"
+        if len(self.devices) == 1 and not (on_tensorflow and on_tpu):
             return ""
-        if of_tensorflow:
-            several_hosts = "MultiWorkerMirrored" if self.detected.hosts > 1 else "Mirrored"
-            return (
-                f"tf.distribute.{'TPU' if self.detected.kind == 'tpu' else several_hosts}Strategy"
-            )
+        if on_tensorflow:
+            mirrored = "MultiWorkerMirrored" if self.detected.hosts > 1 else "Mirrored"
+            return f"tf.distribute.{'TPU' if on_tpu else mirrored}Strategy"
         return f"keras.distribution.{'Model' if self.model_devices > 1 else 'Data'}Parallel"
 
     def describe(self, work="Training"):
-        """Return one line on what works, and what does not."""
+        """Return a line for the user: devices, engine, precision, and the note."""
         line = f"{work} on {counted(len(self.devices), self.detected.kind)}"
         if len(self.devices) < len(self.detected.devices):
             line += f" of {len(self.detected.devices)}"
         if self.detected.hosts > 1:
-            line += f" of {self.detected.hosts} hosts"
+            line += f" on {self.detected.hosts} hosts"
         if self.engine:
-            line += f" by {self.engine}"
+            line += f" via {self.engine}"
         if self.model_devices > 1:
-            line += f", {self.model_devices} to each copy of the weights"
+            line += f", each copy of the weights sharded over {self.model_devices}"
         return f"{line}, in {self.precision} on {self.detected.backend}. {self.note}".rstrip()
 
     def require_even_batches(self, batch_size):
-        """Refuse a number of images that the devices cannot share evenly."""
+        """Raise UserError unless the replicas can share a batch evenly."""
         below = batch_size // self.replicas * self.replicas
         refuse_unless(
             below == batch_size,
             "batch_size",
-            f"must be a multiple of {self.replicas}, the parts that {len(self.devices)} devices "
-            "make of it",
+            f"must be a multiple of {self.replicas}, the number of model replicas on "
+            f"{len(self.devices)} devices",
             batch_size,
             f"Pass {below or self.replicas} or {below + self.replicas}.",
         )
 
     def evaluation_batch_size(self, batch_size):
-        """Return the next number of images, not below, that all devices share evenly."""
+        """Return the evaluation batch size, rounded up so that every device shares it evenly."""
         return -(-batch_size // len(self.devices)) * len(self.devices)
 
     def data_shard(self):
-        """Return which part of each batch this host reads, and of how many."""
+        """Return the `Shard` of each batch that this host reads."""
         if self.detected.hosts == 1:
             return Shard()
         if self.detected.backend == "tensorflow":
@@ -100,33 +100,38 @@ class Distribution:
         return Shard(distribution.data_shard_id, min(self.replicas, self.detected.hosts))
 
     def distribute(self, batches, batch_size):
-        """Return this host's parts of batches of `batch_size` as `model.fit` takes them."""
+        """Return this host's shards of the batches in the form that `model.fit` takes.
+
+        Args:
+            batches: A `tf.data.Dataset` of this host's shards.
+            batch_size: Number of images of a batch on all hosts.
+        """
         if self.detected.hosts == 1 or self.detected.backend != "tensorflow":
             return batches
-        if self.replicas > self.detected.hosts:  # a host has several devices
+        if self.replicas > self.detected.hosts:  # several replicas per host
             batches = batches.rebatch(batch_size // self.replicas, drop_remainder=True)
         return self._strategy.distribute_datasets_from_function(lambda _: batches)
 
     def scope(self):
-        """Return the context in which models are made, trained and used: engine and precision."""
-        return self._scope_of(self._strategy or self._distribution)
+        """Return a context that sets engine and precision, to build, train and use models in."""
+        return self._scope_with(self._strategy or self._distribution)
 
     def scope_of_this_host(self):
-        """Return the context of a model that each host uses by itself; on one host, `scope`.
+        """Return the `scope` for a model that each host uses independently of the others.
 
-        Not to be entered within `scope`. TensorFlow uses one device of each host then.
+        Do not enter it inside `scope`. TensorFlow then uses one device of each host.
         """
         if self.detected.hosts == 1:
             return self.scope()
         if self.detected.backend == "tensorflow":
-            return self._scope_of(None)
+            return self._scope_with(None)
         import jax
 
         names = [f"{device.platform}:{device.id}" for device in jax.local_devices()]
-        return self._scope_of(_data_parallel(names))
+        return self._scope_with(_data_parallel(names))
 
     @contextlib.contextmanager
-    def _scope_of(self, engine):
+    def _scope_with(self, engine):
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.precision)
         try:
@@ -141,10 +146,10 @@ class Distribution:
             return None
         import tensorflow as tf
 
-        from training.devices.hosts import tensorflow as of_tensorflow
+        from training.devices.hosts import tensorflow as tensorflow_hosts
 
         if self.detected.hosts > 1:
-            return of_tensorflow.strategy()
+            return tensorflow_hosts.strategy()
         if self.detected.kind == "tpu":
             return tf.distribute.TPUStrategy(connect_tpu())
         return tf.distribute.MirroredStrategy(list(self.devices))
@@ -164,10 +169,10 @@ class Distribution:
 
 
 def _data_parallel(devices):
-    # `training.data` divides the batches among hosts.
+    # `training.data` shards the batches over hosts, so Keras must not do it again.
     return keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
 
 
 def counted(number, kind):
-    """Return a number of devices in words, such as "one GPU"."""
+    """Return a count of devices in words, such as "one GPU"."""
     return f"one {kind.upper()}" if number == 1 else f"{number} {kind.upper()}s"

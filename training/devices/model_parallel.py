@@ -1,21 +1,21 @@
-"""How the weights of a Mixer are split over devices, for models that one device cannot hold."""
+"""Model parallelism: how the weights of a Mixer are sharded over devices."""
 
 import keras
 
 from training.validation import refuse_unless
 
-BATCH, MODEL = "batch", "model"  # axes of the mesh: over images, and over hidden units
-SPLIT_SIZES = ("hidden_dim", "tokens_mlp_dim", "channels_mlp_dim")
+BATCH, MODEL = "batch", "model"  # mesh axes: over images and over hidden units
+SHARDED_SIZES = ("hidden_dim", "tokens_mlp_dim", "channels_mlp_dim")
 
 
 def layout_map(device_mesh):
-    """Return the layouts of a Mixer's variables on a mesh with the axes `BATCH` and `MODEL`.
+    """Return the layout of a Mixer's variables on a mesh with the axes `BATCH` and `MODEL`.
 
-    Of an MLP `W2 σ(W1 x + b1) + b2` each device of the axis `MODEL` has its share of the hidden
-    units: columns of W1, entries of b1, rows of W2. So it computes its hidden units alone, and the
-    devices sum once, what W2 makes of them. The head is split along its input, since numbers of
-    classes such as 21,843 divide by nothing. All else is small, and whole on every device. The
-    optimizer's variables lie as the weights they belong to.
+    In an MLP `W2 σ(W1 x + b1) + b2`, each device along `MODEL` holds a shard of the hidden units:
+    columns of W1, entries of b1, rows of W2. It computes its hidden units without communication;
+    one all-reduce then sums the outputs of W2. The head is sharded along its input, since class
+    counts such as 21,843 have no useful divisor. Every other variable is small and replicated.
+    Keras shards the optimizer's variables like the weights they belong to.
 
     Args:
         device_mesh: A `keras.distribution.DeviceMesh`.
@@ -29,17 +29,18 @@ def layout_map(device_mesh):
 
 
 def require_even_split(model, model_devices):
-    """Refuse a `training.config.Model` whose weights so many devices cannot share evenly.
+    """Raise UserError unless the weights of a `training.config.Model` shard evenly.
 
-    Raises:
-        UserError: If a width that is split is no multiple of `model_devices`.
+    Args:
+        model: A `training.config.Model`.
+        model_devices: Number of devices over which each copy of the weights is sharded.
     """
-    for name in SPLIT_SIZES:
+    for name in SHARDED_SIZES:
         size = getattr(model.size, name)
         refuse_unless(
             model_devices >= 1 and size % model_devices == 0,
             "model_devices",
             f"must divide the {name} of the Mixer, {size}",
             model_devices,
-            "Pass a smaller power of two; 1 keeps the weights whole on every device.",
+            "Pass a smaller power of two; 1 keeps all weights on every device.",
         )

@@ -1,4 +1,4 @@
-"""Which devices and which engine a run gets, and which it cannot have."""
+"""Selection of devices, engine and precision for a run, and refusal of what cannot be done."""
 
 import os
 
@@ -11,109 +11,74 @@ from training.devices.hosts.environment import ADDRESSES, NUMBER, PROCESS
 from training.errors import UserError
 from training.validation import refuse_unless
 
-PLURAL_ENGINES = "KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow"
-HOSTS_OF_JAX = f"{ADDRESSES}, {NUMBER} and {PROCESS}"
-VARIABLES_OF_TPUS = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
+MULTI_DEVICE_BACKENDS = "KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow"
+HOST_VARIABLES = f"{ADDRESSES}, {NUMBER} and {PROCESS}"
+TPU_VARIABLES = ("TPU_NAME", "COLAB_TPU_ADDR", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
 
 
 def find_distribution(wanted):
-    """Return the `Distribution` of this machine for a `training.config.Hardware`.
+    """Detect the devices and return the `Distribution` for a `training.config.Hardware`.
 
     Raises:
-        UserError: If the machine or its backend cannot do what is wanted.
+        UserError: If the devices or the backend do not support it.
     """
     refuse_clusters(keras.backend.backend(), os.environ)
     return choose_distribution(detect_devices(), wanted, os.environ)
 
 
 def refuse_several_hosts(command):
-    """Raise UserError where environment variables name several hosts, of which one is enough."""
+    """Raise UserError if environment variables name several hosts for a single-host command."""
     if hosts.are_named(os.environ, keras.backend.backend()):
         raise UserError(
-            f"{command} works on one host. Received: {ADDRESSES}, {NUMBER}, "
-            "TPU_WORKER_HOSTNAMES or TF_CONFIG, which name several. Unset them, on the host of the "
-            "run's folder."
+            f"`{command}` must run on one host. Received: {ADDRESSES}, {NUMBER}, "
+            "TPU_WORKER_HOSTNAMES or TF_CONFIG, which name several. Unset them and run it on the "
+            "host that has the run folder."
         )
 
 
 def refuse_clusters(backend, environment):
-    """Refuse variables that name several hosts to a backend that does not heed them.
+    """Raise UserError if variables name several hosts but the backend does not read them.
 
-    Each host would train the same run by itself.
+    Otherwise each host would train the same run on its own.
     """
     if backend != "jax" and hosts.are_named(environment, "jax"):
-        remedy = ", or name the hosts by TF_CONFIG" if backend == "tensorflow" else ""
+        alternative = ", or name the hosts in TF_CONFIG" if backend == "tensorflow" else ""
         raise UserError(
-            f"KERAS_BACKEND must be jax to train on the hosts that {ADDRESSES}, "
-            f"{NUMBER} or TPU_WORKER_HOSTNAMES name. Received: {backend}. Set it{remedy}, or "
-            "unset these variables to train on one host."
+            f"KERAS_BACKEND must be jax to train on the hosts named by {ADDRESSES}, "
+            f"{NUMBER} or TPU_WORKER_HOSTNAMES. Received: {backend}. Set "
+            f"KERAS_BACKEND=jax{alternative}, or unset these variables to train on one host."
         )
     named = backend == "jax" and hosts.are_named(environment, "jax")
     if backend != "tensorflow" and not named and hosts.are_named(environment, "tensorflow"):
         raise UserError(
-            "TF_CONFIG must name one host except with KERAS_BACKEND=tensorflow. Received: "
+            "TF_CONFIG must name one host unless KERAS_BACKEND=tensorflow. Received: "
             f"{environment['TF_CONFIG']}, with {backend}. Set KERAS_BACKEND=jax and "
-            f"{HOSTS_OF_JAX} on each host, or unset TF_CONFIG to train on one."
+            f"{HOST_VARIABLES} on each host, or unset TF_CONFIG to train on one host."
         )
     processes = environment.get("WORLD_SIZE", "1")
     if backend == "torch" and processes != "1":
         raise UserError(
             "WORLD_SIZE must be 1 with KERAS_BACKEND=torch, which trains in one process. Received: "
             f"{processes}. Start the command without torchrun, or set KERAS_BACKEND=jax and "
-            f"{HOSTS_OF_JAX} on each host."
+            f"{HOST_VARIABLES} on each host."
         )
 
 
-def choose_distribution(machine, wanted, environment):
-    """Return the `Distribution` that a `training.config.Hardware` asks of a `DetectedDevices`.
+def choose_distribution(detected, wanted, environment):
+    """Return the `Distribution` that a `training.config.Hardware` asks for.
+
+    Args:
+        detected: The `DetectedDevices` to choose from.
+        wanted: The `training.config.Hardware`.
+        environment: Environment variables, which may tell of a TPU that was not detected.
 
     Raises:
-        UserError: If it cannot do that.
+        UserError: If the detected devices do not support it.
     """
-    backend, found = machine.backend, len(machine.devices)
-    largest = 1 if backend == "torch" else found
+    devices = _choose_devices(detected, wanted)
+    _require_model_parallelism(detected, len(devices), wanted)
     refuse_unless(
-        wanted.devices <= largest,
-        "devices",
-        f"must be at most {largest}, what {backend} trains on here",
-        wanted.devices,
-        "Pass 0 for all of them." if found == largest else f"Pass 0, or set {PLURAL_ENGINES}.",
-    )
-    devices = machine.devices[: wanted.devices or largest]
-    if len(devices) < found:
-        what = f"{machine.hosts} hosts" if machine.hosts > 1 else f"{backend} on a TPU"
-        refuse_unless(
-            machine.hosts == 1 and (backend, machine.kind) != ("tensorflow", "tpu"),
-            "devices",
-            f"must be 0 with {what}, where all are taken",
-            wanted.devices,
-            "Leave it out.",
-        )
-    refuse_unless(
-        wanted.model_devices == 1 or backend == "jax",
-        "model_devices",
-        "must be 1 except with KERAS_BACKEND=jax: no other engine of Keras divides the weights",
-        wanted.model_devices,
-        "Set KERAS_BACKEND=jax, or pass 1.",
-    )
-    refuse_unless(
-        len(devices) % wanted.model_devices == 0,
-        "model_devices",
-        f"must divide the number of devices, {len(devices)}",
-        wanted.model_devices,
-        "Pass 1, or another of its divisors.",
-    )
-    replicas = len(devices) // wanted.model_devices
-    refuse_unless(
-        replicas % machine.hosts == 0 or machine.hosts % replicas == 0,
-        "model_devices",
-        f"must leave each of {machine.hosts} hosts as many whole copies of the weights, or each "
-        f"copy as many whole hosts, of {len(devices)} devices",
-        wanted.model_devices,
-        "Pass 1, or another divisor of the devices of a host.",
-    )
-    refuse_unless(
-        wanted.precision != "mixed_float16" or machine.kind != "tpu",
+        wanted.precision != "mixed_float16" or detected.kind != "tpu",
         "precision",
         "must not be mixed_float16 on a TPU, which computes in bfloat16",
         wanted.precision,
@@ -121,24 +86,73 @@ def choose_distribution(machine, wanted, environment):
     )
     precision = wanted.precision
     if precision == "auto":
-        precision = "mixed_bfloat16" if machine.has_bfloat16 else "float32"
-    note = _note(machine, len(devices), wanted, environment)
-    return Distribution(machine, devices, wanted.model_devices, precision, note)
+        precision = "mixed_bfloat16" if detected.has_bfloat16 else "float32"
+    note = _note(detected, len(devices), wanted, environment)
+    return Distribution(detected, devices, wanted.model_devices, precision, note)
 
 
-def _note(machine, used, wanted, environment):
-    """Return what is left idle without being asked for, and what would use it."""
-    idle = len(machine.devices) - used
+def _choose_devices(detected, wanted):
+    backend, found = detected.backend, len(detected.devices)
+    most = 1 if backend == "torch" else found
+    refuse_unless(
+        wanted.devices <= most,
+        "devices",
+        f"must be at most {most}, the number of devices that {backend} can train on here",
+        wanted.devices,
+        "Pass 0 for all of them." if found == most else f"Pass 0, or set {MULTI_DEVICE_BACKENDS}.",
+    )
+    devices = detected.devices[: wanted.devices or most]
+    if len(devices) < found:
+        where = f"{detected.hosts} hosts" if detected.hosts > 1 else f"{backend} on a TPU"
+        refuse_unless(
+            detected.hosts == 1 and (backend, detected.kind) != ("tensorflow", "tpu"),
+            "devices",
+            f"must be 0 with {where}, where a run uses all devices",
+            wanted.devices,
+            "Leave it out.",
+        )
+    return devices
+
+
+def _require_model_parallelism(detected, used, wanted):
+    refuse_unless(
+        wanted.model_devices == 1 or detected.backend == "jax",
+        "model_devices",
+        "must be 1 unless KERAS_BACKEND=jax: Keras shards weights on JAX only",
+        wanted.model_devices,
+        "Set KERAS_BACKEND=jax, or pass 1.",
+    )
+    refuse_unless(
+        used % wanted.model_devices == 0,
+        "model_devices",
+        f"must divide the number of devices, {used}",
+        wanted.model_devices,
+        "Pass 1, or another of its divisors.",
+    )
+    replicas = used // wanted.model_devices
+    refuse_unless(
+        replicas % detected.hosts == 0 or detected.hosts % replicas == 0,
+        "model_devices",
+        f"must give each of {detected.hosts} hosts the same number of model replicas, or each "
+        f"replica the same number of hosts, with {used} devices",
+        wanted.model_devices,
+        "Pass 1, or another divisor of the number of devices per host.",
+    )
+
+
+def _note(detected, used, wanted, environment):
+    """Return which devices are idle although the user did not ask for it, and how to use them."""
+    idle = len(detected.devices) - used
     if idle and not wanted.devices:
         return (
-            f"Idle, since PyTorch trains on one device here: {counted(idle, machine.kind)}. "
-            f"{PLURAL_ENGINES} would use all {len(machine.devices)}."
+            f"PyTorch trains on one device, which leaves {counted(idle, detected.kind)} idle; set "
+            f"{MULTI_DEVICE_BACKENDS} to use all {len(detected.devices)}."
         )
-    if machine.kind == "cpu" and any(name in environment for name in VARIABLES_OF_TPUS):
+    if detected.kind == "cpu" and any(name in environment for name in TPU_VARIABLES):
         remedy = (
             "install jax[tpu]"
-            if machine.backend == "jax"
-            else "KERAS_BACKEND=jax would, with jax[tpu] installed"
+            if detected.backend == "jax"
+            else "set KERAS_BACKEND=jax and install jax[tpu]"
         )
-        return f"This machine seems to have a TPU, which {machine.backend} does not find: {remedy}."
+        return f"This host seems to have a TPU that {detected.backend} does not find: {remedy}."
     return ""

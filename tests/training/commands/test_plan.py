@@ -152,7 +152,7 @@ def test_mistakes_are_named_before_anything_is_imported(recipe, options, expecte
         ("hardware", {"model_devices": 0}, "--model-devices must be above 0"),
         ("hardware", {"model_devices": 3}, "--model-devices must divide the number of devices, 8"),
         ("hardware", {"precision": "mixed_float16"}, "--precision must not be mixed_float16 on a"),
-        ("data", {"batch_size": 100}, "--batch-size must be a multiple of 8, the parts that 8"),
+        ("data", {"batch_size": 100}, "--batch-size must be a multiple of 8, the number of"),
         ("model", {"hidden_dim": 100}, None),
     ],
 )

@@ -12,13 +12,7 @@ from training.errors import UserError
 KINDS = ("cpu", "gpu", "tpu", "mps", "xpu")
 
 
-def only_for(backend):
-    return pytest.mark.skipif(
-        keras.backend.backend() != backend, reason=f"a matter of the backend {backend}"
-    )
-
-
-def test_this_machine():
+def test_devices_of_this_host():
     found = detection.detect_devices()
     assert found.backend == keras.backend.backend() and found.kind in KINDS
     assert found.hosts == 1
@@ -27,7 +21,7 @@ def test_this_machine():
         assert kind in (*KINDS, "cuda") and int(index) >= 0
 
 
-def test_only_the_tensorflow_backend_leaves_tensorflow_the_accelerators(monkeypatch):
+def test_accelerators_are_hidden_from_tensorflow_when_it_only_feeds_data(monkeypatch):
     hidden = []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"a {kind}"])
     monkeypatch.setattr(
@@ -38,8 +32,8 @@ def test_only_the_tensorflow_backend_leaves_tensorflow_the_accelerators(monkeypa
     assert hidden == expected
 
 
-def pretend(monkeypatch, physical, capability=None):
-    """Let TensorFlow list devices that are not there, `{kind: number}`."""
+def fake_devices(monkeypatch, physical, capability=None):
+    """Make TensorFlow list fake devices, `{kind: number}`."""
 
     def listed(kind):
         return [f"{kind} {i}" for i in range(physical.get(kind, 0))]
@@ -50,7 +44,7 @@ def pretend(monkeypatch, physical, capability=None):
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
 
 
-@only_for("tensorflow")
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     "physical, capability, expected",
     [
@@ -61,17 +55,17 @@ def pretend(monkeypatch, physical, capability=None):
         ({"CPU": 1, "TPU": 2}, None, ("tpu", ("tpu:0", "tpu:1"), True)),
     ],
 )
-def test_what_tensorflow_finds(monkeypatch, physical, capability, expected):
+def test_tensorflow_devices(monkeypatch, physical, capability, expected):
     connected = []
-    pretend(monkeypatch, physical, capability)
+    fake_devices(monkeypatch, physical, capability)
     monkeypatch.setattr(detection, "connect_tpu", lambda: connected.append("TPU"))
     found = detection.detect_devices()
     assert (found.kind, found.devices, found.has_bfloat16) == expected
     assert bool(connected) == ("TPU" in physical)
 
 
-@only_for("tensorflow")
-def test_the_tpu_is_connected_once_or_it_is_an_error(monkeypatch):
+@pytest.mark.backend("tensorflow")
+def test_tpu_is_connected_once_or_refused(monkeypatch):
     seen = []
     resolver = tf.distribute.cluster_resolver.TPUClusterResolver
     monkeypatch.setattr(
@@ -89,12 +83,12 @@ def test_the_tpu_is_connected_once_or_it_is_an_error(monkeypatch):
     assert seen == ["local"]
 
 
-@only_for("jax")
+@pytest.mark.backend("jax")
 @pytest.mark.parametrize(
     "platform, capability, has_bfloat16",
     [("cpu", None, False), ("gpu", "7.5", False), ("gpu", "9.0", True), ("tpu", None, True)],
 )
-def test_what_jax_finds(monkeypatch, platform, capability, has_bfloat16):
+def test_jax_devices(monkeypatch, platform, capability, has_bfloat16):
     import jax
 
     device = types.SimpleNamespace(platform=platform, id=0, compute_capability=capability)
@@ -104,9 +98,9 @@ def test_what_jax_finds(monkeypatch, platform, capability, has_bfloat16):
     assert found.has_bfloat16 == has_bfloat16
 
 
-@only_for("tensorflow")
-def test_tensorflow_takes_the_devices_of_all_hosts(monkeypatch):
-    from training.devices.hosts import tensorflow as of_tensorflow
+@pytest.mark.backend("tensorflow")
+def test_tensorflow_uses_the_devices_of_all_hosts(monkeypatch):
+    from training.devices.hosts import tensorflow as engine
 
     connected = []
     monkeypatch.setenv(
@@ -117,10 +111,10 @@ def test_tensorflow_takes_the_devices_of_all_hosts(monkeypatch):
         num_replicas_in_sync=4,
         extended=types.SimpleNamespace(worker_devices=["/job:worker/task:1/device:GPU:0"]),
     )
-    pretend(monkeypatch, {"CPU": 1, "GPU": 2}, (8, 0))
+    fake_devices(monkeypatch, {"CPU": 1, "GPU": 2}, (8, 0))
     monkeypatch.setattr(hosts, "connect", lambda: connected.append(1))
-    monkeypatch.setattr(of_tensorflow, "strategy", lambda: strategy)
-    monkeypatch.setattr(of_tensorflow, "count", lambda: 2)
+    monkeypatch.setattr(engine, "strategy", lambda: strategy)
+    monkeypatch.setattr(engine, "count", lambda: 2)
     expected = ("gpu:0", "gpu:1", "gpu:2", "gpu:3")
     assert detection.detect_devices() == detection.DetectedDevices(
         "tensorflow", "gpu", expected, 2, True
@@ -128,8 +122,8 @@ def test_tensorflow_takes_the_devices_of_all_hosts(monkeypatch):
     assert connected
 
 
-@only_for("jax")
-def test_hosts_are_waited_for_where_they_are_named(monkeypatch):
+@pytest.mark.backend("jax")
+def test_jax_connects_to_the_hosts_that_are_named(monkeypatch):
     connected = []
     monkeypatch.setattr(hosts, "connect", lambda: connected.append(1))
     detection.detect_devices()
@@ -139,9 +133,9 @@ def test_hosts_are_waited_for_where_they_are_named(monkeypatch):
     assert connected
 
 
-@only_for("torch")
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("capability, has_bfloat16", [((7, 5), False), ((9, 0), True)])
-def test_what_pytorch_finds(monkeypatch, capability, has_bfloat16):
+def test_torch_devices(monkeypatch, capability, has_bfloat16):
     import torch
 
     on_gpu = types.SimpleNamespace(device=torch.device("cuda", 0))

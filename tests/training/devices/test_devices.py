@@ -123,7 +123,7 @@ def test_as_on_one_device(way, alone, images, tmp_path):
     devices, distribution, options = WAYS[way]
     folder = RunFolder(tmp_path / "run")
     out = finish(start(devices, *training(images, folder.path, *options)))
-    assert " by tf.distribute." in out or " by keras.distribution." in out
+    assert " via tf.distribute." in out or " via keras.distribution." in out
     require_same(folder, alone)
     summary = folder.read_summary()
     assert summary["distribution"] == distribution
@@ -193,15 +193,15 @@ def test_two_hosts_of_which_each_is_killed_once(alone, images, tmp_path):
             out, _ = processes[1 - killed].communicate(timeout=PATIENCE_SECONDS)
             assert time.monotonic() - killed_at < 60
             assert processes[1 - killed].returncode != 0 and not folder.is_finished()
-            assert out.rstrip().endswith("goes on after the last checkpoint."), out
+            assert out.rstrip().endswith("to resume from the last checkpoint."), out
         finally:
             for process in processes:
                 process.kill()
 
     out, other = (finish(process) for process in start_on_hosts(*command))
     engine = {
-        "jax": "4 CPUs of 2 hosts by keras.distribution.DataParallel",
-        "tensorflow": "2 CPUs of 2 hosts by tf.distribute.MultiWorkerMirroredStrategy",
+        "jax": "4 CPUs on 2 hosts via keras.distribution.DataParallel",
+        "tensorflow": "2 CPUs on 2 hosts via tf.distribute.MultiWorkerMirroredStrategy",
     }[BACKEND]
     assert f"Training on {engine}" in out
     assert "test accuracy" in out and "test accuracy" not in other  # the first one tells
@@ -231,7 +231,7 @@ def test_a_host_that_is_killed_while_others_wait_for_it():
         killed_at = time.monotonic()
         out, _ = processes[0].communicate(timeout=PATIENCE_SECONDS)
         assert time.monotonic() - killed_at < 60
-        assert out.rstrip().endswith("goes on after the last checkpoint."), out
+        assert out.rstrip().endswith("to resume from the last checkpoint."), out
     finally:
         for process in processes:
             process.kill()

@@ -1,4 +1,4 @@
-"""What hosts do where there is one; `test_devices.py` starts two."""
+"""Multi-host functions on one host; `test_devices.py` starts two."""
 
 import keras
 import numpy as np
@@ -18,19 +18,19 @@ def test_one_host():
     hosts.require_same(1, "--seed", "be the same", "Pass one.")
 
 
-def test_hosts_that_differ(monkeypatch):
+def test_different_values_are_refused(monkeypatch):
     monkeypatch.setattr(hosts, "gather", lambda digest: np.stack([digest, digest + 1]))
     with pytest.raises(UserError, match="--seed must be 3 on all hosts. Received: .* Pass 3."):
         hosts.require_same(1, "--seed", "be 3", "Pass 3.")
 
 
-def test_one_host_lets_errors_through():
+def test_one_host_raises_errors_as_usual():
     with pytest.raises(OSError, match="full"), hosts.ending_together():
         raise OSError("full")
 
 
 @pytest.mark.parametrize(
-    "environment, are_several",
+    "environment, expected",
     [
         ({}, False),
         ({ADDRESSES: "a:1"}, True),
@@ -39,20 +39,20 @@ def test_one_host_lets_errors_through():
         ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
     ],
 )
-def test_when_there_are_several(environment, are_several):
-    assert hosts.are_named(environment, "jax") == are_several
+def test_several_hosts_are_recognized(environment, expected):
+    assert hosts.are_named(environment, "jax") == expected
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a matter of JAX")
+@pytest.mark.backend("jax")
 @pytest.mark.parametrize(
     "addresses, number, process",
     [("127.0.0.1:1", "two", "0"), ("no port", "2", "0"), ("127.0.0.1:1", "2", "2")],
 )
-def test_hosts_that_are_named_wrongly(monkeypatch, addresses, number, process):
-    from training.devices.hosts import jax as of_jax
+def test_invalid_host_variables_are_refused(monkeypatch, addresses, number, process):
+    from training.devices.hosts import jax as engine
 
     monkeypatch.setenv(ADDRESSES, addresses)
     monkeypatch.setenv(NUMBER, number)
     monkeypatch.setenv(PROCESS, process)
     with pytest.raises(UserError, match=f"HOST:PORT .* Received: {addresses}, {number}, {process}"):
-        of_jax.connect()
+        engine.connect()

@@ -8,6 +8,8 @@ from pathlib import Path
 import keras
 import pytest
 
+from tests import support
+
 PATIENCE_SECONDS = 500
 of_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a matter of TensorFlow"
@@ -15,7 +17,7 @@ of_tensorflow = pytest.mark.skipif(
 
 
 def start(*arguments, **environment):
-    tests = Path(__file__).with_name("replicas.py")
+    tests = Path(support.__file__).with_name("replicas.py")
     command = [sys.executable, "-m", "pytest", "-q", tests, *arguments]
     environment = {**os.environ, **environment}
     return subprocess.Popen(

@@ -16,174 +16,190 @@ from training.devices.selection import (
 from training.errors import UserError
 
 
-def machine(backend, kind="cpu", number=1, **fields):
+def detected(backend, kind="cpu", number=1, **fields):
     return DetectedDevices(backend, kind, tuple(f"{kind}:{i}" for i in range(number)), **fields)
 
 
-def of_tpus(backend, number, **fields):
-    return machine(backend, "tpu", number, has_bfloat16=True, **fields)
+def tpus(backend, number, **fields):
+    return detected(backend, "tpu", number, has_bfloat16=True, **fields)
 
 
 BF16 = {"has_bfloat16": True}
 CLUSTER = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
-HOSTS = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "a:1", "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
+JAX_HOSTS = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "a:1", "KERAS_DISTRIBUTION_NUM_PROCESSES": "2"}
 
 
 def tf_config(cluster, task):
     return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
 
 
-ONE_OF_TENSORFLOW = tf_config(CLUSTER, {"type": "chief", "index": 0})
+TENSORFLOW_HOST = tf_config(CLUSTER, {"type": "chief", "index": 0})
 IDLE_TPU = {"TPU_ACCELERATOR_TYPE": "v5litepod-8"}
 
-# What is found, what is wanted, and the line that a user reads.
+# Detected devices, hardware options, and the line that `train` prints.
 CHOICES = {
-    "CPU": (machine("jax"), {}, "Training on one CPU, in float32 on jax."),
-    "CPU of PyTorch": (machine("torch"), {}, "Training on one CPU, in float32 on torch."),
+    "CPU": (detected("jax"), {}, "Training on one CPU, in float32 on jax."),
+    "CPU with PyTorch": (detected("torch"), {}, "Training on one CPU, in float32 on torch."),
     "one GPU": (
-        machine("tensorflow", "gpu", 1, **BF16),
+        detected("tensorflow", "gpu", 1, **BF16),
         {},
         "Training on one GPU, in mixed_bfloat16 on tensorflow.",
     ),
     "one old GPU": (
-        machine("jax", "gpu"),
+        detected("jax", "gpu"),
         {},
         "Training on one GPU, in float32 on jax.",
     ),
-    "four GPUs of TensorFlow": (
-        machine("tensorflow", "gpu", 4, **BF16),
+    "four GPUs with TensorFlow": (
+        detected("tensorflow", "gpu", 4, **BF16),
         {},
-        "Training on 4 GPUs by tf.distribute.MirroredStrategy, in mixed_bfloat16 on tensorflow.",
+        "Training on 4 GPUs via tf.distribute.MirroredStrategy, in mixed_bfloat16 on tensorflow.",
     ),
-    "four GPUs of JAX": (
-        machine("jax", "gpu", 4, **BF16),
+    "four GPUs with JAX": (
+        detected("jax", "gpu", 4, **BF16),
         {},
-        "Training on 4 GPUs by keras.distribution.DataParallel, in mixed_bfloat16 on jax.",
+        "Training on 4 GPUs via keras.distribution.DataParallel, in mixed_bfloat16 on jax.",
     ),
     "three of them": (
-        machine("jax", "gpu", 4, **BF16),
+        detected("jax", "gpu", 4, **BF16),
         {"devices": 3, "precision": "float32"},
-        "Training on 3 GPUs of 4 by keras.distribution.DataParallel, in float32 on jax.",
+        "Training on 3 GPUs of 4 via keras.distribution.DataParallel, in float32 on jax.",
     ),
     "one of them": (
-        machine("tensorflow", "gpu", 4, **BF16),
+        detected("tensorflow", "gpu", 4, **BF16),
         {"devices": 1},
         "Training on one GPU of 4, in mixed_bfloat16 on tensorflow.",
     ),
-    "weights in two parts": (
-        machine("jax", "gpu", 4, **BF16),
+    "weights sharded over two devices": (
+        detected("jax", "gpu", 4, **BF16),
         {"model_devices": 2},
-        "Training on 4 GPUs by keras.distribution.ModelParallel, 2 to each copy of the weights, in "
-        "mixed_bfloat16 on jax.",
+        "Training on 4 GPUs via keras.distribution.ModelParallel, each copy of the weights sharded "
+        "over 2, in mixed_bfloat16 on jax.",
     ),
     "PyTorch with two GPUs": (
-        machine("torch", "gpu", 2, **BF16),
+        detected("torch", "gpu", 2, **BF16),
         {},
-        "Training on one GPU of 2, in mixed_bfloat16 on torch. Idle, since PyTorch trains on "
-        "one device here: one GPU. KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow would use all 2.",
+        "Training on one GPU of 2, in mixed_bfloat16 on torch. PyTorch trains on one device, which "
+        "leaves one GPU idle; set KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow to use all 2.",
     ),
     "PyTorch with eight GPUs": (
-        machine("torch", "gpu", 8),
+        detected("torch", "gpu", 8),
         {},
-        "Training on one GPU of 8, in float32 on torch. Idle, since PyTorch trains on one "
-        "device here: 7 GPUs. KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow would use all 8.",
+        "Training on one GPU of 8, in float32 on torch. PyTorch trains on one device, which "
+        "leaves 7 GPUs idle; set KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow to use all 8.",
     ),
     "Colab TPU": (
-        of_tpus("jax", 1),
+        tpus("jax", 1),
         {},
         "Training on one TPU, in mixed_bfloat16 on jax.",
     ),
     "TPU VM": (
-        of_tpus("jax", 8),
+        tpus("jax", 8),
         {},
-        "Training on 8 TPUs by keras.distribution.DataParallel, in mixed_bfloat16 on jax.",
+        "Training on 8 TPUs via keras.distribution.DataParallel, in mixed_bfloat16 on jax.",
     ),
-    "one TPU of TensorFlow": (
-        of_tpus("tensorflow", 1),
+    "one TPU with TensorFlow": (
+        tpus("tensorflow", 1),
         {},
-        "Training on one TPU by tf.distribute.TPUStrategy, in mixed_bfloat16 on tensorflow.",
+        "Training on one TPU via tf.distribute.TPUStrategy, in mixed_bfloat16 on tensorflow.",
     ),
     "TPU VM with TensorFlow": (
-        of_tpus("tensorflow", 8),
+        tpus("tensorflow", 8),
         {},
-        "Training on 8 TPUs by tf.distribute.TPUStrategy, in mixed_bfloat16 on tensorflow.",
+        "Training on 8 TPUs via tf.distribute.TPUStrategy, in mixed_bfloat16 on tensorflow.",
     ),
-    "several hosts of TensorFlow": (
-        machine("tensorflow", "gpu", 16, hosts=2, **BF16),
+    "several hosts with TensorFlow": (
+        detected("tensorflow", "gpu", 16, hosts=2, **BF16),
         {},
-        "Training on 16 GPUs of 2 hosts by tf.distribute.MultiWorkerMirroredStrategy, in "
+        "Training on 16 GPUs on 2 hosts via tf.distribute.MultiWorkerMirroredStrategy, in "
         "mixed_bfloat16 on tensorflow.",
     ),
-    "several hosts of JAX": (
-        of_tpus("jax", 16, hosts=2),
+    "several hosts with JAX": (
+        tpus("jax", 16, hosts=2),
         {},
-        "Training on 16 TPUs of 2 hosts by keras.distribution.DataParallel, in mixed_bfloat16 on "
+        "Training on 16 TPUs on 2 hosts via keras.distribution.DataParallel, in mixed_bfloat16 on "
         "jax.",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CHOICES)
-def test_the_line_that_a_user_reads(case):
-    found, wanted, line = CHOICES[case]
-    assert choose_distribution(found, Wanted(**wanted), {}).describe() == line
+def test_description(case):
+    devices, wanted, line = CHOICES[case]
+    assert choose_distribution(devices, Wanted(**wanted), {}).describe() == line
 
 
 @pytest.mark.parametrize(
     "backend, remedy",
     [
-        ("tensorflow", "KERAS_BACKEND=jax would, with jax[tpu] installed."),
-        ("torch", "KERAS_BACKEND=jax would, with jax[tpu] installed."),
+        ("tensorflow", "set KERAS_BACKEND=jax and install jax[tpu]."),
+        ("torch", "set KERAS_BACKEND=jax and install jax[tpu]."),
         ("jax", "install jax[tpu]."),
     ],
 )
-def test_a_tpu_that_the_backend_does_not_find(backend, remedy):
-    line = choose_distribution(machine(backend), Wanted(), IDLE_TPU).describe()
+def test_hint_for_an_undetected_tpu(backend, remedy):
+    line = choose_distribution(detected(backend), Wanted(), IDLE_TPU).describe()
     assert line.startswith(f"Training on one CPU, in float32 on {backend}. ")
-    assert line.endswith(f"seems to have a TPU, which {backend} does not find: {remedy}")
+    assert line.endswith(f"seems to have a TPU that {backend} does not find: {remedy}")
 
 
 @pytest.mark.parametrize(
-    "found, wanted, message",
+    "devices, wanted, message",
     [
-        (machine("jax", "gpu", 4), {"devices": 5}, "--devices must be at most 4.* Received: 5"),
+        (detected("jax", "gpu", 4), {"devices": 5}, "--devices must be at most 4.* Received: 5"),
         (
-            machine("torch", "gpu", 2),
+            detected("torch", "gpu", 2),
             {"devices": 2},
-            "--devices must be at most 1, what torch .* set KERAS_BACKEND=jax",
+            "--devices must be at most 1, the number .* torch .* set KERAS_BACKEND=jax",
         ),
-        (of_tpus("tensorflow", 8), {"devices": 4}, "must be 0 with tensorflow on a TPU, where all"),
-        (of_tpus("jax", 8, hosts=2), {"devices": 4}, "must be 0 with 2 hosts, where all"),
-        (machine("tensorflow", "gpu", 8, hosts=2), {"devices": 4}, "must be 0 with 2 hosts, wh"),
-        (machine("tensorflow", "gpu", 4), {"model_devices": 2}, "--model-devices must be 1 except"),
         (
-            machine("torch"),
-            {"model_devices": 2},
-            "--model-devices must be 1 except with KERAS_BACK",
+            tpus("tensorflow", 8),
+            {"devices": 4},
+            "must be 0 with tensorflow on a TPU, where a run uses",
         ),
-        (machine("jax", "gpu", 4), {"model_devices": 3}, "must divide the number of devices, 4"),
-        (of_tpus("jax", 6, hosts=2), {"model_devices": 2}, "must leave each of 2 hosts as many"),
-        (of_tpus("jax", 24, hosts=3), {"model_devices": 12}, "must leave each of 3 hosts as many"),
-        (of_tpus("jax", 8), {"precision": "mixed_float16"}, "--precision must not be mixed_float1"),
+        (tpus("jax", 8, hosts=2), {"devices": 4}, "must be 0 with 2 hosts, where a run uses"),
+        (
+            detected("tensorflow", "gpu", 8, hosts=2),
+            {"devices": 4},
+            "must be 0 with 2 hosts, where a run",
+        ),
+        (
+            detected("tensorflow", "gpu", 4),
+            {"model_devices": 2},
+            "--model-devices must be 1 unless",
+        ),
+        (
+            detected("torch"),
+            {"model_devices": 2},
+            "--model-devices must be 1 unless KERAS_BACKEND=jax",
+        ),
+        (detected("jax", "gpu", 4), {"model_devices": 3}, "must divide the number of devices, 4"),
+        (tpus("jax", 6, hosts=2), {"model_devices": 2}, "must give each of 2 hosts the same"),
+        (tpus("jax", 24, hosts=3), {"model_devices": 12}, "must give each of 3 hosts the same"),
+        (tpus("jax", 8), {"precision": "mixed_float16"}, "--precision must not be mixed_float1"),
     ],
 )
-def test_what_cannot_be_done_is_refused(found, wanted, message):
+def test_unsupported_hardware_options_are_refused(devices, wanted, message):
     with pytest.raises(UserError, match=message):
-        choose_distribution(found, Wanted(**wanted), {})
+        choose_distribution(devices, Wanted(**wanted), {})
 
 
 @pytest.mark.parametrize(
     "backend, environment, message",
     [
-        ("tensorflow", HOSTS, "KERAS_BACKEND must be jax .*, or name the hosts by TF_CONFIG"),
-        ("torch", HOSTS, "KERAS_BACKEND must be jax to train on the hosts .* Received: torch"),
+        ("tensorflow", JAX_HOSTS, "KERAS_BACKEND must be jax .*, or name the hosts in TF_CONFIG"),
+        (
+            "torch",
+            JAX_HOSTS,
+            "KERAS_BACKEND must be jax to train on the hosts named .* Received: torch",
+        ),
         ("tensorflow", {"TPU_WORKER_HOSTNAMES": "a,b"}, "KERAS_BACKEND must be jax"),
         ("torch", {"WORLD_SIZE": "2"}, "WORLD_SIZE must be 1 with KERAS_BACKEND=torch"),
-        ("jax", ONE_OF_TENSORFLOW, "TF_CONFIG must name one host except .* Set KERAS_BACKEND=jax"),
-        ("torch", ONE_OF_TENSORFLOW, "TF_CONFIG must name one host except"),
+        ("jax", TENSORFLOW_HOST, "TF_CONFIG must name one host unless .* Set KERAS_BACKEND=jax"),
+        ("torch", TENSORFLOW_HOST, "TF_CONFIG must name one host unless"),
     ],
 )
-def test_clusters_that_no_engine_serves_are_refused(backend, environment, message):
+def test_unsupported_clusters_are_refused(backend, environment, message):
     with pytest.raises(UserError, match=message):
         refuse_clusters(backend, environment)
 
@@ -191,14 +207,14 @@ def test_clusters_that_no_engine_serves_are_refused(backend, environment, messag
 @pytest.mark.parametrize(
     "backend, environment",
     [
-        ("jax", HOSTS),
-        ("jax", {**HOSTS, **ONE_OF_TENSORFLOW}),
-        ("tensorflow", ONE_OF_TENSORFLOW),
+        ("jax", JAX_HOSTS),
+        ("jax", {**JAX_HOSTS, **TENSORFLOW_HOST}),
+        ("tensorflow", TENSORFLOW_HOST),
         ("tensorflow", {"TPU_WORKER_HOSTNAMES": "localhost"}),
         ("torch", {"WORLD_SIZE": "1"}),
     ],
 )
-def test_what_is_no_cluster_or_one_that_the_backend_serves(backend, environment):
+def test_single_hosts_and_supported_clusters_are_accepted(backend, environment):
     refuse_clusters(backend, environment)
 
 
@@ -211,7 +227,7 @@ def test_what_is_no_cluster_or_one_that_the_backend_serves(backend, environment)
         (tf_config(CLUSTER, {"type": "worker", "index": 1}), 2, 3),
     ],
 )
-def test_which_host_of_tensorflow_this_is(environment, index, count):
+def test_tf_config_gives_the_shard_of_this_host(environment, index, count):
     assert shard_of(environment) == Shard(index, count)
     assert hosts.are_named(environment, "tensorflow") == (count > 1)
 
@@ -219,23 +235,26 @@ def test_which_host_of_tensorflow_this_is(environment, index, count):
 @pytest.mark.parametrize(
     "environment, message",
     [
-        ({"TF_CONFIG": "{"}, "TF_CONFIG must be TensorFlow's description .* unset it"),
-        ({"TF_CONFIG": "[]"}, "TF_CONFIG must be TensorFlow's description .* unset it"),
-        (tf_config({**CLUSTER, "ps": ["d:1"]}, {}), "must name hosts that train.* Received: ps"),
-        (tf_config(CLUSTER, {}), "must name which .* Received: {}, in a cluster of 3"),
-        (tf_config(CLUSTER, {"type": "worker", "index": 2}), "must name which of the cluster's"),
-        (tf_config(CLUSTER, {"type": "evaluator", "index": 0}), "must name which of the cluster's"),
+        ({"TF_CONFIG": "{"}, "TF_CONFIG must be TensorFlow's description .* or unset"),
+        ({"TF_CONFIG": "[]"}, "TF_CONFIG must be TensorFlow's description .* or unset"),
+        (
+            tf_config({**CLUSTER, "ps": ["d:1"]}, {}),
+            "must contain hosts that train only.* Received: ps",
+        ),
+        (tf_config(CLUSTER, {}), "must name this host .* Received: {}, in a cluster of 3"),
+        (tf_config(CLUSTER, {"type": "worker", "index": 2}), "must name this host in"),
+        (tf_config(CLUSTER, {"type": "evaluator", "index": 0}), "must name this host in"),
     ],
 )
-def test_a_tf_config_that_does_not_say_it(environment, message):
+def test_invalid_tf_config_is_refused(environment, message):
     with pytest.raises(UserError, match=message):
         shard_of(environment)
 
 
-def test_some_commands_work_on_one_host(monkeypatch):
+def test_single_host_commands_refuse_several_hosts(monkeypatch):
     refuse_several_hosts("evaluate")
-    of_tensorflow = keras.backend.backend() == "tensorflow"
-    for name, value in (ONE_OF_TENSORFLOW if of_tensorflow else HOSTS).items():
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    for name, value in (TENSORFLOW_HOST if on_tensorflow else JAX_HOSTS).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match="evaluate works on one host"):
+    with pytest.raises(UserError, match="`evaluate` must run on one host"):
         refuse_several_hosts("evaluate")

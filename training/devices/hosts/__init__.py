@@ -1,8 +1,8 @@
-"""What several hosts do together: processes of one program, one on each.
+"""Communication between several hosts, each of which runs one process of the same program.
 
-All compute the same steps, each on its part of the batches. What only one may do, such as writing
-files, the first host does; `from_first` and `gather` let all know what one of them knows. How they
-meet is the backend's: `of_jax` and `of_tensorflow`.
+All hosts compute the same steps, each on its shard of the batches. The first host alone writes
+files. `from_first` broadcasts a value and `gather` collects one, through the backend's module,
+`jax` or `tensorflow`.
 """
 
 import contextlib
@@ -18,47 +18,47 @@ import numpy as np
 from training.devices.hosts.environment import ADDRESSES, NUMBER
 from training.errors import UserError, report
 
-BROADCAST_BYTES = 2**26  # at a time, since it takes memory of the devices
+BROADCAST_BYTES = 2**26  # per collective, since it takes memory on the devices
 LOST = (
-    "error: The training on this host was ended from outside: by a signal, or because another host "
-    "ended or cannot be reached, whose own messages say why. What was saved is whole: once all "
-    "hosts are there again, the same command on each of them goes on after the last checkpoint."
+    "error: Training on this host was stopped by a signal, or because another host ended or cannot "
+    "be reached; see the messages of that host. The saved checkpoints are valid. Once all hosts "
+    "are available, run the same command on each of them to resume from the last checkpoint."
 )
-# Waits until its parent ends, and tells the user unless the parent has said that it need not.
+# Waits until its parent ends, then prints a message unless the parent has cancelled it.
 WATCH = (
     "import signal, sys; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; "
     "sys.stdin.read() or print(sys.argv[1], file=sys.stderr)"
 )
 
-_watch = None  # the process that runs WATCH, from `connect` on
+_watch = None  # the process that runs WATCH, once `connect` has started it
 
 
 def _engine():
-    """Return the module of the backend, or None where it trains on one host only."""
+    """Return the module for the backend, or None if it trains on one host only."""
     backend = keras.backend.backend()
     if backend == "jax":
-        from training.devices.hosts import jax as of_jax
+        from training.devices.hosts import jax as jax_hosts
 
-        return of_jax
+        return jax_hosts
     if backend == "tensorflow":
-        from training.devices.hosts import tensorflow as of_tensorflow
+        from training.devices.hosts import tensorflow as tensorflow_hosts
 
-        return of_tensorflow
+        return tensorflow_hosts
     return None
 
 
 def are_named(environment, backend):
-    """Return whether the environment variables that a backend heeds name several hosts.
+    """Return whether the environment variables that a backend reads name several hosts.
 
-    TensorFlow has its own; JAX heeds Keras's, or a TPU's, and PyTorch would have to.
+    TensorFlow reads `TF_CONFIG`. JAX reads Keras's variables or those of a TPU.
 
     Raises:
-        UserError: If they are wrong.
+        UserError: If they are invalid.
     """
     if backend == "tensorflow":
-        from training.devices.hosts import tensorflow as of_tensorflow
+        from training.devices.hosts.tensorflow import shard_of
 
-        return of_tensorflow.shard_of(environment).count > 1
+        return shard_of(environment).count > 1
     return (
         ADDRESSES in environment
         or NUMBER in environment
@@ -67,14 +67,14 @@ def are_named(environment, backend):
 
 
 def connect():
-    """Wait for the other hosts; to be called before the backend does anything.
+    """Connect to the other hosts and wait for all of them; call it before using the backend.
 
     Raises:
-        UserError: If the environment variables are wrong, or the others do not come.
+        UserError: If the environment variables are invalid, or a host does not connect in time.
     """
     global _watch
     _watch = subprocess.Popen([sys.executable, "-c", WATCH, LOST], stdin=subprocess.PIPE)
-    print("Waiting for the other hosts; ctrl-C ends it", flush=True)
+    print("Waiting for the other hosts; press Ctrl-C to cancel", flush=True)
     _engine().connect()
 
 
@@ -85,7 +85,7 @@ def count():
 
 
 def index():
-    """Return the number of this host, from 0 on."""
+    """Return the index of this host, from 0."""
     engine = _engine()
     return engine.index() if engine else 0
 
@@ -96,11 +96,11 @@ def is_first():
 
 @contextlib.contextmanager
 def ending_together():
-    """Return a context for all that hosts do together, `connect` first: none waits for another.
+    """Return a context for multi-host work: if one host fails, exit at once, not deadlock the rest.
 
-    At an error it ends this one at once, where the backend would wait for all of them. And where
-    the backend ends it, since another host is lost, with a message that is not for users, the
-    process that `connect` started has one for them.
+    An exception would leave the other hosts waiting in a collective, so the process exits after
+    reporting it. If the backend aborts the process because another host is lost, its message is
+    not meant for users; the process that `connect` started prints one that is.
     """
     try:
         yield
@@ -108,22 +108,22 @@ def ending_together():
         if _watch is None:
             raise
         status = report(error)
-        if not _engine().may_mean_a_lost_host(error):  # else the watch says what it means
-            _call_off_the_watch()
+        if not _engine().may_mean_a_lost_host(error):  # otherwise the watch explains it
+            _stop_watch()
         os._exit(status)
     finally:
-        _call_off_the_watch()
+        _stop_watch()
 
 
-def _call_off_the_watch():
+def _stop_watch():
     global _watch
     if _watch is not None:
-        _watch.communicate(b"ended by itself")
+        _watch.communicate(b"cancelled")
         _watch = None
 
 
 def gather(array):
-    """Return the arrays of all hosts, of one shape and type on all: `(hosts, …)`, in NumPy."""
+    """Return the NumPy arrays of all hosts, stacked: `(hosts, …)`; shapes and types must agree."""
     array = np.asarray(array)
     if count() == 1:
         return array[None]
@@ -132,31 +132,31 @@ def gather(array):
 
 
 def from_first(compute):
-    """Return what `compute` returns on the first host, on all; only there it is called."""
+    """Call `compute` on the first host only and return its result on every host."""
     if count() == 1:
         return compute()
     content = np.frombuffer(pickle.dumps(compute()) if is_first() else b"", np.uint8)
     size = int(gather(len(content))[0])
     if not is_first():
         content = np.zeros(size, np.uint8)
-    parts = [
+    chunks = [
         _engine().broadcast(content[begin : begin + BROADCAST_BYTES])
         for begin in range(0, size, BROADCAST_BYTES)
     ]
-    return pickle.loads(b"".join(part.tobytes() for part in parts))
+    return pickle.loads(b"".join(chunk.tobytes() for chunk in chunks))
 
 
 def require_same(value, argument, rule, advice):
-    """Raise UserError unless a value, which pickles, is the same on all hosts."""
+    """Raise UserError unless a picklable value is the same on all hosts."""
     digest = np.frombuffer(hashlib.sha256(pickle.dumps(value)).digest(), np.uint8)
     for number, other in enumerate(gather(digest)):
         if (other != digest).any():
             raise UserError(
-                f"{argument} must {rule} on all hosts. Received: others on host {index()} than on "
-                f"host {number}. {advice}"
+                f"{argument} must {rule} on all hosts. Received: different values on hosts "
+                f"{index()} and {number}. {advice}"
             )
 
 
 def to_numpy(variable):
-    """Return the value of a Keras variable in NumPy, also if each host holds a part of it."""
+    """Return the value of a Keras variable as a NumPy array, also if it is sharded over hosts."""
     return _engine().to_numpy(variable) if count() > 1 else np.asarray(variable.numpy())

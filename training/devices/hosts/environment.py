@@ -1,4 +1,4 @@
-"""Environment variables that name the hosts of a JAX run: Keras's own."""
+"""Keras's environment variables for the hosts of a run on JAX."""
 
 ADDRESSES, NUMBER, PROCESS = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")

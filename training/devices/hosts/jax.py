@@ -1,4 +1,4 @@
-"""Several hosts under JAX."""
+"""Connection and collectives between hosts on JAX."""
 
 import os
 import re
@@ -10,19 +10,19 @@ from jax.experimental import multihost_utils
 from training.devices.hosts.environment import ADDRESSES, NUMBER, PROCESS
 from training.errors import UserError
 
-STATUS_OF_XLA = re.compile("[A-Z_]+: ")  # such as "UNKNOWN: Gloo AllGather failed"
-# A host that is silent for so long is lost.
+XLA_STATUS = re.compile("[A-Z_]+: ")  # such as "UNKNOWN: Gloo AllGather failed"
+# A host that sends no heartbeat for this long counts as lost.
 HEARTBEAT_SECONDS = 30
 
 
 def connect():
-    """Wait for the other hosts; to be called before JAX does anything.
+    """Connect to the other hosts and wait for all of them; call it before using JAX.
 
-    As `keras.distribution.initialize`, by the same variables, but for its heartbeat of 100 seconds:
-    a host shall not wait that long for one that is lost.
+    Does what `keras.distribution.initialize` does with the same variables, but with a shorter
+    heartbeat timeout than its 100 seconds, so that hosts notice sooner that one is lost.
 
     Raises:
-        UserError: If the variables are wrong, or the others do not come within five minutes.
+        UserError: If the variables are invalid, or a host does not connect within five minutes.
     """
     addresses, number, process = (os.environ.get(name) for name in (ADDRESSES, NUMBER, PROCESS))
     jax.config.update("jax_enable_preemption_service", False)  # see `training.run.signals`
@@ -35,10 +35,10 @@ def connect():
         )
     except (ValueError, TypeError, IndexError, RuntimeError) as error:
         raise UserError(
-            f"{ADDRESSES}, {NUMBER} and {PROCESS} must name the address HOST:PORT of the first "
-            "host, how many there are, and which one this is, from 0 on. Received: "
-            f"{addresses}, {number}, {process}: {error} Set all three on each host, and start the "
-            "same command on all of them; or unset them to train on one."
+            f"{ADDRESSES}, {NUMBER} and {PROCESS} must be the address HOST:PORT of the first "
+            "host, the number of hosts, and the index of this host, from 0. Received: "
+            f"{addresses}, {number}, {process}: {error} Set all three on each host and start the "
+            "same command on all of them, or unset them to train on one host."
         ) from error
 
 
@@ -51,24 +51,25 @@ def index():
 
 
 def may_mean_a_lost_host(error):
-    """Return whether an error is of XLA, which says by some ValueErrors too that it lost a host."""
-    is_of_xla = isinstance(error, jax.errors.JaxRuntimeError) or (
-        isinstance(error, ValueError) and STATUS_OF_XLA.match(str(error))
+    """Return whether an error comes from XLA, which also raises ValueError for a lost host."""
+    from_xla = isinstance(error, jax.errors.JaxRuntimeError) or (
+        isinstance(error, ValueError) and XLA_STATUS.match(str(error))
     )
-    return bool(is_of_xla) and "RESOURCE_EXHAUSTED" not in str(error)
+    return bool(from_xla) and "RESOURCE_EXHAUSTED" not in str(error)
 
 
 def gather(content):
-    """Return the bytes of all hosts, (hosts, length): bytes, since JAX rounds 64 bits to 32."""
+    """Return the bytes of all hosts, (hosts, length); bytes, since JAX rounds 64 bits to 32."""
     return multihost_utils.process_allgather(content)
 
 
 def broadcast(content):
-    """Return the bytes of the first host; all give as many."""
+    """Return the bytes of the first host; every host passes an array of the same length."""
     return multihost_utils.broadcast_one_to_all(content)
 
 
 def to_numpy(variable):
+    """Return the value of a Keras variable, gathered from all hosts that hold a shard of it."""
     value = variable.value
     if value.is_fully_replicated or value.is_fully_addressable:
         return np.asarray(variable.numpy())

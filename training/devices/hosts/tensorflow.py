@@ -1,4 +1,4 @@
-"""Several hosts under TensorFlow, which its environment variable `TF_CONFIG` names."""
+"""Connection and collectives between the TensorFlow hosts that `TF_CONFIG` names."""
 
 import json
 import os
@@ -11,33 +11,33 @@ import tensorflow as tf
 from training.data.shard import Shard
 from training.errors import UserError
 
-ROLES = ("chief", "worker")  # in the order in which TensorFlow numbers them
+ROLES = ("chief", "worker")  # in TensorFlow's order of task ids
 WORD_BYTES = 8
 
 
 _shard = Shard()
-_strategy: Any = None  # one for the process, once it is connected
+_strategy: Any = None  # the only one of the process, set by `connect`
 
 
 class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
-    """TensorFlow's, under which Keras 3.15.1's `model.fit` works as well.
+    """`MultiWorkerMirroredStrategy` that works with `model.fit` of Keras 3.15.1.
 
-    Keras asks it to reduce two things that it cannot.
+    Keras calls `reduce` with two kinds of values that TensorFlow's method does not support.
     """
 
     def reduce(self, reduce_op, value, axis):
-        if isinstance(value, tuple):  # the first batch, of which Keras needs the shapes only
+        if isinstance(value, tuple):  # the first batch; Keras needs its shapes only
             return tuple(self.experimental_local_results(part)[0] for part in value)
         if self.experimental_local_results(value)[0].shape.rank == 0:
-            axis = None  # of the logs, along whose first axis Keras asks for a mean
+            axis = None  # scalar logs; Keras asks for a mean along their first axis
         return super().reduce(reduce_op, value, axis)
 
 
 def shard_of(environment):
-    """Return the `Shard` of this host by environment variables.
+    """Return the `Shard` of this host according to the environment variable `TF_CONFIG`.
 
     Raises:
-        UserError: If they do not tell it.
+        UserError: If it is invalid.
     """
     received = environment.get("TF_CONFIG", "")
     try:
@@ -49,29 +49,29 @@ def shard_of(environment):
     except (ValueError, AttributeError, TypeError) as error:
         raise UserError(
             "TF_CONFIG must be TensorFlow's description of a cluster in JSON. Received: "
-            f"{received}. Correct it, or unset it to train on one host."
+            f"{received}. Correct it, or unset TF_CONFIG to train on one host."
         ) from error
     if others:
         raise UserError(
-            "TF_CONFIG must name hosts that train, as a chief and workers. Received: "
-            f"{others} besides. Leave them out, or unset it to train on one host."
+            "TF_CONFIG must contain hosts that train only: a chief and workers. Received: "
+            f"{others} as well. Remove them, or unset TF_CONFIG to train on one host."
         )
     if len(hosts) < 2:
         return Shard()
     if this not in hosts:
         raise UserError(
-            "TF_CONFIG must name which of the cluster's hosts this is, as "
-            '{"type": "worker", "index": 0} in "task". Received: '
-            f"{task}, in a cluster of {len(hosts)}. Correct it, or unset it to train on one host."
+            'TF_CONFIG must name this host in "task", such as {"type": "worker", "index": 0}. '
+            f"Received: {task}, in a cluster of {len(hosts)} hosts. Correct it, or unset TF_CONFIG "
+            "to train on one host."
         )
     return Shard(hosts.index(this), len(hosts))
 
 
 def connect():
-    """Wait for the other hosts, however long; to be called before TensorFlow does anything.
+    """Connect to the other hosts and wait for all of them; call it before using TensorFlow.
 
     Raises:
-        UserError: If the variable is wrong, or TensorFlow cannot connect.
+        UserError: If `TF_CONFIG` is invalid, or TensorFlow cannot connect.
     """
     global _shard, _strategy
     shard = shard_of(os.environ)
@@ -80,17 +80,17 @@ def connect():
         _strategy = Strategy()
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise UserError(
-            "TF_CONFIG must name an address HOST:PORT for each host, by which all others reach it "
-            f"and whose port is free. Received: {os.environ['TF_CONFIG']}: {error}. Set the same "
-            "cluster on each host, and start the same command on all of them; or unset it to train "
-            "on one."
+            "TF_CONFIG must give each host an address HOST:PORT that all others can reach and "
+            f"whose port is free. Received: {os.environ['TF_CONFIG']}: {error}. Set the same "
+            "cluster on each host and start the same command on all of them, or unset TF_CONFIG to "
+            "train on one host."
         ) from error
-    signal.signal(signal.SIGTERM, previous)  # for which TensorFlow set a handler of its own
+    signal.signal(signal.SIGTERM, previous)  # TensorFlow has replaced this handler
     _shard = shard
 
 
 def strategy():
-    """Return the `tf.distribute` strategy over all devices of all hosts."""
+    """Return the `tf.distribute` strategy over the devices of all hosts."""
     return _strategy
 
 
@@ -103,9 +103,9 @@ def index():
 
 
 def may_mean_a_lost_host(error):
-    return isinstance(
-        error, tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError
-    ) or ("Collective ops is aborted" in str(error))
+    """Return whether TensorFlow may have raised an error because another host is lost."""
+    lost = tf.errors.UnavailableError | tf.errors.AbortedError | tf.errors.CancelledError
+    return isinstance(error, lost) or "Collective ops is aborted" in str(error)
 
 
 def gather(content):
@@ -116,19 +116,19 @@ def gather(content):
 
 
 def broadcast(content):
-    """Return the bytes of the first host; all give as many, the others zeros."""
+    """Return the bytes of the first host; the others pass as many zeros."""
     return _sum(content)
 
 
 def to_numpy(variable):
-    """Metrics are summed over all replicas; each host has all of the others."""
+    """Return the value of a Keras variable: replicated on every host, or summed if of a metric."""
     return np.asarray(variable.numpy())
 
 
 def _sum(content):
-    """Return bytes of which each is 0 on all hosts but one, from that one."""
-    words = np.zeros(-(-len(content) // WORD_BYTES), np.int64)  # no devices add single bytes
+    """Return the sum of the hosts' bytes; each byte must be 0 on all hosts but one."""
+    words = np.zeros(-(-len(content) // WORD_BYTES), np.int64)  # devices do not add single bytes
     words.view(np.uint8)[: len(content)] = content
-    # A tensor that is not divided among replicas counts once for each host.
+    # TensorFlow adds a tensor that is not per-replica once for each host.
     total = _strategy.reduce("SUM", tf.constant(words), axis=None)
     return total.numpy().view(np.uint8)[: len(content)]
