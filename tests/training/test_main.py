@@ -63,7 +63,7 @@ def test_help_of_a_recipe_lists_every_field(call):
     [
         ([], "Expected one of {benchmark, evaluate, plan, predict, show, train}"),
         (["trian"], "trian"),
-        (["train"], "{digits, tiny, cifar10-scratch, "),
+        (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),
         (["train", "digist"], "digist"),
         (["train", "tiny", "--total-epoch", "2"], "--total-epoch"),
         (["train", "tiny", "--total-epochs", "two"], "--total-epochs"),
