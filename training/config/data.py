@@ -42,8 +42,8 @@ class Data:
     """Folder of the cache on disk."""
 
     deterministic: bool = True
-    """Make batches reproducible: the same seed gives the same batches. With --no-deterministic,
-    images are used in the order in which they become ready, which can be faster."""
+    """By default, the same seed gives the same batches. --no-deterministic uses images in the order
+    in which they become ready, which can be faster."""
 
     image_size: int = 8
     """Height and width of the model's input, in pixels."""

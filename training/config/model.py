@@ -33,7 +33,7 @@ Size = Annotated[
 Weights = Annotated[
     str,
     tyro.conf.arg(
-        metavar=f"{{{','.join(sorted(NAMES))}}}|FILE",
+        metavar=f"{{{','.join(sorted(NAMES))}}}|FILE|MODEL",
         help_behavior_hint=lambda default: (
             "(default: random)" if default == "''" else f"(default: {default})"
         ),
@@ -73,7 +73,9 @@ class Model:
 
     weights: Weights = ""
     """Initial weights: the name of a published checkpoint of the variant, which is downloaded
-    (python -m keras_mixer weights lists them), or a file. The head is new and starts at zero."""
+    (python -m keras_mixer weights lists them), a file, or a MODEL: RUN, RUN@best, RUN@step-1200,
+    FILE.keras or MixerB16:imagenet1k. The head is kept if its classes are known to be those of the
+    dataset. Otherwise it is new and starts at zero."""
 
     resolution: Literal["block_diagonal", "interpolate"] = "block_diagonal"
     """How to adapt weights to another image size than they were trained at: block_diagonal mixes
