@@ -90,8 +90,8 @@ class Data:
             "core ms that each adds alone.\nms: milliseconds per image; core ms: summed over all "
             "cores, without other programs. Medians of "
             f"{result.repeats} repeats of {result.batches} batches of {result.batch_size} images "
-            f"of {result.image_size} pixels, from {result.files} JPEGs of 500 × 400 pixels, cropped "
-            f"and flipped; on {result.cores} cores, without a model."
+            f"of {result.image_size} pixels, from {result.files} JPEGs of 500 × 400 pixels, "
+            f"cropped and flipped; on {result.cores} cores, without a model."
         )
 
 
