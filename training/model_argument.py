@@ -319,9 +319,9 @@ def read_class_names(path):
 
 
 def _weights_advice(constructor):
-    from keras_mixer.weights.catalog import CHECKPOINTS
+    from keras_mixer.weights.catalog import published
 
-    names = [c.name for c in CHECKPOINTS if c.variant == constructor] or ["FILE.npz"]
+    names = published(constructor) or ["FILE.npz"]
     return f"Pass {' or '.join(f'{constructor}:{name}' for name in names)}"
 
 

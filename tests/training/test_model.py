@@ -141,7 +141,7 @@ def test_weights_that_cannot_be_fetched_are_refused(monkeypatch, tmp_path):
     monkeypatch.setenv(download.MIRROR_VARIABLE, "http://127.0.0.1:1")  # where nobody listens
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     model = Model(variant="S/16", weights="gsam")
-    with pytest.raises(UserError, match="--weights must be.*could not be fetched: no connection"):
+    with pytest.raises(UserError, match="--weights must .*could not be downloaded: no connection"):
         build_model(model, 224, source(side=224))
 
 
