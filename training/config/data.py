@@ -1,9 +1,15 @@
 """Where images come from and how they become batches."""
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from keras_mixer.transforms import TRANSFORMS
 from training.validation import refuse_unless, require_fraction, require_positive
+
+if TYPE_CHECKING:
+    EvaluationTransform = str
+else:
+    EvaluationTransform = Literal[tuple(TRANSFORMS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +73,7 @@ class Data:
     flip: bool = False
     """Flip training images horizontally with probability 0.5."""
 
-    evaluation_transform: Literal[
-        "resmall-crop", "resize-crop", "resize", "timm-bicubic", "timm-bilinear"
-    ] = "resize"
+    evaluation_transform: EvaluationTransform = "resize"
     """How a validation or test image is brought to the input size; see
     keras_mixer.preprocessing."""
 
