@@ -199,7 +199,7 @@ def test_every_family_has_a_whole_card():
         text = card.read_text()
         for heading in (
             "Files",
-            "Licence",
+            "License",
             "Training",
             "Evaluation",
             "Use",
@@ -216,7 +216,7 @@ def test_cards_state_what_the_catalog_states():
             assert f"{percent:g}" in text
         low, high = checkpoint.value_range
         assert f"ixels in [{low}, {high}]" in text
-        assert ("GELU by the tanh" if checkpoint.approximate_gelu else "GELU by erf") in text
+        assert ("GELU with the tanh" if checkpoint.approximate_gelu else "exact GELU (erf)") in text
         assert f'`prepare_image(…, "{checkpoint.transform}")`' in text or not checkpoint.top1
 
 
