@@ -83,7 +83,7 @@ def run(options: Plan):
 
 def _print(options, target):
     from training.planning import report
-    from training.planning.outcome import search
+    from training.planning.search import search
     from training.planning.step import compile_step
 
     source = options.config.data.source

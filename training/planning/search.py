@@ -1,40 +1,44 @@
-"""The largest batch that fits, by few compilations."""
+"""What a plan finds out, in as few compilations as it can."""
 
-TOLERANCE = 1 / 16  # of the batch that fits: how much larger the one that fails may be
+import dataclasses
+import functools
+
+from training.planning.footprint import Footprint
+from training.planning.largest_batch import largest_batch
+from training.planning.candidates import Way, ways
 
 
-def largest_batch(measure, first, multiple):
-    """Return the `Footprint`s of the largest batch that fits and of the smallest that does not.
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    asked: Footprint
+    """Of the step as it was asked for."""
 
-    They lie within `multiple` or `TOLERANCE` of each other; the first is None if nothing fits.
-    The compiler saves memory the harder the less there is, so that no line through two points
-    tells what fits, and now and then it refuses a batch where a larger one fits. It refuses in
-    seconds and compiles in minutes: the search comes from above.
+    fitting: Way | None
+    """The first way in which the batch fits, if any that was tried."""
+
+    largest: Footprint | None
+    """Of the largest batch that fits as it was asked for otherwise; None without a search."""
+
+    refused: Footprint | None
+    """Of the smallest batch that did not fit; likewise."""
+
+
+def search(compile_way, config, chips, multiple):
+    """Return the `Outcome` for a configuration.
 
     Args:
-        measure: Function from a number of images to a `training.planning.footprint.Footprint`.
-        first: Where to begin.
-        multiple: All others are multiples of this.
+        compile_way: Function from a `Way` and a number of images to a `Footprint`; no two calls
+            are the same.
+        config: A `training.config.Config`.
+        chips: How many there are.
+        multiple: Of what the batches of the search are multiples; 0 for no search.
     """
-    fits, fails = None, None
-    images = first
-    while images:
-        footprint = measure(images)
-        if footprint.fits:
-            fits = footprint
-        else:
-            fails = footprint
-        images = _next(fits.images if fits else 0, fails.images if fails else None, multiple)
-    return fits, fails
-
-
-def _next(fits, fails, multiple):
-    """Return the next number of images to try, or None if the two are near enough."""
-    smallest = (fits // multiple + 1) * multiple
-    if fails is None:
-        return max(2 * fits // multiple * multiple, smallest)
-    if smallest >= fails or fails - fits <= TOLERANCE * fits:
-        return None
-    # Three quarters of the gap, where a refusal is likelier; half, as long as nothing fits.
-    share = 3 / 4 if fits else 1 / 2
-    return max(int(fits + share * (fails - fits)) // multiple * multiple, smallest)
+    compile_once = functools.cache(compile_way)
+    images = config.data.batch_size
+    tried = ways(config, chips)
+    fitting = next((way for way in tried if compile_once(way, images).fits), None)
+    largest, refused = None, None
+    if multiple:
+        measure = functools.partial(compile_once, tried[0])
+        largest, refused = largest_batch(measure, images, multiple)
+    return Outcome(compile_once(tried[0], images), fitting, largest, refused)

@@ -6,10 +6,10 @@ import pytest
 
 from training.config import Config
 from training.planning.footprint import Footprint
-from training.planning.outcome import Outcome
+from training.planning.search import Outcome
 from training.planning.report import as_entries, as_tables
 from training.planning.topology import CHIPS, Topology
-from training.planning.ways_to_fit import Way
+from training.planning.candidates import Way
 
 TARGET = Topology("v5e:2x2", CHIPS["v5e"], (None,) * 4)
 GIB = 2**30
