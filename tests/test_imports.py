@@ -56,6 +56,8 @@ LEVELS_OF_THE_APPLICATION = (
     ("recipes", "data.shard"),
     ("devices.hosts",),
     ("run.folder", "run.checkpoints", "keras_workarounds", "data", "devices", "optimization"),
+    ("keras_file",),
+    ("model_argument",),
     ("model", "evaluation"),
     ("run",),
     ("planning", "benchmarks"),

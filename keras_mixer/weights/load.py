@@ -176,7 +176,7 @@ class Loader:
 
     def fill(self, model):
         """Set the variables of `model`, one array in memory at a time."""
-        variables = _variables(model)
+        variables = variables_by_name(model)
         shapes = self.used.shapes()
         assert shapes.keys() <= variables.keys(), shapes.keys() - variables.keys()
         for name in shapes:
@@ -187,7 +187,7 @@ class Loader:
             variables[name].assign(array)
 
 
-def _variables(model):
+def variables_by_name(model):
     """Return `{canonical name: variable}` of the Mixer in `model`."""
     variables = {}
     for layer in model.layers:

@@ -14,9 +14,11 @@ import numpy as np
 
 from training.devices import hosts
 from training.errors import UserError
+from training.run.checkpoint_names import BEST, checkpoint_name, newest_first
+from training.run.named_weights import numerics, weight_entries
 
-DIGITS = 9
 PROGRESS = "progress.json"
+DESCRIPTION = ("weights", "numerics")  # for readers that do not have the model
 # What reading a damaged file raises; each array has a checksum.
 DAMAGE = (
     OSError,
@@ -85,14 +87,16 @@ class Checkpoints:
         Raises:
             UserError: If the one before could not be written; those before it are left.
         """
+        groups = groups_of_variables(model)
         arrays = {
             f"{group}/{number}": np.array(hosts.to_numpy(variable))  # a copy
-            for group, variables in groups_of_variables(model).items()
+            for group, variables in groups.items()
             for number, variable in enumerate(variables)
         }
+        description = {"weights": weight_entries(model, groups), "numerics": numerics(model)}
         self.finish()
         if hosts.is_first():
-            self._writing = self._writer.submit(self._write, arrays, progress, as_best)
+            self._writing = self._writer.submit(self._write, arrays, progress, description, as_best)
 
     def finish(self):
         """Wait until the last checkpoint is written; raise UserError if it cannot be."""
@@ -100,20 +104,20 @@ class Checkpoints:
             writing, self._writing = self._writing, None
             writing.result()
 
-    def _write(self, arrays, progress, as_best):
-        path = self.folder / f"batch-{progress.batches:0{DIGITS}}.npz"
+    def _write(self, arrays, progress, description, as_best):
+        path = self.folder / checkpoint_name(progress.batches)
         draft = path.with_suffix(".draft")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:
-                _write_archive(file, arrays, progress)
+                _write_archive(file, arrays, progress, description)
                 file.flush()
                 os.fsync(file.fileno())
             if as_best:  # first, since a run that goes on after `path` does not look back
                 best = draft.with_name("best.draft")
                 best.unlink(missing_ok=True)
                 _link_or_copy(draft, best)
-                best.replace(self.folder / "best.npz")
+                best.replace(self.folder / BEST)
             draft.replace(path)
             _sync_folder(self.folder)
         except OSError as error:
@@ -124,7 +128,7 @@ class Checkpoints:
                 f"of batch {progress.batches} could not be written: {error.strerror}. Make room, "
                 "and the same command goes on after the last one that was."
             ) from error
-        for old in self._newest_first()[self.keep :]:
+        for old in newest_first(self.folder)[self.keep :]:
             old.unlink()
 
     def restore(self, model):
@@ -148,7 +152,7 @@ class Checkpoints:
         for draft in self.folder.glob("*.draft"):
             draft.unlink()
         faults = {}
-        for path in self._newest_first():
+        for path in newest_first(self.folder):
             try:
                 arrays, progress = _read(path)
             except DAMAGE as error:
@@ -165,9 +169,6 @@ class Checkpoints:
             )
         return None
 
-    def _newest_first(self):
-        return sorted(self.folder.glob("batch-*.npz"), reverse=True)
-
 
 def groups_of_variables(model):
     """Return all variables of a compiled model by what they are for, in their order.
@@ -183,9 +184,9 @@ def groups_of_variables(model):
     }
 
 
-def _write_archive(file, arrays, progress):
+def _write_archive(file, arrays, progress, description):
     with zipfile.ZipFile(file, "w") as archive:
-        entries = {"arrays": len(arrays), **dataclasses.asdict(progress)}
+        entries = {"arrays": len(arrays), **dataclasses.asdict(progress), **description}
         archive.writestr(PROGRESS, json.dumps(entries))
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -203,6 +204,8 @@ def _read(path):
     if len(arrays) != progress.pop("arrays"):
         raise ValueError("its directory does not name all of its arrays")
     progress["history"] = tuple(progress["history"])
+    for key in DESCRIPTION:  # which checkpoints of 0.1.0 do not have
+        progress.pop(key, None)
     return arrays, Progress(**progress)
 
 

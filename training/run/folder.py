@@ -11,6 +11,7 @@ from typing import Any
 
 from training.config import Config
 from training.errors import UserError
+from training.run.checkpoint_names import BEST, batches_of, newest_first
 
 LOCK = ".lock"
 NEEDED_OF_SUMMARY = {
@@ -51,6 +52,10 @@ class RunFolder:
     @property
     def checkpoints(self):
         return self.path / "checkpoints"
+
+    @property
+    def class_names(self):
+        return self.path / "class_names.json"
 
     @property
     def history(self):
@@ -146,6 +151,60 @@ class RunFolder:
         except OSError as error:
             self._refuse_unwritable(error)
 
+    def write_class_names(self, class_names):
+        """Write the names of the classes, for models of the run before it is finished."""
+        with self.room_for_results():
+            _write_json(self.class_names, list(class_names))
+
+    def read_class_names(self):
+        """Return the names of the classes, in the order of the logits.
+
+        Raises:
+            UserError: If the folder does not have them: version 0.1.0 wrote them at the end only.
+        """
+        if self.class_names.exists():
+            return _read_json(self.class_names, list)
+        if self.is_finished():
+            return self.read_summary()["class_names"]
+        raise UserError(
+            f"The run must have a file class_names.json. Received: {self.path}, which a version "
+            "before 0.2.0 wrote and did not finish. Resume it with the command that started it, "
+            "which writes the file."
+        )
+
+    def find_checkpoint(self, name=""):
+        """Return the path of one of the run's checkpoints.
+
+        Args:
+            name: "best", "step-1200" for the one after 1,200 updates of the weights, or nothing
+                for the newest.
+
+        Raises:
+            UserError: If the run does not have it; the message lists those that it has.
+        """
+        accumulation_steps = self.read_config().optimization.accumulation_steps
+        # The weights only change after the last batch of an update.
+        by_name = {
+            f"step-{batches_of(path) // accumulation_steps}": path
+            for path in reversed(newest_first(self.checkpoints))
+        }
+        if not name and by_name:
+            return list(by_name.values())[-1]
+        if (self.checkpoints / BEST).exists():
+            by_name["best"] = self.checkpoints / BEST
+        if name in by_name:
+            return by_name[name]
+        if not by_name:
+            raise UserError(
+                f"MODEL must be a run with a checkpoint. Received: {self.path}, which has none "
+                "yet. Resume it with the command that started it."
+            )
+        advice = " or ".join(f"{self.path}@{other}" for other in by_name)
+        raise UserError(
+            f"MODEL must name a checkpoint that the run has. Received: {self.path}@{name}. "
+            f"Pass {advice}."
+        )
+
     def write_skipped_images(self, lines):
         """List the images that were left out, with the cause, one line each."""
         if lines:
@@ -229,14 +288,14 @@ def _from_entries(kind, entries):
     )
 
 
-def _read_json(path):
+def _read_json(path, kind=dict):
     try:
         entries = json.loads(path.read_text())
-        if not isinstance(entries, dict):
-            raise ValueError("it holds no object")
+        if not isinstance(entries, kind):
+            raise ValueError(f"it does not hold a {kind.__name__}")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path.name} must be a readable JSON object. Received: {path}: {error}. Train again, "
+            f"{path.name} must be a readable JSON file. Received: {path}: {error}. Train again, "
             "into another --run-dir."
         ) from error
     return entries

@@ -86,6 +86,7 @@ def _train(config, folder, hardware, verbose):
             stack.enter_context(folder.lock())
             folder.refuse_other_run(config, backend)  # which may have come meanwhile
             folder.write_config(config, backend)
+            folder.write_class_names(source.class_names)
             folder.write_skipped_images(source.skipped)
             print(hardware.describe(), flush=True)
         with hardware.scope():

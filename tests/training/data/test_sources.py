@@ -183,7 +183,7 @@ class TestFolder:
         refused("cat/kittens is a folder inside a class.*not be nested", source=where)
         (root / "train" / "cat" / "kittens").rmdir()
         (root / "train" / "cat" / "notes.txt").write_text("x")
-        refused("1 of 61 that are not:\n.*notes.txt: it is none of .jpg", source=where)
+        refused("1 of 61 that are not:\n.*notes.txt: its name does not end in .jpg", source=where)
         (root / "train" / "cat" / "notes.txt").unlink()
         (root / "train" / "Dog").mkdir()
         refused("two classes that differ in case only: Dog and dog", source=where)

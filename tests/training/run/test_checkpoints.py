@@ -1,6 +1,8 @@
 import errno
+import json
 import os
 import threading
+import zipfile
 
 import keras
 import numpy as np
@@ -119,6 +121,26 @@ def test_a_full_disk_leaves_the_last_one(checkpoints, monkeypatch):
         checkpoints.finish()
     checkpoints.finish()  # it is said once
     assert [path.name for path in checkpoints.folder.iterdir()] == ["batch-000000001.npz"]
+
+
+def test_a_checkpoint_of_the_first_version_is_restored(checkpoints):
+    """It does not name its weights."""
+    trained, new = make_model(steps=3), make_model()
+    checkpoints.save(trained, PROGRESS)
+    checkpoints.finish()
+    path = checkpoints.folder / "batch-000000007.npz"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    entries = json.loads(members[checkpoints_module.PROGRESS])
+    members[checkpoints_module.PROGRESS] = json.dumps(
+        {key: entries[key] for key in entries if key not in ("weights", "numerics")}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert checkpoints.restore(new) == PROGRESS
+    for name, value in values(new).items():
+        np.testing.assert_array_equal(value, values(trained)[name])
 
 
 def test_what_a_killed_process_left_is_removed(checkpoints):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from training.config import Config, Data
+from training.config import Config, Data, Optimization
 from training.errors import UserError
 from training.run.folder import NEEDED_OF_SUMMARY, RunFolder
 
@@ -93,3 +93,49 @@ def test_a_full_disk_is_said_with_the_folder(tmp_path):
     with pytest.raises(UserError, match="must have room for the results.*goes on after the last"):
         with RunFolder(tmp_path).room_for_results():
             raise OSError(28, "No space left on device")
+
+
+def with_checkpoints(folder, *batches, accumulation_steps=1):
+    optimization = Optimization(accumulation_steps=accumulation_steps)
+    folder.write_config(Config(optimization=optimization), "jax")
+    folder.checkpoints.mkdir()
+    for number in batches:
+        (folder.checkpoints / f"batch-{number:09}.npz").touch()
+
+
+def test_checkpoints_are_found_by_name(folder):
+    with_checkpoints(folder, 8, 12)
+    (folder.checkpoints / "best.npz").touch()
+    assert folder.find_checkpoint().name == "batch-000000012.npz"
+    assert folder.find_checkpoint("step-8").name == "batch-000000008.npz"
+    assert folder.find_checkpoint("best").name == "best.npz"
+    for name in ("step-9", "step-08", "last"):
+        with pytest.raises(UserError, match=f"Received: .*@{name}. Pass .*@step-8 or .*@best"):
+            folder.find_checkpoint(name)
+
+
+def test_steps_of_checkpoints_are_updates(folder):
+    """13 batches are 3 updates of 4, and one batch of the next."""
+    with_checkpoints(folder, 8, 13, accumulation_steps=4)
+    assert folder.find_checkpoint("step-2").name == "batch-000000008.npz"
+    assert folder.find_checkpoint("step-3").name == "batch-000000013.npz"
+    with pytest.raises(UserError, match="Pass .*run@step-2 or .*run@step-3"):
+        folder.find_checkpoint("step-13")
+
+
+def test_a_run_without_checkpoints_is_refused(folder):
+    folder.write_config(CONFIG, "jax")
+    for name in ("", "best", "step-3"):
+        with pytest.raises(UserError, match="MODEL must be a run with a checkpoint"):
+            folder.find_checkpoint(name)
+
+
+def test_class_names_are_there_before_the_summary(folder):
+    folder.write_config(CONFIG, "jax")
+    with pytest.raises(UserError, match="must have a file class_names.json.*did not finish"):
+        folder.read_class_names()
+    summary = dict.fromkeys(NEEDED_OF_SUMMARY, 0) | {"class_names": ["a", "b"]}
+    folder.write_summary(summary)  # all that version 0.1.0 wrote
+    assert folder.read_class_names() == ["a", "b"]
+    folder.write_class_names(("cat", "caf\udce9"))
+    assert folder.read_class_names() == ["cat", "caf\udce9"]

@@ -46,7 +46,7 @@ def test_a_run_writes_its_folder(tmp_path):
     assert summary["versions"]["keras"] == keras.__version__
     assert summary["precision"] == "float32"
     assert summary["distribution"] == "one device"
-    assert summary["class_names"] == list("0123456789")
+    assert summary["class_names"] == folder.read_class_names() == list("0123456789")
     model = keras.saving.load_model(folder.model)
     assert model.count_params() == summary["parameters"]
     for path in (folder.curves, folder.checkpoints, folder.tensorboard):
