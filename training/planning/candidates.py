@@ -1,4 +1,4 @@
-"""What can be changed about a step that does not fit."""
+"""Configurations to try when a training step does not fit in memory."""
 
 import dataclasses
 
@@ -8,43 +8,43 @@ from training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
-    """A configuration, and the options that make it of another."""
+class Candidate:
+    """A configuration, and the options that turn the original into it."""
 
     config: Config
     options: str = ""
 
     def with_batch(self, images):
-        """Return the configuration with another number of images per step."""
+        """Return the configuration with another batch size."""
         data = dataclasses.replace(self.config.data, batch_size=images)
         return dataclasses.replace(self.config, data=data)
 
     def rematerialized(self):
         model = dataclasses.replace(self.config.model, rematerialize=True)
-        return Way(dataclasses.replace(self.config, model=model), "--rematerialize")
+        return Candidate(dataclasses.replace(self.config, model=model), "--rematerialize")
 
-    def split(self, model_devices):
+    def sharded(self, model_devices):
         hardware = dataclasses.replace(self.config.hardware, model_devices=model_devices)
         config = dataclasses.replace(self.config, hardware=hardware)
-        return Way(config, f"{self.options} --model-devices {model_devices}".strip())
+        return Candidate(config, f"{self.options} --model-devices {model_devices}".strip())
 
 
-def ways(config, chips):
-    """Return the `Way`s to try, in this order: as it is, rematerialised, and then split as well.
+def candidates(config, chips):
+    """Return the `Candidate`s in the order to try: as is, rematerialized, then also sharded.
 
-    Rematerialisation costs a third of the time and splitting costs communication.
+    Rematerialization costs a third more compute; sharding the weights costs communication.
     """
-    found = [Way(config)]
+    found = [Candidate(config)]
     if not config.model.rematerialize:
         found.append(found[0].rematerialized())
-    whole, model_devices = found[-1], 2 * config.hardware.model_devices
-    while chips % model_devices == 0 and _splits(config.model, model_devices):
-        found.append(whole.split(model_devices))
+    unsharded, model_devices = found[-1], 2 * config.hardware.model_devices
+    while chips % model_devices == 0 and _shards_evenly(config.model, model_devices):
+        found.append(unsharded.sharded(model_devices))
         model_devices *= 2
     return found
 
 
-def _splits(model, model_devices):
+def _shards_evenly(model, model_devices):
     try:
         require_even_split(model, model_devices)
     except UserError:

@@ -1,20 +1,21 @@
-"""The largest batch that fits, by few compilations."""
+"""Search for the largest batch that fits, with few compilations."""
 
-TOLERANCE = 1 / 16  # of the batch that fits: how much larger the one that fails may be
+TOLERANCE = 1 / 16  # largest gap between the two results, relative to the batch that fits
 
 
 def largest_batch(measure, first, multiple):
-    """Return the `Footprint`s of the largest batch that fits and of the smallest that does not.
+    """Return the `Footprint`s of the largest batch that fits and the smallest that does not.
 
-    They lie within `multiple` or `TOLERANCE` of each other; the first is None if nothing fits.
-    The compiler saves memory the harder the less there is, so that no line through two points
-    tells what fits, and now and then it refuses a batch where a larger one fits. It refuses in
-    seconds and compiles in minutes: the search comes from above.
+    They differ by at most `multiple` or `TOLERANCE`; the first is None if no batch fits.
+
+    The compiler works harder to save memory as it nears the limit, so memory does not grow
+    linearly with the batch, and now and then it refuses a batch although a larger one fits. A
+    refusal takes seconds and a success minutes, so the search approaches from above.
 
     Args:
         measure: Function from a number of images to a `training.planning.footprint.Footprint`.
-        first: Where to begin.
-        multiple: All others are multiples of this.
+        first: Number of images to try first.
+        multiple: All other batches are multiples of this number.
     """
     fits, fails = None, None
     images = first
@@ -29,12 +30,13 @@ def largest_batch(measure, first, multiple):
 
 
 def _next(fits, fails, multiple):
-    """Return the next number of images to try, or None if the two are near enough."""
+    """Return the next number of images to try, or None if the two are close enough."""
     smallest = (fits // multiple + 1) * multiple
     if fails is None:
         return max(2 * fits // multiple * multiple, smallest)
     if smallest >= fails or fails - fits <= TOLERANCE * fits:
         return None
-    # Three quarters of the gap, where a refusal is likelier; half, as long as nothing fits.
+    # At three quarters of the gap a refusal, which is fast, is more likely than at half. If nothing
+    # fits yet, halving gets down sooner.
     share = 3 / 4 if fits else 1 / 2
     return max(int(fits + share * (fails - fits)) // multiple * multiple, smallest)

@@ -1,42 +1,46 @@
-"""What a plan finds out, in as few compilations as it can."""
+"""Search for what fits on the chips: the step as asked, other options, the largest batch."""
 
 import dataclasses
 import functools
 
+from training.planning.candidates import Candidate, candidates
 from training.planning.footprint import Footprint
 from training.planning.largest_batch import largest_batch
-from training.planning.candidates import Way, ways
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    asked: Footprint
-    """Of the step as it was asked for."""
-
-    fitting: Way | None
-    """The first way in which the batch fits, if any that was tried."""
-
-    largest: Footprint | None
-    """Of the largest batch that fits as it was asked for otherwise; None without a search."""
-
-    refused: Footprint | None
-    """Of the smallest batch that did not fit; likewise."""
-
-
-def search(compile_way, config, chips, multiple):
-    """Return the `Outcome` for a configuration.
+    """Result of a search.
 
     Args:
-        compile_way: Function from a `Way` and a number of images to a `Footprint`; no two calls
-            are the same.
-        config: A `training.config.Config`.
-        chips: How many there are.
-        multiple: Of what the batches of the search are multiples; 0 for no search.
+        asked: Footprint of the step as the configuration asks for it.
+        fitting: The first candidate with which the batch fits, or None.
+        largest: Footprint of the largest batch that fits with the configuration's options; None
+            if no batch fits or none was searched for.
+        refused: Footprint of the smallest batch that does not fit; None if none was searched for.
     """
-    compile_once = functools.cache(compile_way)
+
+    asked: Footprint
+    fitting: Candidate | None
+    largest: Footprint | None
+    refused: Footprint | None
+
+
+def search(compile_candidate, config, chips, multiple):
+    """Return the `Outcome` for a configuration, with as few compilations as possible.
+
+    Args:
+        compile_candidate: Function from a `Candidate` and a number of images to a `Footprint`;
+            called once at most for each pair.
+        config: A `training.config.Config`.
+        chips: Number of chips.
+        multiple: The largest batch is searched for among multiples of this number; 0 disables
+            that search.
+    """
+    compile_once = functools.cache(compile_candidate)
     images = config.data.batch_size
-    tried = ways(config, chips)
-    fitting = next((way for way in tried if compile_once(way, images).fits), None)
+    tried = candidates(config, chips)
+    fitting = next((c for c in tried if compile_once(c, images).fits), None)
     largest, refused = None, None
     if multiple:
         measure = functools.partial(compile_once, tried[0])

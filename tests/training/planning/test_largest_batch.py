@@ -3,9 +3,11 @@ import pytest
 from training.planning.footprint import Footprint
 from training.planning.largest_batch import TOLERANCE, largest_batch
 
+pytestmark = pytest.mark.backend("torch")
+
 
 class Compiler:
-    """Stands for one whose memory holds so many images; remembers what it was asked."""
+    """Fake compiler that has memory for `room` images and records its calls."""
 
     def __init__(self, room):
         self.room = room
@@ -19,7 +21,7 @@ class Compiler:
 @pytest.mark.parametrize("multiple", [1, 8, 64, 24])
 @pytest.mark.parametrize("room", [1, 7, 8, 100, 513, 4095, 4096, 100_000])
 @pytest.mark.parametrize("first", [8, 100, 4096])
-def test_what_fits_is_bracketed(multiple, room, first):
+def test_result_is_bracketed(multiple, room, first):
     compiler = Compiler(room)
     fits, fails = largest_batch(compiler, first, multiple)
     assert fails.images > room and not fails.fits
@@ -33,8 +35,8 @@ def test_what_fits_is_bracketed(multiple, room, first):
     assert all(images % multiple == 0 for images in compiler.asked[1:])
 
 
-def test_few_of_the_slow_compilations():
-    """Those that succeed are slow; from a good beginning they are three at most."""
+def test_few_compilations_succeed():
+    """Successful compilations are slow; a good first guess needs at most four."""
     for room in range(4096, 8192, 128):
         compiler = Compiler(room)
         largest_batch(compiler, 4096, 64)
