@@ -1,6 +1,3 @@
-import hashlib
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -8,36 +5,18 @@ import pytest
 from keras_mixer import labels
 from keras_mixer.labels import decode_predictions
 from keras_mixer.weights.download import MIRROR_VARIABLE, DownloadError
+from tests.support.class_lists import FILES, INDEX, SYNSETS, serve_class_lists
 from tests.support.loopback import Loopback
-
-INDEX = {str(i): [f"n{i:08}", f"thing_{i}"] for i in range(1000)}
-# The lists of synsets differ in their order here, so that one cannot stand in for the other.
-SYNSETS = {21843: [f"n{i:08}" for i in range(21843)], 11221: [f"n{2 * i:08}" for i in range(11221)]}
-LEMMAS = {f"n{i:08}": f"big thing {i}, Thing {i}, it" for i in range(22442)}
-
-FILES = {
-    "/download.tensorflow.org/data/imagenet_class_index.json": json.dumps(INDEX),
-    "imagenet21k_goog_synsets.txt": "".join(f"{synset}\n" for synset in SYNSETS[21843]),
-    "imagenet21k_miil_synsets.txt": "".join(f"{synset}\n" for synset in SYNSETS[11221]),
-    "imagenet_synset_to_lemma.txt": "".join(f"{key}\t{text}\n" for key, text in LEMMAS.items()),
-}
-FOLDER = (
-    "/huggingface/pytorch-image-models/a10ed118c94d767ca9c2e1eaaa177fe993c1216d/timm/data/_info/"
-)
 
 
 @pytest.fixture(autouse=True)
 def server(monkeypatch, tmp_path):
-    """Serves lists of the published form and length, whose content is made up."""
+    """Serve lists of the published form and length with made-up content."""
     with Loopback() as server:
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv(MIRROR_VARIABLE, server.url)
-        for path, text in FILES.items():
-            content = text.encode()
-            server.serve(path if path.startswith("/") else FOLDER + path, content)
-            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            monkeypatch.setitem(labels.DIGESTS, path.split("/")[-1], digest)
+        serve_class_lists(server, monkeypatch)
         labels.class_names.cache_clear()
         yield server
         labels.class_names.cache_clear()
@@ -48,7 +27,7 @@ def scores(batch, classes):
     return (draw / classes).astype("float32")  # no two alike in a row
 
 
-def test_imagenet_is_decoded_as_keras_does(monkeypatch):
+def test_imagenet_is_decoded_as_in_keras(monkeypatch):
     theirs = keras.applications.imagenet_utils.decode_predictions
     monkeypatch.setitem(theirs.__globals__, "CLASS_INDEX", INDEX)
     preds = scores(3, 1000)
@@ -59,7 +38,7 @@ def test_imagenet_is_decoded_as_keras_does(monkeypatch):
     assert [type(part) for part in ours] == [type(part) for part in theirs(preds)[0][0]]
 
 
-def test_the_list_of_imagenet_is_the_one_of_keras(tmp_path):
+def test_the_imagenet_list_is_that_of_keras(tmp_path):
     theirs = keras.applications.imagenet_utils.decode_predictions
     assert theirs.__globals__["CLASS_INDEX_PATH"] == labels.IMAGENET_URL
     decode_predictions(scores(1, 1000))
@@ -67,7 +46,7 @@ def test_the_list_of_imagenet_is_the_one_of_keras(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [21843, 11221])
-def test_the_width_chooses_the_list(classes):
+def test_the_number_of_classes_selects_the_list(classes):
     preds = scores(2, classes)
     decoded = decode_predictions(preds, top=3)
     for row, guesses in zip(preds, decoded, strict=True):
@@ -84,11 +63,11 @@ def test_tensors_of_the_backend_are_decoded(dtype):
     assert decoded == [[("n00000007", "thing_7", 1.0)], [("n00000008", "thing_8", 1.0)]]
 
 
-def test_an_empty_batch_has_no_guesses():
+def test_an_empty_batch():
     assert decode_predictions(np.zeros((0, 1000))) == []
 
 
-def test_lists_are_fetched_and_read_once(server):
+def test_lists_are_downloaded_and_read_once(server):
     for classes in (1000, 21843, 11221) * 2:
         decode_predictions(scores(1, classes))
     first = labels.class_names(21843)
@@ -111,7 +90,7 @@ def test_top_must_be_a_positive_integer(top):
         decode_predictions(scores(1, 1000), top)
 
 
-def test_nan_is_no_score():
+def test_nan_is_refused():
     preds = np.zeros((2, 1000))
     preds[1, 3] = np.nan
     with pytest.raises(ValueError, match="preds with NaN"):
