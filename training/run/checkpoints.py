@@ -16,6 +16,7 @@ from training.devices import hosts
 from training.errors import UserError
 from training.run.checkpoint_names import BEST, checkpoint_name, newest_first
 from training.run.named_weights import numerics, weight_entries
+from training.run.progress import Progress
 
 PROGRESS = "progress.json"
 DESCRIPTION = ("weights", "numerics")  # for readers that do not have the model
@@ -30,26 +31,6 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a run has come, besides the values of its variables."""
-
-    batches: int = 0
-    """Batches trained on; by accumulation an update takes several."""
-
-    history: tuple[dict, ...] = ()
-    """What was measured of each epoch that is over, validation included."""
-
-    metrics: list | None = None
-    """Values of the training metrics where an epoch's steps are done and its validation is not."""
-
-    wall_seconds: float = 0.0
-
-    train_seconds: float = 0.0
-    timed_batches: int = 0
-    """For the speed: time of the batches that were timed, over all sessions."""
 
 
 class Checkpoints:

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 
 from tests.support import optimization as reference
-from training.optimization.ema import EvaluateEma, apply_ema
+from training.optimization.ema import apply_ema
+from training.run.callbacks.evaluate_ema import EvaluateEma
 
 
 class Watch(keras.callbacks.Callback):

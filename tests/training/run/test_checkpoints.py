@@ -10,7 +10,8 @@ import pytest
 
 from training.errors import UserError
 from training.run import checkpoints as checkpoints_module
-from training.run.checkpoints import Checkpoints, Progress, groups_of_variables
+from training.run.checkpoints import Checkpoints, groups_of_variables
+from training.run.progress import Progress
 
 ROW = {"epoch": 1, "step": 5, "loss": 1.2345678901234567, "val_accuracy": 0.1 + 0.2}
 PROGRESS = Progress(batches=7, history=(ROW,), metrics=[0.1, [2, 3]], wall_seconds=3.5)
@@ -56,7 +57,7 @@ def test_everything_comes_back(checkpoints, dtype):
     for name, value in values(new).items():
         np.testing.assert_array_equal(value, before[name])
     for model in (trained, new):  # and random states: the same masks are drawn
-        if keras.backend.backend() == "torch":  # whose own generator the Keeper seeds
+        if keras.backend.backend() == "torch":  # whose global generator `TorchSeeding` seeds
             import torch
 
             torch.manual_seed(0)

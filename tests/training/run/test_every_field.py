@@ -28,9 +28,9 @@ from training.devices.selection import choose_distribution
 from training.errors import UserError
 from training.model import build_model
 from training.optimization.duration import duration
-from training.optimization.ema import EvaluateEma
 from training.optimization.schedule import learning_rate_schedule
 from training.run import train as fit
+from training.run.callbacks.evaluate_ema import EvaluateEma
 from training.run.compiled_model import compiled_model
 from training.run.folder import RunFolder
 

@@ -13,8 +13,9 @@ from training.data.splits import IndexedSplit
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run import train as fit
+from training.run.callbacks.stop_on_signal import StopOnSignal
 from training.run.folder import RunFolder
-from training.run.keeper import Interrupted, Keeper
+from training.run.signals import Interrupted
 
 TINY = RECIPES["tiny"].CONFIG
 DIGITS = RECIPES["digits"].CONFIG
@@ -90,7 +91,7 @@ def at_batch(monkeypatch, number, action):
 
     def hook(method):
         def hooked(self, *args, **kwargs):
-            if self.progress.batches == number:
+            if self.run.progress.batches == number:
                 action()
             method(self, *args, **kwargs)
 
@@ -98,7 +99,7 @@ def at_batch(monkeypatch, number, action):
 
     with monkeypatch.context() as patch:
         for name in ("on_train_batch_begin", "on_test_batch_end"):
-            patch.setattr(Keeper, name, hook(getattr(Keeper, name)))
+            patch.setattr(StopOnSignal, name, hook(getattr(StopOnSignal, name)))
         yield
 
 
