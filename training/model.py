@@ -1,33 +1,64 @@
-"""The Mixer of a configuration."""
+"""The Mixer of a configuration, with new or pretrained weights."""
 
+import contextlib
 import dataclasses
+import re
+from pathlib import Path
 
 from keras import ops
 
-import keras_mixer
 from keras_mixer.sizes import SIZES
+from keras_mixer.weights.catalog import NAMES
+from keras_mixer.weights.download import DownloadError
 from training.config import SIZE_FIELDS
+from training.devices import hosts
 from training.errors import UserError
+from training.keras_file import mixer_weights
+from training.model_argument import (
+    CONSTRUCTORS,
+    KerasModel,
+    RunModel,
+    constructor,
+    find_published,
+    model_sizes,
+    parse,
+    published_classes,
+)
+
+WORDNET_ID = re.compile(r"n[0-9]{8}")
 
 
 def build_model(model, image_size, source):
-    """Return the Mixer of a `training.config.Model` for a source's images; it gives logits.
+    """Return the Mixer of a `training.config.Model` for a source's images; it returns logits.
 
-    Its head is new, even over weights that have one for as many classes.
+    The head of `--weights` is kept if its classes are known to be those of the source. Otherwise
+    the head is new: its kernel is zero.
 
     Raises:
-        UserError: If the weights are not this model's, are damaged or cannot be fetched.
+        UserError: If the weights are not of this model, are corrupt or cannot be downloaded.
     """
-    constructor = keras_mixer.MlpMixer
-    arguments = dataclasses.asdict(model) | {"weights": model.weights or None}
-    del arguments["variant"], arguments["head_bias"]
-    if model.variant:
-        constructor = getattr(keras_mixer, SIZES[model.variant].constructor_name)
-        for size in SIZE_FIELDS:
-            del arguments[size]
+    start = _starting_weights(model) if model.weights else None
+    keeps_head = start is not None and start.has_classes(source.class_names)
+    with contextlib.ExitStack() as stack:
+        weights = start and stack.enter_context(start.open())
+        mixer = _build(model, image_size, source, weights)
+    if start and hosts.is_first():
+        print(start.describe_head(keeps_head, source.class_names), flush=True)
+    if not keeps_head:
+        head = mixer.get_layer("head")
+        head.kernel.assign(ops.zeros(head.kernel.shape))
+        head.bias.assign(ops.full(head.bias.shape, model.head_bias))
+    return mixer
+
+
+def _build(model, image_size, source, weights):
+    arguments = dataclasses.asdict(model)
+    for field in ("variant", "weights", "head_bias", *SIZE_FIELDS):
+        del arguments[field]
     try:
-        mixer = constructor(
+        return constructor(model)(
             **arguments,
+            weights=weights,
             input_shape=(image_size, image_size, source.channels),
             classes=len(source.class_names),
             classifier_activation=None,
@@ -36,10 +67,117 @@ def build_model(model, image_size, source):
         if not model.weights:
             raise
         raise UserError(
-            "--weights must be sound weights of this very model. "
-            f"Received: {model.weights}. {error}"
+            f"--weights must be valid weights of this model. Received: {model.weights}. {error}"
         ) from error
-    head = mixer.get_layer("head")
-    head.kernel.assign(ops.zeros(head.kernel.shape))
-    head.bias.assign(ops.full(head.bias.shape, model.head_bias))
-    return mixer
+
+
+@dataclasses.dataclass(frozen=True)
+class _StartingWeights:
+    """What `--weights` names.
+
+    Args:
+        text: What the user passed.
+        weights: A path, or a name in the catalog.
+        class_names: Names of the classes of the head; None if not known.
+        published_classes: Number of classes of weights in the catalog, whose names are published.
+    """
+
+    text: str
+    weights: str | Path
+    class_names: tuple[str, ...] | None = None
+    published_classes: int | None = None
+
+    def open(self):
+        """Return a context with what the argument `weights` of a constructor takes."""
+        if Path(self.weights).suffix == ".keras" and Path(self.weights).is_file():
+            return mixer_weights(Path(self.weights))
+        return contextlib.nullcontext(self.weights)
+
+    def has_classes(self, class_names):
+        """Return whether the head is known to have the classes `class_names`, in this order.
+
+        The classes of published weights are compared as WordNet IDs, which are downloaded once.
+        """
+        if self.class_names is not None:
+            return self.class_names == tuple(class_names)
+        if self.published_classes != len(class_names):
+            return False
+        if not all(map(WORDNET_ID.fullmatch, class_names)):
+            return False
+        try:
+            return published_classes(self.published_classes)[0] == tuple(class_names)
+        except DownloadError as error:
+            raise UserError(
+                "--weights must have known classes, to decide whether the head is kept. Received: "
+                f"{self.text}: {error} Repeat the command with a network connection."
+            ) from error
+
+    def describe_head(self, keeps_head, class_names):
+        """Return one line on the head."""
+        number = len(class_names)
+        if keeps_head:
+            return f"Keeping the head of {self.text}: same {number} classes."
+        if self.class_names is None and self.published_classes in (None, number):
+            return f"New head for {number} classes: those of {self.text} are not known to be these."
+        return f"New head for {number} classes: {self.text} has other classes."
+
+
+def _starting_weights(model):
+    """Return the `_StartingWeights` of a `training.config.Model`.
+
+    Raises:
+        UserError: If `--weights` names a model that does not exist or has another size.
+    """
+    text = model.weights
+    if text in NAMES or not _is_model_argument(text):
+        name = getattr(constructor(model), "__name__", "")  # of a variant
+        return _StartingWeights(text, text, published_classes=_published_classes(name, text))
+    argument = parse(text, "--weights")
+    if isinstance(argument, RunModel):
+        config = argument.folder.read_config()
+        _require_same_size(text, model, model_sizes(config.model))
+        return _StartingWeights(text, argument.path, argument.class_names)
+    if isinstance(argument, KerasModel):
+        return _StartingWeights(text, argument.path)
+    _require_same_size(text, model, CONSTRUCTORS[argument.constructor].dimensions)
+    number = _published_classes(argument.constructor, argument.weights)
+    return _StartingWeights(text, argument.weights, published_classes=number)
+
+
+def _published_classes(constructor_name, weights):
+    """Return the number of classes of weights in the catalog; None for others.
+
+    What a variant does not have is left to its constructor, which says what there is.
+    """
+    try:
+        published = find_published(constructor_name, weights)
+    except ValueError:
+        return None
+    return published.classes if published else None
+
+
+def _is_model_argument(text):
+    """Return whether to read `--weights` as a MODEL rather than as the library reads it."""
+    path = Path(text)
+    if path.exists():
+        return path.is_dir() or path.suffix == ".keras"
+    return ":" in text or Path(text.rpartition("@")[0] or "-").is_dir()
+
+
+def _require_same_size(text, model, theirs):
+    """Raise UserError unless a configuration has the sizes of the weights."""
+    ours = model_sizes(model)
+    if ours == theirs:
+        return
+    options = {f"--{size.replace('_', '-')}": value for size, value in theirs.items()}
+    variants = [f"--variant {size.name}" for size in SIZES.values() if size.dimensions == theirs]
+    advice = variants[0] if variants else " ".join(f"{o} {v}" for o, v in options.items())
+    differing = ", ".join(
+        f"{size} {value} instead of {ours[size]}"
+        for size, value in theirs.items()
+        if value != ours[size]
+    )
+    raise UserError(
+        f"--weights must have the size of the model. Received: {text}, with {differing}. "
+        f"Pass {advice}, or other weights."
+    )

@@ -119,7 +119,7 @@ def test_weights_that_do_not_fit_are_refused(path, fields, expected):
         build(**fields)
     message = str(error.value)
     assert message.startswith(
-        f"--weights must be sound weights of this very model. Received: {fields['weights']}. "
+        f"--weights must be valid weights of this model. Received: {fields['weights']}. "
     )
     assert expected in message or "stem/kernel" in message
 
@@ -127,7 +127,7 @@ def test_weights_that_do_not_fit_are_refused(path, fields, expected):
 def test_damaged_weights_are_refused(path, tmp_path):
     with open(path, "rb") as whole:
         (tmp_path / "cut.npz").write_bytes(whole.read()[:2000])
-    with pytest.raises(UserError, match="--weights must be sound.*cut.npz.*cannot be read"):
+    with pytest.raises(UserError, match="--weights must be valid.*cut.npz.*cannot be read"):
         build(weights=str(tmp_path / "cut.npz"))
 
 

@@ -13,9 +13,10 @@ from PIL import Image
 from keras_mixer.sizes import SIZES
 from tests.support.models import architecture_of, random_arrays, random_pixels
 from training.config import Config
+from training.data.decode import UPRIGHT, Encoded
 from training.data.pipeline import training_batches
 from training.data.source import Source
-from training.data.splits import UPRIGHT, Encoded, IndexedSplit, in_memory
+from training.data.splits import IndexedSplit, in_memory
 from training.model import build_model
 from training.optimization.schedule import learning_rate_schedule
 from training.recipes import RECIPES

@@ -3,97 +3,181 @@
 import dataclasses
 import json
 import math
-import zipfile
+import re
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
 from tqdm import tqdm
 
 from training.backend import require_backend
+from training.cli.model_options import (
+    Activation,
+    ClassNames,
+    EvaluationTransform,
+    ModelText,
+    read_model_options,
+)
 from training.cli.terminal import JsonFlag, abbreviate, print_table
-from training.config import Hardware
+from training.config import Data, Hardware
 from training.errors import UserError
-from training.run.folder import RunFolder
-from training.validation import require_output_dir
+from training.validation import refuse_unless, require_output_dir
 
-RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+WORDNET_ID = re.compile(r"n[0-9]{8}")
 
 
 def run(
-    run: RunPath,
+    model: ModelText,
     source: str = "",
     test_split: str = "",
     data_dir: str = "",
+    batch_size: int = 0,
+    evaluation_transform: EvaluationTransform = "",
+    activation: Activation = "",
+    class_names: ClassNames = "",
     on_bad_image: Literal["", "error", "skip"] = "",
     devices: int = 0,
     output_dir: str = "",
     as_json: JsonFlag = False,
 ):
-    """Count how often a trained model is right on its test images, or on others.
+    """Evaluate a trained model on its test split or on another dataset.
 
-    Where images have several classes, as those of imagenet-real, each of them is right.
+    The command `evaluate MixerB16:imagenet1k --source imagenet` evaluates published weights on the
+    validation images of ImageNet. Where images have several classes, as those of imagenet-real,
+    a prediction of any of them is correct.
 
     Args:
-        run: Folder of a finished training run.
-        source: Another set of the same classes, such as imagenet-real; see `train`. Of folders and
-            arrays without a part for the test, all training images are taken.
-        test_split: Split of a tfds set, instead of its own for the test.
-        data_dir: Folder of TensorFlow Datasets, instead of the run's.
-        on_bad_image: What to do about image files that cannot be read, instead of the run's way.
-        devices: Devices that share the images, the first of those that the backend finds; 0 takes
-            all.
+        model: Model to evaluate: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
+            constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
+            is evaluated with its newest checkpoint.
+        source: Dataset with the same classes, such as imagenet-real; see `train --help`. Defaults
+            to the dataset of the run. If a folder or a file of arrays has no test split, all its
+            training images are used.
+        test_split: Split of a tfds dataset. Defaults to the test split of the dataset.
+        data_dir: Folder of TensorFlow Datasets. Defaults to that of the run.
+        batch_size: Images per batch. 0 uses that of the run, or 64.
+        evaluation_transform: How images are resized and cropped; see keras_mixer.preprocessing.
+            Defaults to the transform of the run, or of the published weights; else resmall-crop.
+        activation: How logits become probabilities, for the loss and the calibration error.
+            Defaults to the loss of the run, or to the last activation of the file; else softmax.
+        class_names: File with the names of the model's classes, one on each line or as a JSON
+            list, such as class_names.json of a run. Defaults to the names that the run knows.
+        on_bad_image: Whether an unreadable image file is an error, or is skipped. Defaults to the
+            setting of the run, or to error.
+        devices: Number of devices to use, the first that the backend finds. 0 uses all.
         output_dir: Folder for evaluation.json, confusion.csv and confusion.png, which are
-            replaced; without it, RUN/evaluation.
+            replaced. Defaults to RUN/evaluation, or to evaluations/NAME for a model without a run.
         as_json: Print JSON instead of a table.
     """
-    folder = RunFolder(run)
-    folder.require_model()
-    config = folder.read_config()
+    argument, names = read_model_options(model, class_names)
+    refuse_unless(batch_size >= 0, "batch_size", "must be at least 0", batch_size, "Pass 64.")
+    data = _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image)
 
     require_backend()
     from training.data.pipeline import evaluation_batches
     from training.data.sources import load_source, test_only
     from training.devices.selection import find_distribution, refuse_several_hosts
-    from training.evaluation import report
     from training.evaluation.accuracy import evaluate_accuracy
     from training.evaluation.confusion import Confusion
+    from training.model_argument import load_model
 
     refuse_several_hosts("evaluate")
-    wanted = Hardware(devices=devices)
+    wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
     wanted.check()
-    precision = folder.read_summary()["precision"]  # the model has it
-    hardware = dataclasses.replace(find_distribution(wanted), precision=precision)
-    data = config.data
-    if source:  # its own part for the test, or all that it has for training
+    hardware = find_distribution(wanted)
+    data = dataclasses.replace(data, batch_size=hardware.evaluation_batch_size(data.batch_size))
+    examples = load_source(test_only(data))
+    examples.require("test", data)
+    output = Path(output_dir) if output_dir else argument.report_dir
+    require_output_dir(output)
+    with hardware.scope():
+        loaded = load_model(argument, activation, names)
+        _require_same_inputs(examples, loaded)
+        _require_same_classes(examples, loaded)
+        if not as_json:
+            used = dataclasses.replace(hardware, precision=loaded.precision)
+            print(used.describe("Evaluating"), flush=True)
+        transform = evaluation_transform or loaded.evaluation_transform
+        size = loaded.model.input_shape[1]
+        data = dataclasses.replace(data, image_size=size, evaluation_transform=transform)
+        batches = tqdm(
+            evaluation_batches(examples.test, examples, data),
+            "evaluating",
+            math.ceil(len(examples.test) / data.batch_size),
+            unit="batch",
+            disable=True if as_json else None,  # None: unless stderr is a terminal
+        )
+        confusion = Confusion()
+        result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
+    _report(result, confusion, examples, data, output, as_json)
+
+
+def _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image):
+    """Return the `Data` to evaluate on: that of the run, changed by the options."""
+    data = argument.data or Data()
+    if source:  # its own test split, or all that it has for training
         fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
         data = dataclasses.replace(data, source=source, test_split="", **fractions)
-    data = dataclasses.replace(
+    elif argument.data is None:
+        raise UserError(
+            f"--source must name a dataset to evaluate {argument.text} on, which is not a run. "
+            "Received: nothing. Pass --source imagenet, or another dataset with its classes."
+        )
+    return dataclasses.replace(
         data,
         test_split=test_split or data.test_split,
         data_dir=data_dir or data.data_dir,
+        batch_size=batch_size or data.batch_size,
         on_bad_image=on_bad_image or data.on_bad_image,
-        batch_size=hardware.evaluation_batch_size(data.batch_size),
     )
-    examples = load_source(test_only(data))
-    examples.require("test", data)
-    output = Path(output_dir) if output_dir else folder.path / "evaluation"
-    batches = tqdm(
-        evaluation_batches(examples.test, examples, data),
-        "evaluating",
-        math.ceil(len(examples.test) / data.batch_size),
-        unit="batch",
-        disable=True if as_json else None,  # None: unless someone is watching
+
+
+def _require_same_inputs(source, loaded):
+    """Raise UserError unless the model takes the images of a source."""
+    _, height, width, channels = loaded.model.input_shape
+    if height != width:
+        raise UserError(
+            "MODEL must take square images to be evaluated. Received: a model for images of "
+            f"{height} × {width} pixels. Use `predict`, or evaluate it with Keras."
+        )
+    if source.channels != channels:
+        raise UserError(
+            f"--source must have images with {channels} channel{'s' * (channels > 1)}, as the "
+            f"model. Received: {source.channels}. Choose a dataset with such images."
+        )
+
+
+def _require_same_classes(source, loaded):
+    """Raise UserError unless a source has the classes of the model, as far as both are known."""
+    theirs = tuple(source.class_names)
+    ours = loaded.class_names
+    if ours is None and loaded.published and all(map(WORDNET_ID.fullmatch, theirs)):
+        ours = _published_ids(loaded.classes)
+    if theirs == ours or (ours is None and len(theirs) == loaded.classes):
+        return
+    listed = f": {abbreviate(ours)}" if ours is not None else ""
+    raise UserError(
+        f"--source must have the classes of the model, {loaded.classes}{listed}. "
+        f"Received: {len(theirs)}: {abbreviate(theirs)}. Choose a dataset with the same classes in "
+        "the same order."
     )
-    confusion = Confusion()
-    with hardware.scope():
-        model = load_model(folder)
-        _require_like(examples, model, folder)
-        require_output_dir(output)
-        if not as_json:
-            print(hardware.describe("Evaluating"), flush=True)
-        result = evaluate_accuracy(model, batches, config.optimization.loss, confusion)
-    prefix = "real_" if examples.several_classes else ""  # an accuracy of its own, ReaL
+
+
+def _published_ids(classes):
+    from training.model_argument import published_classes
+
+    try:
+        return published_classes(classes)[0]
+    except OSError as error:
+        print(f"warning: the order of the classes is not checked: {error}", file=sys.stderr)
+        return None
+
+
+def _report(result, confusion, examples, data, output, as_json):
+    """Write the files of an evaluation, and print its results."""
+    from training.evaluation.report import write_report
+
+    prefix = "real_" if examples.several_classes else ""  # ReaL accuracy is a metric of its own
     entries = {
         "source": data.source,
         "test_split": data.test_split,
@@ -103,10 +187,10 @@ def run(
         "calibration_error": result.calibration_error,
         "examples": result.examples,
     }
-    title = f"{data.source}: {result.examples:,} images, {result.accuracy:.2%} right"
+    title = f"{data.source}: {result.examples:,} images, accuracy {result.accuracy:.2%}"
     if examples.several_classes:
-        title += "\na wrong prediction is a mistake of each class of the image"
-    paths = report.write_report(output, entries, confusion, examples.class_names, title)
+        title += "\nan incorrect prediction counts for each class of the image"
+    paths = write_report(output, entries, confusion, examples.class_names, title)
     if as_json:
         print(json.dumps(entries, indent=2))
         return
@@ -119,40 +203,7 @@ def run(
             "calibration error": f"{result.calibration_error:.4f}",
             "examples": f"{result.examples:,}",
             "results": paths[0],
-            "confusion": paths[1],
-            "picture": paths[2],
+            "confusion matrix": paths[1],
+            "figure": paths[2],
         }
     )
-
-
-def load_model(folder):
-    import keras
-
-    import keras_mixer  # noqa: F401  registers the layers that the file names
-    from training.devices.detection import hide_accelerators_from_tensorflow
-
-    hide_accelerators_from_tensorflow()
-    try:
-        return keras.saving.load_model(folder.model, compile=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"model.keras must be a whole Keras model file. Received: {folder.model}: {error}. "
-            "Train again, into another --run-dir."
-        ) from error
-
-
-def _require_like(source, model, folder):
-    """Raise UserError unless a source has the channels and the classes of a run."""
-    channels = model.input_shape[-1]
-    if source.channels != channels:
-        raise UserError(
-            f"--source must have images of {channels} channels, as the run. Received: "
-            f"{source.channels}. Choose a set of the same kind of images."
-        )
-    ours = folder.read_summary()["class_names"]
-    if list(source.class_names) != ours:
-        raise UserError(
-            f"--source must have the classes of the run, {len(ours)}: {abbreviate(ours)}. "
-            f"Received: {len(source.class_names)}: {abbreviate(source.class_names)}. Choose a "
-            "dataset with the same classes in the same order."
-        )

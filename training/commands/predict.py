@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from training.backend import require_backend
+from training.cli.model_options import (
+    Activation,
+    ClassNames,
+    EvaluationTransform,
+    ModelText,
+    read_model_options,
+)
 from training.cli.terminal import JsonFlag
-from training.commands.evaluate import RunPath, load_model
 from training.errors import UserError
-from training.run.folder import RunFolder
 
 ImagePaths = Annotated[
     tuple[Path, ...],
@@ -23,40 +29,74 @@ ImagePaths = Annotated[
 ]
 
 
-def run(run: RunPath, images: ImagePaths, top: int = 3, as_json: JsonFlag = False):
+def run(
+    model: ModelText,
+    images: ImagePaths,
+    top: int = 3,
+    evaluation_transform: EvaluationTransform = "",
+    activation: Activation = "",
+    class_names: ClassNames = "",
+    as_json: JsonFlag = False,
+):
     """Print the most likely classes of image files.
 
+    The command `predict MixerB16:imagenet1k photo.jpg` classifies a photo with published weights.
+
     Args:
-        run: Folder of a finished training run.
-        images: Image files: PNG, JPEG and whatever else Pillow reads.
+        model: Model to use: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
+            constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
+            is used with its newest checkpoint.
+        images: Image files, such as PNG and JPEG.
         top: Number of classes to print for each image.
+        evaluation_transform: How images are resized and cropped; see keras_mixer.preprocessing.
+            Defaults to the transform of the run, or of the published weights; else resmall-crop.
+        activation: How logits become probabilities. Defaults to the loss of the run, or to the
+            last activation of the file; else softmax.
+        class_names: File with the names of the model's classes, one on each line or as a JSON
+            list, such as class_names.json of a run. Defaults to the names that the run knows, or
+            those of the published weights; else classes are numbered.
         as_json: Print JSON instead of a table.
     """
     if not images:
         raise UserError("IMAGE... must be one or more image files. Received: none. Pass a path.")
     if top < 1:
         raise UserError(f"--top must be at least 1. Received: {top}. Pass 1 for the best class.")
-    folder = RunFolder(run)
-    folder.require_model()
-    config = folder.read_config()
+    argument, names = read_model_options(model, class_names)
 
     require_backend()
     from training.evaluation.prediction import predict_images
+    from training.model_argument import load_model
 
-    model = load_model(folder)
-    class_names = folder.read_summary()["class_names"]
-    transform = config.data.evaluation_transform
-    activation = config.optimization.loss  # a sigmoid's probabilities need not sum to 1
-    predictions = predict_images(model, class_names, images, top, transform, activation)
+    loaded = load_model(argument, activation, names)
+    predictions = predict_images(
+        loaded.model,
+        _class_names(loaded),
+        images,
+        top,
+        evaluation_transform or loaded.evaluation_transform,
+        loaded.activation,
+    )
     if as_json:
         print(json.dumps([dataclasses.asdict(p) for p in predictions], indent=2))
         return
     table = Table("image", "class", "probability")
     for prediction in predictions:
-        names, probabilities = zip(*prediction.classes, strict=True)
+        classes, probabilities = zip(*prediction.classes, strict=True)
         table.add_row(
             Text(prediction.image, overflow="fold"),
-            Text("\n".join(names)),
+            Text("\n".join(classes)),
             "\n".join(f"{probability:.4f}" for probability in probabilities),
         )
     rich.print(table)
+
+
+def _class_names(loaded):
+    """Return names of the classes for people, or numbers."""
+    if loaded.class_names is None and loaded.published:
+        from training.model_argument import published_classes
+
+        try:
+            return published_classes(loaded.classes)[1]
+        except OSError as error:
+            print(f"warning: classes are numbered, not named: {error}", file=sys.stderr)
+    return loaded.names_or_numbers

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from training.data.splits import Encoded, IndexedSplit
+from training.data.decode import Encoded
+from training.data.splits import IndexedSplit
 from training.errors import UserError
 
 FILES_PER_FOLDER = 1000

@@ -1,69 +1,59 @@
-"""From an example's image, encoded or not, to pixels of the model's size, inside tf.data.
+"""Resizing and cropping of an example's image to the size of the model, inside tf.data.
 
-All return uint8 `(image_size, image_size, channels)`: the model scales its input itself, and
-bytes are a quarter of what floats would be on their way to an accelerator.
+The results are uint8 `(image_size, image_size, channels)`: the model scales its input itself, and
+bytes need a quarter of the bandwidth of floats on their way to an accelerator.
 """
 
 import tensorflow as tf
 
 from keras_mixer.preprocessing import prepare_image
-from training.data.splits import UPRIGHT, Encoded
+from training.data.decode import UPRIGHT, Encoded, decode, decode_jpeg_window
 
-# Inception's crop (Szegedy et al. 2015), as the Mixers were trained.
+# Inception's crop (Szegedy et al. 2015), with which the Mixers were trained.
 CROP_AREA = (0.05, 1.0)  # share of the image
-CROP_ASPECT = (3 / 4, 4 / 3)  # width to height
-PADDING = 8  # a pad-crop pads each side by an eighth of the size: 4 for 32
+CROP_ASPECT = (3 / 4, 4 / 3)  # width / height
+PADDING = 8  # the pad crop pads each side with an eighth of the size: 4 for 32
 
 
-def decode(image, channels):
-    """Return uint8 pixels, (height, width, channels) and upright, of `Encoded` or of pixels."""
-    if not isinstance(image, Encoded):
-        return image
-    pixels = tf.io.decode_image(image.file, channels=channels, expand_animations=False)
-    pixels = tf.cond(
-        image.orientation == UPRIGHT, lambda: pixels, lambda: _turn(pixels, image.orientation)
-    )
-    return tf.ensure_shape(pixels, (None, None, channels))
-
-
-def _turn(pixels, orientation):
-    """Return pixels as EXIF's tag Orientation, 1 to 8, says that they are to be seen."""
-    pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
-    from_right = tf.reduce_any(orientation == [2, 3, 6, 7])
-    from_below = tf.reduce_any(orientation == [3, 4, 7, 8])
-    pixels = tf.cond(from_right, lambda: tf.reverse(pixels, [1]), lambda: pixels)
-    return tf.cond(from_below, lambda: tf.reverse(pixels, [0]), lambda: pixels)
-
-
-def for_evaluation(image, data, channels):
-    """Return an image as `data.evaluation_transform` makes it, which every call repeats."""
+def prepare_evaluation_image(image, data, channels):
+    """Return an image transformed with `data.evaluation_transform`, which is deterministic."""
     prepared = prepare_image(decode(image, channels), data.evaluation_transform, data.image_size)
-    return prepared[..., :channels]  # of a grey image all three are alike
+    return prepared[..., :channels]  # the three channels of a gray image are equal
 
 
-def for_training(image, data, channels, seed):
-    """Return an image as `data.training_crop` and `data.flip` make it of a stateless seed."""
+def prepare_training_image(image, data, channels, seed):
+    """Return an image cropped with `data.training_crop` and flipped if `data.flip` says so.
+
+    Args:
+        image: `Encoded`, or uint8 `(height, width, channels)`.
+        data: The `training.config.Data`.
+        channels: 1 or 3.
+        seed: Stateless seed, `(2,)`.
+    """
     crop_seed, flip_seed = tf.unstack(tf.random.split(seed))
     size = data.image_size
-    if data.training_crop == "inception":
-        pixels = _inception_crop(image, size, channels, crop_seed)
-    elif data.training_crop == "pad":
-        pixels = _resize(decode(image, channels), size)
-        pixels = tf.pad(pixels, [[size // PADDING] * 2] * 2 + [[0, 0]])
-        pixels = tf.image.stateless_random_crop(pixels, (size, size, channels), crop_seed)
-    else:
-        pixels = _resize(decode(image, channels), size)
+    pixels = TRAINING_CROPS[data.training_crop](image, size, channels, crop_seed)
     if data.flip:
         pixels = tf.image.stateless_random_flip_left_right(pixels, flip_seed)
     return tf.ensure_shape(pixels, (size, size, channels))
 
 
+def _squash(image, size, channels, seed):
+    return _resize(decode(image, channels), size)
+
+
+def _pad_crop(image, size, channels, seed):
+    pixels = _resize(decode(image, channels), size)
+    pixels = tf.pad(pixels, [[size // PADDING] * 2] * 2 + [[0, 0]])
+    return tf.image.stateless_random_crop(pixels, (size, size, channels), seed)
+
+
 def _inception_crop(image, size, channels, seed):
-    """Return a random part of the image; of a JPEG, only that part is decoded."""
+    """Return a random part of the image; only that part of an upright JPEG is decoded."""
 
     def from_jpeg():
         window = _random_window(tf.io.extract_jpeg_shape(image.file), seed)
-        return tf.io.decode_and_crop_jpeg(image.file, window, channels=channels)
+        return decode_jpeg_window(image.file, window, channels)
 
     def from_other():
         pixels = decode(image, channels)
@@ -73,6 +63,11 @@ def _inception_crop(image, size, channels, seed):
         return _resize(from_other(), size)
     is_upright_jpeg = tf.io.is_jpeg(image.file) & (image.orientation == UPRIGHT)
     return _resize(tf.cond(is_upright_jpeg, from_jpeg, from_other), size)
+
+
+# A function of the image, the size, the channels and a stateless seed for each name that
+# `training.config.Data.training_crop` takes.
+TRAINING_CROPS = {"resize": _squash, "inception": _inception_crop, "pad": _pad_crop}
 
 
 def _random_window(shape, seed):
@@ -97,8 +92,8 @@ def _cut(pixels, window):
 def _resize(pixels, size):
     if pixels.shape[:2] == (size, size):
         return pixels
-    # Bilinear without antialiasing, as the authors' code does it. From float32, where TensorFlow
-    # resizes by vector instructions: the same values in 250 µs, with the cast, for 400 µs from
-    # uint8. None is outside of [0, 255], and a saturate_cast would take 170 µs longer.
+    # Bilinear without antialiasing, as in the authors' code. From float32, which TensorFlow
+    # resizes with vector instructions: the same values in 250 µs, the cast included, instead of
+    # 400 µs from uint8. No value leaves [0, 255], so the 170 µs of a saturate_cast are saved.
     resized = tf.image.resize(tf.cast(pixels, tf.float32), (size, size))
     return tf.cast(tf.round(resized), tf.uint8)

@@ -42,7 +42,7 @@ def draw_images(source, data, augmentation, seed, number, path):
     originals = source.train.shuffled(seed, data.batch_size).take(number)
     originals = originals.map(
         lambda position, image, label: (
-            crop.for_evaluation(image, data, source.channels),
+            crop.prepare_evaluation_image(image, data, source.channels),
             tf.gather(source.class_names, label),
         )
     )

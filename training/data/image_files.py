@@ -1,12 +1,11 @@
-"""Files of images: which can be read, and how their pixels lie.
+"""Inspection of image files before training: faults and EXIF orientations.
 
-Every file is decoded once before the first step, by the very operation that training uses, so
-that a damaged one is found here, with its name, and not in the middle of a run.
+Every file is decoded once before the first step, with the decoder of training, so that a corrupt
+file is reported by name at the start and does not stop a run later.
 """
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import uuid
@@ -14,130 +13,106 @@ import warnings
 from multiprocessing.pool import ThreadPool
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
 from keras_mixer.weights.download import cached_path
-from training.data.splits import UPRIGHT
+from training.data.decode import UPRIGHT, DecodeError, decode_contents
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-EXIF_ORIENTATION = 0x0112
-VERSION = [1, tf.__version__]  # of the memory: what can be read may change with TensorFlow
+VERSION = [2, tf.__version__]  # of the cached findings; another TensorFlow may decode other files
 
 
 class Finding(NamedTuple):
-    """What is wrong with a file, None if nothing, and its orientation, 1 to 8 as EXIF counts."""
+    """The fault of a file, None if it can be decoded, and its EXIF orientation, 1 to 8."""
 
     fault: str | None
     orientation: int = UPRIGHT
 
 
-def examine(paths, root):
+def inspect_files(paths, root):
     """Return a `Finding` for each path, with a progress bar.
 
-    What was found is remembered in Keras's folder, so that a file is decoded again only if its
-    size or its time has changed.
+    Findings are cached in the Keras folder, so that a file is decoded again only if its size or
+    change time differs.
 
     Args:
         paths: Paths of files below `root`.
-        root: Folder of the set.
+        root: Folder of the dataset.
     """
-    memory = _Memory(root)
-    findings = {path: memory.recall(path) for path in paths}
+    cache = _FindingsCache(root)
+    findings = {path: cache.get(path) for path in paths}
     unknown = [path for path, finding in findings.items() if finding is None]
     if unknown:
         try:
             with ThreadPool() as pool, warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                results = pool.imap(_examine, unknown, chunksize=16)
+                results = pool.imap(_inspect_with_stamp, unknown, chunksize=16)
                 progress = tqdm(results, "checking images", len(unknown), unit="file")
                 for path, (finding, stamp) in zip(unknown, progress, strict=True):
                     findings[path] = finding
-                    memory.keep(path, finding, stamp)
+                    cache.put(path, finding, stamp)
         finally:
-            memory.write()  # what is known so far
+            cache.save()  # also after an interruption
     return list(findings.values())
 
 
-def _examine(path):
-    """Return a finding, and the stamp of the file that it holds for; None if it may not last."""
+def _inspect_with_stamp(path):
+    """Return a finding and the stamp of the file; no stamp for errors that may be temporary."""
     stamp = _stamp(path)
     try:
-        return _look_at(path), stamp
-    except OSError as error:  # such as of a network's disk
+        return _inspect(path), stamp
+    except OSError as error:  # for example from a network file system
         return Finding(f"it cannot be opened: {error.strerror}"), None
 
 
 def _stamp(path):
     try:
         status = path.stat()
-    except OSError:  # a link to nothing
+    except OSError:  # a broken link
         return None
     return [status.st_size, status.st_ctime_ns]
 
 
-def _look_at(path):
+def _inspect(path):
     if path.suffix.lower() not in SUFFIXES:
-        return Finding(f"it is none of {', '.join(SUFFIXES)}")
-    encoded = path.read_bytes()
-    if not encoded:
-        return Finding("it is empty")
+        return Finding(f"its name does not end in {', '.join(SUFFIXES)}")
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            kind, orientation = image.format, _orientation(image)
-            reference = np.asarray(image.convert("RGB")) if kind == "BMP" else None
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow raises many kinds for what it cannot read
-        return Finding(f"it is not an image that can be read: {_first_line(error)}")
-    try:
-        with tf.device("CPU"):
-            pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
-        return Finding(f"its {kind} data are damaged or of an unknown kind: {_first_line(error)}")
-    # TensorFlow takes the indices of a BMP's palette for grey levels.
-    if reference is not None and not np.array_equal(reference, pixels):
-        return Finding("it is a BMP with a palette, or of another kind that TensorFlow misreads")
+        _, orientation = decode_contents(path.read_bytes())
+    except DecodeError as error:
+        return Finding(str(error))
     return Finding(None, orientation)
 
 
-def _orientation(image):
-    try:
-        orientation = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
-    except Exception:  # EXIF data are often damaged in images that are not
-        return UPRIGHT
-    return orientation if orientation in range(1, 9) else UPRIGHT
-
-
-class _Memory:
-    """The findings of earlier runs for the files below a folder, with their sizes and times."""
+class _FindingsCache:
+    """Findings of earlier runs for the files below a folder, with their sizes and times."""
 
     def __init__(self, root):
         self.root = root
         name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
         self.path = cached_path(f"datasets/keras_mixer/{name}.json")
         self.entries = {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
-            memory = json.loads(self.path.read_text())
-            if memory["version"] == VERSION:
-                self.entries = dict(memory["entries"])
-        self.has_news = False
+        # Start with an empty cache if the file is missing or corrupt.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            contents = json.loads(self.path.read_text())
+            if contents["version"] == VERSION:
+                self.entries = dict(contents["entries"])
+        self.has_changed = False
 
-    def recall(self, path):
+    def get(self, path):
         entry = self.entries.get(self._key(path))
         stamp = _stamp(path)
         return Finding(*entry[1:]) if entry and stamp and entry[0] == stamp else None
 
-    def keep(self, path, finding, stamp):
+    def put(self, path, finding, stamp):
         if stamp is not None:
             self.entries[self._key(path)] = [stamp, *finding]
-            self.has_news = True
+            self.has_changed = True
 
-    def write(self):
-        """Write what is new, whole or not at all; a folder that cannot be written is no fault."""
-        if not self.has_news:
+    def save(self):
+        """Replace the file atomically; do without it if its folder cannot be written."""
+        if not self.has_changed:
             return
         draft = self.path.with_suffix(f".{uuid.uuid4().hex}")
         try:
@@ -150,9 +125,3 @@ class _Memory:
 
     def _key(self, path):
         return str(path.relative_to(self.root))
-
-
-def _first_line(error):
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    text = text.partition("}} ")[2] or text  # without the name of TensorFlow's node
-    return text.partition(" [Op:")[0]

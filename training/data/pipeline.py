@@ -20,7 +20,7 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=ALL_E
 
     def prepare(position, image, label):
         example_seed = tf.random.fold_in([seed, 0], position)
-        image = crop.for_training(image, data, source.channels, example_seed)
+        image = crop.prepare_training_image(image, data, source.channels, example_seed)
         # The first two parts of the seed are the crop's and the flip's.
         image = augment_image(image, augmentation, tf.random.split(example_seed, 3)[2])
         return image, _as_vector(label, source)
@@ -67,7 +67,7 @@ def evaluation_batches(split, source, data, shard=ALL_EXAMPLES):
     weight = batches * data.batch_size / max(len(split), 1)
 
     def prepare(_, image, label):
-        pixels = crop.for_evaluation(image, data, source.channels)
+        pixels = crop.prepare_evaluation_image(image, data, source.channels)
         label = _as_vector(label, source)
         return pixels, label, weight * tf.cast(tf.reduce_any(label > 0), tf.float32)
 

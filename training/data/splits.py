@@ -21,18 +21,10 @@ from training.errors import UserError
 
 ENDLESS = tf.int64.max
 FILES_AT_ONCE = 16
-UPRIGHT = 1  # EXIF's orientation of pixels that lie as they are to be seen
 BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
 
 
 ALL_EXAMPLES = Shard()  # all examples on one host
-
-
-class Encoded(NamedTuple):
-    """The bytes of an image file, and how its pixels lie: 1 to 8, as EXIF counts (1: upright)."""
-
-    file: tf.Tensor
-    orientation: tf.Tensor
 
 
 def local_batch_size(batch_size, shard):

@@ -3,14 +3,10 @@
 import dataclasses
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_mixer.preprocessing import prepare_image
-from training.errors import UserError
+from training.data.decode import read_image
 from training.evaluation.logits import likeliest, probabilities
-
-# What Pillow raises for files that are damaged, not images, or absurdly large.
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,27 +15,6 @@ class Prediction:
 
     image: str
     classes: tuple[tuple[str, float], ...]
-
-
-def read_image(path, channels):
-    """Return the image at `path` as uint8 `(height, width, channels)`, of 1 or 3 channels.
-
-    Raises:
-        UserError: If it cannot be read as an image.
-    """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)  # as it is to be seen
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip to 8
-                image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-            image = image.convert({1: "L", 3: "RGB"}[channels])
-    except UNREADABLE as error:
-        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(
-            f"IMAGE must be a readable image file. Received: {path}: {reason}. "
-            "Pass a PNG, JPEG or another format that Pillow reads."
-        ) from error
-    return np.asarray(image, "uint8").reshape(image.height, image.width, channels)
 
 
 def predict_images(model, class_names, paths, top, transform, activation="softmax"):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command_line import flat
-from tests.training.data.test_sources import build_tfds
+from tests.support.tfds import build_tfds
 from training.run.folder import RunFolder
 
 FIGURES = ["accuracy", "top5_accuracy", "loss", "calibration_error", "examples"]
@@ -175,13 +175,15 @@ def test_evaluate_on_another_set(call, finished, tmp_path):
     assert (status, json.loads(out)["examples"]) == (0, 60)
     np.savez(tmp_path / "zeros.npz", x_train=np.repeat(images[..., None], 3, 3), y_train=range(60))
     status, _, err = call("evaluate", folder.path, "--source", source)
-    assert status == 2 and "--source must have images of 1 channels, as the run. Received: 3" in err
+    assert status == 2
+    assert "--source must have images with 1 channel, as the model. Received: 3" in err
     np.savez(
         tmp_path / "zeros.npz", y_test=np.arange(20) % 10, class_names=list("abcdefghij"), **arrays
     )
     status, _, err = call("evaluate", folder.path, "--source", source)
     assert status == 2
-    assert "--source must have the classes of the run, 10: 0, 1, 2, 3, 4, …. Received: 10: a" in err
+    expected = "--source must have the classes of the model, 10: 0, 1, 2, 3, 4, …. Received: 10: a"
+    assert expected in err
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
@@ -195,4 +197,4 @@ def test_a_damaged_model_is_named(call, finished, tmp_path, damage):
     damaged.model.write_bytes(model[:1000] if damage == "cut" else model)
     status, _, err = call("evaluate", tmp_path)
     assert status == 2
-    assert "model.keras must be a whole Keras model file" in err
+    assert "model.keras must be a valid Keras model file" in err

@@ -9,11 +9,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from training.config import Data
+from training.data.decode import Encoded
 from training.data.pipeline import evaluation_batches
 from training.data.source import Source
-from training.data.splits import Encoded, IndexedSplit
+from training.data.splits import IndexedSplit
 
-pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
 
 PHOTOS = load_sample_images().images  # two of 427 × 640
 SIZES = [(427, 640), (426, 299), (225, 640), (101, 57), (17, 33), (1, 1), (3, 400)]

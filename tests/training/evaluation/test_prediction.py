@@ -1,11 +1,10 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from training.errors import UserError
-from training.evaluation.prediction import predict_images, read_image
+from training.evaluation.prediction import predict_images
 
 
 @pytest.fixture
@@ -19,35 +18,6 @@ def brightness_model():
 def save(path, value, mode="L", size=(4, 4)):
     Image.new(mode, size, value).save(path)
     return path
-
-
-def test_images_become_what_the_model_takes(tmp_path):
-    grey = save(tmp_path / "grey.png", 7)
-    colour = save(tmp_path / "colour.png", (7, 7, 7), "RGB", (9, 6))
-    for path in (grey, colour):
-        image = read_image(path, 1)
-        assert image.shape[2:] == (1,) and image.dtype == np.uint8
-        assert np.all(image == 7)
-    assert read_image(colour, 3).shape == (6, 9, 3)
-
-
-def test_sixteen_bits_are_read_as_the_pipeline_reads_them(tmp_path):
-    ramp = np.arange(0, 65536, 13, dtype=np.uint16)[None]
-    Image.fromarray(ramp).save(tmp_path / "deep.png")
-    contents = (tmp_path / "deep.png").read_bytes()
-    image = read_image(tmp_path / "deep.png", 1)
-    np.testing.assert_array_equal(image, tf.io.decode_image(contents, channels=1))
-
-
-def test_photos_are_turned_as_exif_says(tmp_path):
-    pixels = np.zeros((4, 6), np.uint8)
-    pixels[:, :3] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise, so that what is left comes up
-    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
-    image = read_image(tmp_path / "photo.png", 1)
-    assert image.shape == (6, 4, 1)
-    assert image[:3].min() == 255 and image[3:].max() == 0
 
 
 def test_the_likeliest_classes_come_first(tmp_path, brightness_model):

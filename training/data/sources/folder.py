@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from training.data import image_files
+from training.data.decode import Encoded
 from training.data.source import SPLITS, Source, complete
-from training.data.splits import Encoded, IndexedSplit
+from training.data.splits import IndexedSplit
 from training.errors import UserError
 
 NAMED_FAULTS = 10  # in a message; all of them are listed where they are skipped
@@ -39,7 +40,7 @@ def load(path, data):
             _fail(folder, f"has other classes than train: {sorted(others)}", "Make them agree.")
     files = {part: _files(folder, class_names) for part, folder in folders.items()}
     everything = [file for classes in files.values() for file in _joined(classes)]
-    findings = dict(zip(everything, image_files.examine(everything, root), strict=True))
+    findings = dict(zip(everything, image_files.inspect_files(everything, root), strict=True))
     faults = tuple(f"{file}: {found.fault}" for file, found in findings.items() if found.fault)
     if faults and data.on_bad_image == "error":
         _refuse(path, faults, len(everything))

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from training.data.decode import UPRIGHT, Encoded
 from training.data.source import Source
-from training.data.splits import UPRIGHT, Encoded, FilePart, IndexedSplit, StreamedSplit
+from training.data.splits import FilePart, IndexedSplit, StreamedSplit
 from training.errors import UserError
 
 NO_SPLIT = "none"

@@ -1,0 +1,332 @@
+"""MODEL, the argument that names a model: a run, a `.keras` file, or a constructor and weights.
+
+`parse` reads the text and needs no Keras; `load_model` builds or opens the model. Commands know
+nothing else about where a model comes from.
+"""
+
+import dataclasses
+import difflib
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from keras_mixer.sizes import SIZES
+from training.config import SIZE_FIELDS, Data
+from training.errors import UserError
+from training.run.folder import RunFolder
+
+FORMS = (
+    "a folder of a run (RUN, RUN@best or RUN@step-1200), a file FILE.keras, or a constructor and "
+    "its weights, such as MixerB16:imagenet1k or MixerB16:FILE.npz"
+)
+CONSTRUCTORS = {size.constructor_name: size for size in SIZES.values()}
+EVALUATION_TRANSFORM = "resmall-crop"  # of the published weights, table 3 of the paper
+ACTIVATION = "softmax"
+CHECKPOINT = re.compile(r"best|step-[0-9]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunModel:
+    """`RUN`, `RUN@best` or `RUN@step-1200`."""
+
+    text: str
+    folder: RunFolder
+    checkpoint: str = ""  # "best" or "step-1200"; "" is model.keras, or the newest checkpoint
+
+    @property
+    def data(self):
+        """The `training.config.Data` of the run."""
+        return self.folder.read_config().data
+
+    @property
+    def is_finished(self):
+        """Whether the model is the run's `model.keras` rather than a checkpoint."""
+        return not self.checkpoint and self.folder.is_finished()
+
+    @property
+    def path(self):
+        """Path of the file with the weights."""
+        if self.is_finished:
+            return self.folder.model
+        raise UserError(
+            f"MODEL must be a finished run for now. Received: {self.text}. Finish it with the "
+            "command that started it."
+        )
+
+    @property
+    def class_names(self):
+        """Names of the classes, in the order of the logits."""
+        return tuple(self.folder.read_summary()["class_names"])
+
+    @property
+    def report_dir(self):
+        """Folder for the results of an evaluation."""
+        name = f"evaluation-{self.checkpoint}" if self.checkpoint else "evaluation"
+        return self.folder.path / name
+
+
+@dataclasses.dataclass(frozen=True)
+class KerasModel:
+    """`FILE.keras`."""
+
+    text: str
+    path: Path
+    data = None
+
+    @property
+    def report_dir(self):
+        return Path("evaluations") / self.path.stem
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedModel:
+    """`CONSTRUCTOR:WEIGHTS`; `weights` is a name in the catalog or a path."""
+
+    text: str
+    constructor: str
+    weights: str
+    data = None
+
+    @property
+    def report_dir(self):
+        return Path("evaluations") / f"{self.constructor}-{Path(self.weights).stem}"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to use, and what it does not say itself.
+
+    Args:
+        model: A Keras model from pixels in [0, 255] to logits, (batch, classes).
+        class_names: Names of the classes in the order of the logits; None if not known.
+        published: Whether the weights are from the catalog: `published_classes` has the names.
+        evaluation_transform: Name of the transform, of `keras_mixer.preprocessing`, that resizes
+            images for the model.
+        activation: How logits become probabilities, "softmax" or "sigmoid".
+        precision: Name of the dtype policy that the model computes in.
+        data: The `training.config.Data` of the model's run; None for other models.
+    """
+
+    model: Any
+    class_names: tuple[str, ...] | None = None
+    published: bool = False
+    evaluation_transform: str = EVALUATION_TRANSFORM
+    activation: str = ACTIVATION
+    precision: str = "float32"
+    data: Data | None = None
+
+    @property
+    def classes(self):
+        """Number of classes."""
+        return self.model.output_shape[-1]
+
+    @property
+    def names_or_numbers(self):
+        """Names of the classes, or their numbers where the names are not known."""
+        return self.class_names or tuple(map(str, range(self.classes)))
+
+
+def parse(text, argument="MODEL"):
+    """Return the `RunModel`, `KerasModel` or `PretrainedModel` that `text` names.
+
+    Args:
+        text: What the user passed.
+        argument: Name of the argument, for messages.
+
+    Raises:
+        UserError: If it has none of the forms, or names a file or folder that does not exist.
+    """
+    path = Path(text)
+    if path.is_dir():
+        return RunModel(text, _run_folder(argument, path))
+    if path.is_file():
+        if path.suffix == ".keras":
+            return KerasModel(text, path)
+        raise _refusal(
+            argument, f"{text}, a file", f"Name the constructor of its weights: MixerB16:{text}"
+        )
+    constructor, colon, weights = text.partition(":")
+    if constructor in CONSTRUCTORS:
+        if not weights:
+            raise _refusal(argument, f"{text}, without weights", _weights_advice(constructor))
+        return PretrainedModel(text, constructor, weights)
+    run, at, checkpoint = text.rpartition("@")
+    if at and Path(run).is_dir():
+        if not CHECKPOINT.fullmatch(checkpoint):
+            raise _refusal(argument, text, f"Pass {run}@best, or a step such as {run}@step-1200")
+        return RunModel(text, _run_folder(argument, Path(run)), checkpoint)
+    near = difflib.get_close_matches(constructor.lower(), map(str.lower, CONSTRUCTORS), n=1)
+    if near and (colon or "mixer" in constructor.lower()):
+        (name,) = (name for name in CONSTRUCTORS if name.lower() == near[0])
+        raise _refusal(argument, text, f"Did you mean {name}:{weights or 'imagenet1k'}?")
+    raise _refusal(
+        argument,
+        f"{run if at else text}, which does not exist",
+        "Check the path, or train a model with the command `train RECIPE`",
+    )
+
+
+def _run_folder(argument, path):
+    folder = RunFolder(path)
+    if not folder.config.exists():
+        raise _refusal(
+            argument,
+            f"{path}, a folder without config.json",
+            "Pass the folder that `train` wrote as --run-dir",
+        )
+    return folder
+
+
+def load_model(argument, activation="", class_names=()):
+    """Return the `LoadedModel` of a parsed MODEL.
+
+    Args:
+        argument: What `parse` returned.
+        activation: "softmax" or "sigmoid", instead of what the run or the file says.
+        class_names: Names of the classes, instead of what the run says.
+
+    Raises:
+        UserError: If the model cannot be loaded, or `class_names` has another length.
+    """
+    from training.devices.detection import hide_accelerators_from_tensorflow
+
+    hide_accelerators_from_tensorflow()
+    load = {RunModel: _load_run, KerasModel: _load_keras, PretrainedModel: _load_pretrained}
+    loaded = load[type(argument)](argument)
+    if activation:
+        loaded = dataclasses.replace(loaded, activation=activation)
+    if class_names:
+        if len(class_names) != loaded.classes:
+            raise UserError(
+                f"--class-names must have one name for each class of the model, {loaded.classes}. "
+                f"Received: {len(class_names)} names. Pass a file with {loaded.classes} names."
+            )
+        loaded = dataclasses.replace(loaded, class_names=tuple(class_names))
+    return loaded
+
+
+def _load_run(argument):
+    folder = argument.folder
+    config = folder.read_config()
+    if argument.is_finished:
+        from training.keras_file import open_logits
+
+        advice = f"Pass {folder.path}@best, a checkpoint of the same run, or train another run."
+        model, _ = open_logits(folder.model, advice)
+    else:
+        model = build_from_file(constructor(config.model), argument.path, config.hardware.precision)
+    return LoadedModel(
+        model=model,
+        class_names=argument.class_names,
+        evaluation_transform=config.data.evaluation_transform,
+        activation=config.optimization.loss,
+        precision=config.hardware.precision,
+        data=config.data,
+    )
+
+
+def _load_keras(argument):
+    from training.keras_file import open_logits
+
+    model, activation = open_logits(argument.path)
+    return LoadedModel(model, activation=activation or ACTIVATION)
+
+
+def _load_pretrained(argument):
+    import keras_mixer
+
+    build = getattr(keras_mixer, argument.constructor)
+    model = build_from_file(build, argument.weights, "float32")
+    published = find_published(argument.constructor, argument.weights)
+    if published is None:
+        return LoadedModel(model)
+    return LoadedModel(model, evaluation_transform=published.transform, published=True)
+
+
+def build_from_file(build, weights, precision):
+    """Return a model of logits at the size and with the head of its weights.
+
+    Args:
+        build: A constructor of `keras_mixer`.
+        weights: What its argument `weights` takes.
+        precision: Name of the dtype policy.
+
+    Raises:
+        UserError: If the constructor refuses the weights, or they have no head.
+    """
+    try:
+        return build(weights=weights, classifier_activation=None, dtype=precision)
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"MODEL must name valid weights of its model. Received: {weights}. {error}"
+        ) from error
+
+
+def constructor(model):
+    """Return the constructor of a `training.config.Model`, which takes the remaining arguments."""
+    import keras_mixer
+
+    sizes = model_sizes(model)
+    for size in SIZES.values():
+        if size.dimensions == sizes:
+            return getattr(keras_mixer, size.constructor_name)
+    return functools.partial(keras_mixer.MlpMixer, **sizes)
+
+
+def model_sizes(model):
+    """Return `{name: value}` of the five sizes of a `training.config.Model`."""
+    if model.variant:
+        return SIZES[model.variant].dimensions
+    return {size: getattr(model, size) for size in SIZE_FIELDS}
+
+
+def find_published(constructor, weights):
+    """Return the row of the catalog for published weights; None for a path."""
+    from keras_mixer.weights import catalog
+
+    return catalog.find(constructor, weights) if weights in catalog.NAMES else None
+
+
+def published_classes(classes):
+    """Return the WordNet IDs and the names of the classes of published weights, by their number.
+
+    Raises:
+        DownloadError: If the list is not in the cache and cannot be downloaded.
+    """
+    from keras_mixer import labels
+
+    ids, names = zip(*labels.class_names(classes), strict=True)
+    return ids, names
+
+
+def read_class_names(path):
+    """Return the names in a file: one on each line, or a JSON list.
+
+    Raises:
+        UserError: If the file cannot be read, or is JSON of another kind.
+    """
+    try:
+        text = path.read_text("utf-8", errors="surrogateescape")
+        names = json.loads(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
+        if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
+            raise ValueError("it has an empty line, or entries that are not strings")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            "--class-names must be a file with one name on each line, or a JSON list of names. "
+            f"Received: {path}: {error}. Pass class_names.json of a run, or write such a file."
+        ) from error
+    return tuple(names)
+
+
+def _weights_advice(constructor):
+    from keras_mixer.weights.catalog import CHECKPOINTS
+
+    names = [c.name for c in CHECKPOINTS if c.variant == constructor] or ["FILE.npz"]
+    return f"Pass {' or '.join(f'{constructor}:{name}' for name in names)}"
+
+
+def _refusal(argument, received, advice):
+    end = "" if advice.endswith("?") else "."
+    return UserError(f"{argument} must be {FORMS}. Received: {received}. {advice}{end}")
