@@ -29,7 +29,7 @@ def trained_model():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("whose", ["model", "optimizer"])
-def test_a_state_that_is_not_finite_is_refused(whose, value):
+def test_a_state_that_is_not_finite_is_rejected(whose, value):
     model = trained_model()
     require_finite_state(model, after(20))
     variable = model.weights[0] if whose == "model" else model.optimizer.variables[-1]
@@ -40,7 +40,7 @@ def test_a_state_that_is_not_finite_is_refused(whose, value):
         require_finite_state(model, after(20))
 
 
-def test_gradients_that_are_not_finite_show():
+def test_gradients_that_are_not_finite_are_detected():
     """With a huge learning rate and no clipping, the next loss is not finite."""
 
     class Check(keras.callbacks.Callback):

@@ -7,6 +7,8 @@ from training.config import Config, Data, Optimization
 from training.errors import UserError
 from training.run.folder import SUMMARY_KEYS, RunFolder
 
+pytestmark = pytest.mark.backend("torch")  # no backend is used
+
 CONFIG = Config(seed=3)
 
 
