@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.backend("torch")  # files are read, and subprocesses set their own backend
+
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
@@ -155,7 +157,6 @@ def test_the_library_loads_one_backend(backend):
         assert "tensorflow" not in loaded
 
 
-@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "code",
     [
@@ -171,7 +172,6 @@ def test_keras_is_imported_only_when_it_is_needed(code):
     assert not loaded & {"keras", "torch", "jax", "tensorflow"}
 
 
-@pytest.mark.backend("torch")
 def test_only_pytest_imports_test_modules():
     """What several tests need is in tests/support."""
     for path in sorted((ROOT / "tests").rglob("*.py")):
