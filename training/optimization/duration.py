@@ -42,13 +42,13 @@ class Duration:
         stretches = []
         while batches < self.batches:
             first, done = divmod(batches, self.epoch_batches)
-            whole = (self.batches - batches) // self.epoch_batches
-            if done or not whole:  # the rest of an epoch, or a short one
-                whole, length = 1, min(self.epoch_batches - done, self.batches - batches)
+            epochs = (self.batches - batches) // self.epoch_batches
+            if done or not epochs:  # the rest of an epoch, or a short one
+                epochs, length = 1, min(self.epoch_batches - done, self.batches - batches)
             else:
                 length = self.epoch_batches
-            stretches.append((first, first + whole, length))
-            batches += whole * length
+            stretches.append((first, first + epochs, length))
+            batches += epochs * length
         return stretches
 
 

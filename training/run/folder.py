@@ -245,18 +245,6 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(rows)
 
-    def require_model(self):
-        """Raise UserError unless the run has a finished model."""
-        for file in (self.path, self.config, self.model, self.summary):
-            if not file.exists() or (file == self.summary and not self.is_finished()):
-                is_missing = file == self.path
-                fault = "does not exist" if is_missing else f"has no {file.name} that is whole"
-                raise UserError(
-                    "RUN must be the folder of a finished training run. Received: "
-                    f"{self.path}, which {fault}. Make one by the command `train RECIPE`, or "
-                    "finish this one by its own command."
-                )
-
 
 def _describe(config, backend):
     return {"backend": backend, **dataclasses.asdict(config)}

@@ -65,20 +65,6 @@ def test_a_configuration_of_another_version_is_rejected(folder):
         folder.read_config()
 
 
-def test_a_folder_without_model_is_refused(folder):
-    with pytest.raises(UserError, match="finished training run.*which does not exist"):
-        folder.require_model()
-    folder.path.mkdir()
-    for missing in ("config.json", "model.keras", "summary.json"):
-        with pytest.raises(UserError, match=rf"finished training run.*has no {missing}"):
-            folder.require_model()
-        (folder.path / missing).touch()
-    with pytest.raises(UserError, match="has no summary.json that is whole"):
-        folder.require_model()
-    folder.write_summary(dict.fromkeys(SUMMARY_KEYS, 0))
-    folder.require_model()
-
-
 def test_a_folder_that_cannot_be_written_is_rejected(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--run-dir must be writable"):
