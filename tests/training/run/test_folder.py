@@ -19,7 +19,7 @@ def folder(tmp_path):
 
 def test_the_configuration_is_read_as_it_was_written(folder):
     folder.write_config(CONFIG, "jax")
-    assert folder.read_config() == CONFIG
+    assert folder.read_config() == CONFIG.resolved()
     folder.refuse_other_run(CONFIG, "jax")
 
 
