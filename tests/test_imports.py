@@ -1,4 +1,4 @@
-"""The rules of who may import whom."""
+"""The rules for imports between modules."""
 
 import ast
 import graphlib
@@ -66,9 +66,10 @@ LEVELS_OF_THE_APPLICATION = (
     ("errors",),
     ("validation", "backend"),
     ("config",),
-    ("recipes", "data.shard"),
+    ("recipes", "data.shard", "optimization.replicas"),
+    ("keras_workarounds",),
     ("devices.hosts",),
-    ("run.folder", "run.checkpoints", "keras_workarounds", "data", "devices", "optimization"),
+    ("run.folder", "run.checkpoints", "data", "devices", "optimization"),
     ("keras_file",),
     ("model_argument",),
     ("model", "evaluation"),
