@@ -54,6 +54,16 @@ def test_the_datasets_exist():
     assert datasets <= set(tensorflow_datasets.list_builders())
 
 
+def test_the_number_of_classes_is_that_of_the_dataset(tmp_path):
+    import tensorflow_datasets
+
+    for name, preset in PRESETS.items():
+        builder = tensorflow_datasets.builder_cls(preset.dataset)(data_dir=tmp_path)
+        features = dict(builder.info.features)
+        label = features.get("label") or features["real_label"].feature
+        assert preset.classes == label.num_classes, name
+
+
 def test_other_sources_are_unchanged():
     data = Data(source="tfds:cifar10", test_split="test[:10]")
     assert expand_preset(data) == data
