@@ -96,6 +96,8 @@ def names(classes):
 
 @pytest.mark.parametrize("classes", [2, 25, 26, 120, 201])
 @pytest.mark.parametrize("times", [1, 54_321])
+@pytest.mark.backend("torch")
+@pytest.mark.long
 def test_nothing_in_the_picture_is_cut_or_covered(classes, times, draw):
     confusion = random_confusion(classes, 20 * classes)
     confusion.counts = {pair: times * count for pair, count in confusion.counts.items()}
@@ -114,6 +116,7 @@ def test_nothing_in_the_picture_is_cut_or_covered(classes, times, draw):
     assert edges.min() == 255 and pixels.min() < 128  # a white margin around what is drawn
 
 
+@pytest.mark.backend("torch")
 def test_few_classes_have_their_counts_in_the_cells(draw):
     figure, _ = draw(of_pairs([0, 0, 0, 1], [0, 0, 1, 1], 3), ["cat", "dog", "emu"])
     axes = figure.axes[0]
@@ -124,6 +127,7 @@ def test_few_classes_have_their_counts_in_the_cells(draw):
     assert shares.mask[2].all() and "grey: no images" in axes.get_title()
 
 
+@pytest.mark.backend("torch")
 def test_more_classes_are_all_shown_as_shares(draw):
     figure, _ = draw(random_confusion(37, 3000), names(37))
     axes = figure.axes[0]
@@ -131,6 +135,7 @@ def test_more_classes_are_all_shown_as_shares(draw):
     np.testing.assert_allclose(axes.images[0].get_array().sum(axis=1), 1)
 
 
+@pytest.mark.backend("torch")
 def test_of_too_many_classes_those_with_the_most_mistakes_are_shown(draw):
     """Class i of 300 was taken for class i + 1 as often as it has tens, and else for itself."""
     true = np.repeat(np.arange(300), 30)
@@ -147,6 +152,7 @@ def test_of_too_many_classes_those_with_the_most_mistakes_are_shown(draw):
     assert cells[25, 24] == "27" and cells[24, 24] == "3"
 
 
+@pytest.mark.backend("torch")
 def test_a_long_title_is_broken(draw, tmp_path):
     path = tmp_path / "confusion.png"
     draw_confusion(of_pairs([0], [0], 2), ["a", "b"], f"folder:{'x' * 300}", path)
