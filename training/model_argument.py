@@ -50,15 +50,12 @@ class RunModel:
         """Path of the file with the weights."""
         if self.is_finished:
             return self.folder.model
-        raise UserError(
-            f"MODEL must be a finished run for now. Received: {self.text}. Finish it with the "
-            "command that started it."
-        )
+        return self.folder.find_checkpoint(self.checkpoint)
 
     @property
     def class_names(self):
         """Names of the classes, in the order of the logits."""
-        return tuple(self.folder.read_summary()["class_names"])
+        return tuple(self.folder.read_class_names())
 
     @property
     def report_dir(self):

@@ -238,7 +238,7 @@ class TestFolder:
         assert photo[:4].min() > 200 and photo[4:].max() < 50
 
 
-def build_tfds(folder, set_name, label_feature, splits, num_shards=4):
+def build_tfds(folder, set_name, label_feature, splits, num_shards=4, image_shape=(8, 8, 1)):
     """Build a set of TensorFlow Datasets on disk.
 
     `splits` gives `(image, label)` by names.
@@ -250,7 +250,7 @@ def build_tfds(folder, set_name, label_feature, splits, num_shards=4):
         name = set_name
 
         def _info(self):
-            features = {"image": tfds.features.Image(shape=(8, 8, 1)), "label": label_feature}
+            features = {"image": tfds.features.Image(shape=image_shape), "label": label_feature}
             return self.dataset_info_from_configs(
                 features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
             )
