@@ -5,8 +5,8 @@ from run import BACKENDS
 
 
 @pytest.fixture(autouse=True, scope="session")
-def compiled_once(tmp_path_factory):
-    """What JAX has compiled in one test is not compiled again in others: half of the time."""
+def compilation_cache(tmp_path_factory):
+    """JAX compiles the same computation once for all tests, which halves their time."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -15,14 +15,14 @@ def compiled_once(tmp_path_factory):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the tests that another backend runs: `@pytest.mark.backend("jax")`."""
+    """Deselect the tests that another backend runs: `@pytest.mark.backend("jax")`."""
     marks = [mark for item in items for mark in item.iter_markers("backend")]
-    # Or a misspelt one would leave its test out everywhere, in silence.
+    # Without this check, no backend would run a test whose mark is misspelt.
     assert all(len(mark.args) == 1 and mark.args[0] in BACKENDS for mark in marks), marks
-    elsewhere = [
-        item
-        for item in items
-        if any(mark.args != (keras.backend.backend(),) for mark in item.iter_markers("backend"))
-    ]
-    config.hook.pytest_deselected(items=elsewhere)
-    items[:] = [item for item in items if item not in elsewhere]
+    own = (keras.backend.backend(),)
+    selected, others = [], []
+    for item in items:
+        elsewhere = any(mark.args != own for mark in item.iter_markers("backend"))
+        (others if elsewhere else selected).append(item)
+    config.hook.pytest_deselected(items=others)
+    items[:] = selected

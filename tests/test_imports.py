@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +168,11 @@ def test_keras_is_imported_only_when_it_is_needed(code):
     loaded = modules_after(code)
     assert "keras_mixer" in loaded
     assert not loaded & {"keras", "torch", "jax", "tensorflow"}
+
+
+@pytest.mark.backend("torch")
+def test_only_pytest_imports_test_modules():
+    """What several tests need is in tests/support."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for name in imported(path):
+            assert not re.match(r"tests\..*\btest_", name), f"{path} imports {name}"

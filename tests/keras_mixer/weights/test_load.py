@@ -10,7 +10,7 @@ from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
 from keras_mixer.weights.formats import WeightsError
 from keras_mixer.weights.layouts import TIMM
-from tests.keras_mixer.weights.test_layouts import in_layout
+from tests.support.layouts import in_layout
 from tests.support.loopback import Loopback
 from tests.support.models import (
     SMALL_IMAGE,
