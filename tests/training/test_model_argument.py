@@ -8,7 +8,8 @@ import pytest
 
 from tests.support import reference
 from tests.support.models import random_pixels
-from training.config import Checkpointing, Config, Data, Model, Optimization
+from tests.support.runs import CLASS_NAMES as NAMES
+from tests.support.runs import train_run
 from training.errors import UserError
 from training.model_argument import (
     KerasModel,
@@ -18,43 +19,13 @@ from training.model_argument import (
     parse,
     read_class_names,
 )
-from training.run import train as fit
-from training.run.folder import RunFolder
 
-SMALL = Model(patch_size=4, hidden_dim=16, num_blocks=2, tokens_mlp_dim=8, channels_mlp_dim=24)
-NAMES = ("cat", "dog", "emu")
 PIXELS = random_pixels((4, 8, 8, 3))
-
-
-def train_run(folder, loss="sigmoid", ema_momentum=0.0):
-    """Return the folder of a small run of 6 updates, which saved each of them."""
-    images = random_pixels((30, 8, 8, 3))
-    labels = np.arange(30) % 3
-    names = {"class_names": np.array(NAMES)}
-    np.savez(folder / "set.npz", x_train=images, y_train=labels, **names)
-    config = Config(
-        data=Data(
-            source=f"arrays:{folder / 'set.npz'}",
-            batch_size=8,
-            validation_fraction=0.2,
-            evaluation_transform="resize-crop",
-        ),
-        model=SMALL,
-        optimization=Optimization(
-            total_epochs=3, warmup_steps=0, loss=loss, ema_momentum=ema_momentum
-        ),
-        checkpointing=Checkpointing(
-            checkpoint_minutes=0.0, checkpoint_steps=1, keep_checkpoints=99
-        ),
-    )
-    run = RunFolder(folder / "run")
-    fit.train(config, run, verbose=0)
-    return run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return train_run(tmp_path_factory.mktemp("finished"))
+    return train_run(tmp_path_factory.mktemp("finished"), loss="sigmoid")
 
 
 @pytest.fixture(scope="module")
