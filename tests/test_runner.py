@@ -50,6 +50,7 @@ def test_outcomes_of_all_backends_are_written_to_one_report(tmp_path):
     assert not runner.count_outcomes(suites["tensorflow"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "selected, status, totals",
     [

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_mixer.sizes import SIZES
-from training.config import SIZE_FIELDS, Data
+from keras_mixer.weights import catalog
+from training.config import Data
 from training.errors import UserError
 from training.run.folder import RunFolder
 
@@ -265,24 +266,15 @@ def constructor(model):
     """Return the constructor of a `training.config.Model`, which takes the remaining arguments."""
     import keras_mixer
 
-    sizes = model_sizes(model)
+    sizes = model.size.dimensions
     for size in SIZES.values():
         if size.dimensions == sizes:
             return getattr(keras_mixer, size.constructor_name)
     return functools.partial(keras_mixer.MlpMixer, **sizes)
 
 
-def model_sizes(model):
-    """Return `{name: value}` of the five sizes of a `training.config.Model`."""
-    if model.variant:
-        return SIZES[model.variant].dimensions
-    return {size: getattr(model, size) for size in SIZE_FIELDS}
-
-
 def find_published(constructor, weights):
     """Return the row of the catalog for published weights; None for a path."""
-    from keras_mixer.weights import catalog
-
     return catalog.find(constructor, weights) if weights in catalog.NAMES else None
 
 
@@ -318,9 +310,7 @@ def read_class_names(path):
 
 
 def _weights_advice(constructor):
-    from keras_mixer.weights.catalog import CHECKPOINTS
-
-    names = [c.name for c in CHECKPOINTS if c.variant == constructor] or ["FILE.npz"]
+    names = catalog.published(constructor) or ["FILE.npz"]
     return f"Pass {' or '.join(f'{constructor}:{name}' for name in names)}"
 
 

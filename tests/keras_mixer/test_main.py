@@ -1,8 +1,12 @@
-"""`python -m keras_mixer`, as a process."""
+"""`python -m keras_mixer` in a process of its own."""
 
 import json
 import subprocess
 import sys
+
+import pytest
+
+pytestmark = pytest.mark.backend("torch")  # a subprocess that needs no backend
 
 
 def run(*arguments):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.config import BY_THE_VARIANT, Checkpointing, Config, Data, Model, Optimization
+from training.config import Checkpointing, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
 from training.optimization.duration import Duration
@@ -62,7 +62,7 @@ def measure(variant, batch_size, steps, repeats):
     """
     config = Config(
         data=Data(image_size=IMAGE_SIZE, batch_size=batch_size),
-        model=Model(variant=variant, **BY_THE_VARIANT),
+        model=Model(variant=variant),
         optimization=OPTIMIZATION,
     )
     nothing = in_memory(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, int))

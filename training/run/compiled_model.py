@@ -2,14 +2,12 @@
 
 from keras import ops
 
-from keras_mixer.sizes import SIZES
 from training.model import build_model
 from training.optimization.freezing import freeze
 from training.optimization.layer_decay import layer_scale
 from training.optimization.loss import loss_function
 from training.optimization.optimizer import optimizer
 from training.optimization.sharpness_aware import sharpness_aware
-from training.validation import refuse_unless
 
 
 def compiled_model(config, source, schedule):
@@ -21,18 +19,9 @@ def compiled_model(config, source, schedule):
         schedule: Its `training.optimization.schedule.Schedule`.
 
     Raises:
-        UserError: See `build_model`; or if more blocks are to be frozen than the variant has.
+        UserError: See `build_model`.
     """
     optimization = config.optimization
-    if config.model.variant:
-        num_blocks = SIZES[config.model.variant].num_blocks
-        refuse_unless(
-            optimization.frozen_blocks <= num_blocks,
-            "frozen_blocks",
-            f"must be at most the blocks of --variant {config.model.variant}, {num_blocks}",
-            optimization.frozen_blocks,
-            "Pass fewer.",
-        )
     model = build_model(config.model, config.data.image_size, source)
     freeze(model, optimization)
     model = sharpness_aware(model, optimization.sam_rho)

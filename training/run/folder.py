@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from training.config import Config
+from training.config.serialization import from_entries, to_entries, upgrade
 from training.errors import UserError
 from training.run.checkpoint_names import BEST, batches_of, newest_first
 
@@ -94,7 +94,8 @@ class RunFolder:
                     f"{self.path}, which has files but no config.json. Choose another."
                 )
             return
-        theirs, ours = _flatten(_read_json(self.config)), _flatten(_describe(config, backend))
+        theirs = _flatten(upgrade(_read_json(self.config)))
+        ours = _flatten(_describe(config, backend))
         differing = [
             f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
             for key in sorted(theirs.keys() | ours.keys())
@@ -167,8 +168,8 @@ class RunFolder:
         if self.is_finished():
             return self.read_summary()["class_names"]
         raise UserError(
-            f"The run must have a file class_names.json. Received: {self.path}, which a version "
-            "before 0.2.0 wrote and did not finish. Resume it with the command that started it, "
+            f"The run must have a file class_names.json. Received: {self.path}, which version "
+            "0.1.0 wrote and did not finish. Resume it with the command that started it, "
             "which writes the file."
         )
 
@@ -223,7 +224,7 @@ class RunFolder:
         entries = _read_json(self.config)
         entries.pop("backend", None)
         try:
-            return _from_entries(Config, entries)
+            return from_entries(entries)
         except (TypeError, KeyError) as error:
             raise UserError(
                 f"config.json must have the fields of this version. Received: {self.config}: "
@@ -258,7 +259,7 @@ class RunFolder:
 
 
 def _describe(config, backend):
-    return {"backend": backend, **dataclasses.asdict(config)}
+    return {"backend": backend, **to_entries(config)}
 
 
 def _flatten(entries, prefix=""):
@@ -270,22 +271,6 @@ def _flatten(entries, prefix=""):
         else:
             flat[prefix + key] = value
     return flat
-
-
-def _from_entries(kind, entries):
-    """Return a dataclass of `kind` from a dictionary, and so on inside; TypeError if it misfits."""
-    fields = {field.name: field.type for field in dataclasses.fields(kind)}
-    missing = fields.keys() - entries.keys()
-    if missing:
-        raise TypeError(f"{sorted(missing)[0]} is missing")
-    return kind(
-        **{
-            name: _from_entries(fields[name], value)
-            if dataclasses.is_dataclass(fields.get(name))
-            else value
-            for name, value in entries.items()
-        }
-    )
 
 
 def _read_json(path, kind=dict):

@@ -19,7 +19,7 @@ from tests.support.loopback import Loopback
 from tests.support.models import random_arrays
 from tests.support.published import CLASS_INDEX, serve_everything, weight_file, weight_shapes
 from tests.support.tfds import build_tfds
-from training.config import BY_THE_VARIANT, Model
+from training.config import Model
 from training.data.source import Source
 from training.data.sources import presets
 from training.data.splits import in_memory
@@ -160,7 +160,7 @@ def array(variable):
 
 @pytest.mark.parametrize("weights", ["gsam", MODEL])
 def test_a_published_head_is_kept_for_the_same_classes_only(published, capsys, weights):
-    model = Model(variant="S/32", weights=weights, **BY_THE_VARIANT)
+    model = Model(variant="S/32", weights=weights)
     head = build_model(model, 224, source(IDS)).get_layer("head")
     np.testing.assert_array_equal(array(head.kernel), published[1]["head/kernel"])
     np.testing.assert_array_equal(array(head.bias), published[1]["head/bias"])
@@ -175,6 +175,6 @@ def test_a_published_head_is_not_dropped_because_a_download_fails(published, mon
     monkeypatch.setattr(labels, "class_names", labels.class_names.__wrapped__)
     monkeypatch.setattr(download, "RETRY_WAITS_SECONDS", ())
     monkeypatch.setitem(labels.DIGESTS, CLASS_INDEX.split("/")[-1], "sha256:" + "0" * 64)
-    model = Model(variant="S/32", weights="gsam", **BY_THE_VARIANT)
+    model = Model(variant="S/32", weights="gsam")
     with pytest.raises(UserError, match="--weights must have known classes.*gsam: .*network conn"):
         build_model(model, 224, source(IDS))

@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from training.config import BY_THE_VARIANT, Config, Data, Hardware, Model
+from training.config import Config, Data, Hardware, Model
 from training.planning.footprint import Footprint
 from training.planning.outcome import search
 from training.planning.ways_to_fit import ways
 
 CONFIG = Config(
     data=Data(source="imagenet", image_size=224, batch_size=1024),
-    model=Model(variant="B/16", **BY_THE_VARIANT),
+    model=Model(variant="B/16"),
 )
 REMATERIALIZED = dataclasses.replace(
     CONFIG, model=dataclasses.replace(CONFIG.model, rematerialize=True)

@@ -11,7 +11,6 @@ from PIL import Image
 
 from tests.support.tfds import build_tfds
 from training.config import (
-    BY_THE_VARIANT,
     Augmentation,
     Checkpointing,
     Config,
@@ -162,7 +161,7 @@ RANDAUGMENT = {"augmentation": {"randaugment_magnitude": 10.0}}
 MIXUP = {"augmentation": {"mixup_alpha": 0.5}}
 ADAMW = {"optimization": {"optimizer": "adamw"}}
 LARGE_WEIGHTS = {"model": {"weights": "PLACES/large.keras"}}
-A_VARIANT = {"model": {"variant": "S/32", **BY_THE_VARIANT}, "data": {"image_size": 32}}
+A_VARIANT = {"model": {"variant": "S/32"}, "data": {"image_size": 32}}
 
 ROWS = [
     # what is looked at, part, field, its other value, and what else must be so for it to matter

@@ -17,7 +17,7 @@ def folder(tmp_path):
 
 def test_the_configuration_survives_the_file(folder):
     folder.write_config(CONFIG, "jax")
-    assert folder.read_config() == CONFIG
+    assert folder.read_config() == CONFIG.resolved()
     folder.refuse_other_run(CONFIG, "jax")
 
 
