@@ -98,10 +98,7 @@ def names(classes):
 @pytest.mark.parametrize("times", [1, 54_321])
 @pytest.mark.backend("torch")
 @pytest.mark.long
-def test_nothing_in_the_picture_is_cut_or_covered(classes, times, draw):
-=======
 def test_nothing_in_the_figure_is_cut_or_covered(classes, times, draw):
->>>>>>> main
     confusion = random_confusion(classes, 20 * classes)
     confusion.counts = {pair: times * count for pair, count in confusion.counts.items()}
     figure, path = draw(confusion, names(classes))
@@ -138,9 +135,7 @@ def test_more_classes_are_all_shown_as_shares(draw):
     np.testing.assert_allclose(axes.images[0].get_array().sum(axis=1), 1)
 
 
-<<<<<<< HEAD
 @pytest.mark.backend("torch")
-def test_of_too_many_classes_those_with_the_most_mistakes_are_shown(draw):
 def test_of_many_classes_those_with_the_most_errors_are_shown(draw):
     """Class i of 300 was taken for class i + 1 as often as it has tens, and else for itself."""
     true = np.repeat(np.arange(300), 30)
