@@ -13,6 +13,8 @@ from training.data.sources import digits, load_source
 from training.data.splits import in_memory
 from training.errors import UserError
 
+pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+
 PLAIN = Augmentation()
 MIXUP = Augmentation(shift_fraction=0.1, rotation_degrees=10, zoom_fraction=0.1, mixup_alpha=0.2)
 EVERYTHING = dataclasses.replace(

@@ -14,6 +14,8 @@ from training.data.shard import Shard
 from training.data.sources import digits, load_source, presets
 from training.errors import UserError
 
+pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+
 
 def examples(split):
     """Return the images, or their files, and labels of a split, in its order."""
