@@ -20,7 +20,7 @@ from training.cli.model_options import (
 )
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
-from training.errors import UserError
+from training.errors import UserError, out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir
 
 WORDNET_ID = re.compile(r"n[0-9]{8}")
@@ -89,7 +89,10 @@ def run(
     examples = load_source(test_only(data))
     examples.require("test", data)
     output = Path(output_dir) if output_dir else argument.report_dir
-    with hardware.scope():
+    memory = out_of_memory_as_user_error(
+        f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
+    )
+    with hardware.scope(), memory:
         loaded = load_model(argument, activation, names)
         _require_same_inputs(examples, loaded)
         _require_same_classes(examples, loaded)
