@@ -51,6 +51,7 @@ def newest(run):
     return max(run.checkpoints.glob("batch-*.npz"))
 
 
+@pytest.mark.backend("torch")
 class TestParse:
     def test_runs(self, run):
         text = str(run.path)
@@ -200,6 +201,7 @@ class TestFiles:
         assert any(part in str(error.value) for part in expected.split("|"))
 
 
+@pytest.mark.backend("torch")
 class TestClassNames:
     @pytest.mark.parametrize("text", ["cat\ndog\nemu\n", "cat\ndog\nemu", '["cat", "dog", "emu"]'])
     def test_lines_or_json(self, tmp_path, text):
