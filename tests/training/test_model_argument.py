@@ -84,7 +84,7 @@ class TestParse:
             ("FOLDER@best", "FOLDER, a folder without config.json"),
             ("MixerB17:imagenet1k", "Did you mean MixerB16:imagenet1k?"),
             ("mixer_l16:imagenet1k", "Did you mean MixerL16:imagenet1k?"),
-            ("mixerh14", "Did you mean MixerH14:imagenet1k?"),
+            ("mixerh14", "Did you mean MixerH14:FILE.npz?"),
             ("MixerS16", "Received: MixerS16, without weights. Pass MixerS16:gsam."),
             ("MixerB32:", "without weights. Pass MixerB32:sam or MixerB32:gsam."),
             ("MixerH14", "Pass MixerH14:FILE.npz."),
