@@ -20,7 +20,7 @@ from training.cli.model_options import (
 )
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
-from training.errors import UserError
+from training.errors import UserError, out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir
 
 WORDNET_ID = re.compile(r"n[0-9]{8}")
@@ -89,16 +89,23 @@ def run(
     examples = load_source(test_only(data))
     examples.require("test", data)
     output = Path(output_dir) if output_dir else argument.report_dir
-    require_output_dir(output)
-    with hardware.scope():
+    memory = out_of_memory_as_user_error(
+        f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
+    )
+    with hardware.scope(), memory:
         loaded = load_model(argument, activation, names)
         _require_same_inputs(examples, loaded)
         _require_same_classes(examples, loaded)
-        if not as_json:
-            used = dataclasses.replace(hardware, precision=loaded.precision)
-            print(used.describe("Evaluating"), flush=True)
+        require_output_dir(output)
         transform = evaluation_transform or loaded.evaluation_transform
         size = loaded.model.input_shape[1]
+        if not as_json:
+            used = dataclasses.replace(hardware, precision=loaded.precision)
+            print(used.describe("Evaluating"))
+            print(
+                f"Images: {transform} to {size} pixels. Activation: {loaded.activation}.",
+                flush=True,
+            )
         data = dataclasses.replace(data, image_size=size, evaluation_transform=transform)
         batches = tqdm(
             evaluation_batches(examples.test, examples, data),
