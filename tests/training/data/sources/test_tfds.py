@@ -57,6 +57,7 @@ def test_splits(data_dir):
     assert not images_of(source.train) & images_of(source.validation)
 
 
+@pytest.mark.long
 def test_the_order_is_random_and_reproducible_and_each_epoch_is_complete(data_dir):
     data = Data(source="tfds:tiny_digits", data_dir=data_dir)
     source = load_source(data)
@@ -84,6 +85,7 @@ def test_one_file_is_shuffled_anew_in_each_epoch(data_dir):
 
 
 @pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.long
 def test_the_seed_and_the_step_determine_a_batch(data_dir, seed):
     """The global seed and the start of the pipeline have no influence."""
     augmentation = Augmentation(randaugment_magnitude=10, mixup_alpha=0.2)
@@ -100,6 +102,7 @@ def test_the_seed_and_the_step_determine_a_batch(data_dir, seed):
     np.testing.assert_array_equal(batches(22, 3), expected[22:])
 
 
+@pytest.mark.long
 def test_the_shards_of_hosts_are_disjoint_and_complete(data_dir):
     source = load_source(Data(source="tfds:tiny_digits", data_dir=data_dir))
 
@@ -142,6 +145,7 @@ def test_multi_label_datasets(data_dir):
     np.testing.assert_array_equal(weights, labels.numpy().any(axis=1))
 
 
+@pytest.mark.long
 def test_the_cache_has_the_same_examples(data_dir):
     data = Data(source="tfds:tiny_digits", data_dir=data_dir, cache="memory")
     source = load_source(data)
