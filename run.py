@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Run the project from a fresh checkout, with nothing but Python.
 
-    python3 run.py train digits      trains a Mixer on handwritten digits
-    python3 run.py test              runs all tests, on all three backends
-    python3 run.py COMMAND --help    explains a command
+    python3 run.py train digits      train a Mixer on handwritten digits
+    python3 run.py test              run all tests on all three backends
+    python3 run.py test --quick      run the fast tests on one backend
+    python3 run.py COMMAND --help    explain a command
 
-Makes a virtual environment, .venv, beside this file, installs the pinned dependencies into it
-the first time and whenever they change, and runs the command there. The backend is Keras's own
-choice (KERAS_BACKEND), TensorFlow if nothing is set.
+The first call creates a virtual environment, .venv, beside this file and installs the pinned
+dependencies into it; later calls install again only if the pins have changed. The command runs
+in that environment. The environment variable KERAS_BACKEND chooses the backend, as everywhere
+in Keras; the default is tensorflow.
 """
 
 import hashlib
@@ -21,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-INSTALLED = VENV / "installed.json"  # which extras, from which pins
+INSTALLED = VENV / "installed.json"  # the installed extras, and a digest of their pins
 BACKENDS = ("tensorflow", "jax", "torch")
 COMMANDS = [
     *sorted(path.stem for path in (ROOT / "training" / "commands").glob("[!_]*.py")),
@@ -38,7 +40,7 @@ def needed_extras(command):
 
 
 def keras_backend():
-    """Return the backend that Keras will take: the environment's, or its own file's."""
+    """Return the backend that Keras will use, from KERAS_BACKEND or from keras.json."""
     if "KERAS_BACKEND" in os.environ:
         return os.environ["KERAS_BACKEND"]
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
@@ -48,10 +50,14 @@ def keras_backend():
         return "tensorflow"
 
 
-def pins():
-    """Return a digest of all that decides what is installed."""
+def digest_of_pins():
+    """Return a digest of the files that determine what is installed."""
     files = (ROOT / name for name in ("setup.cfg", "pyproject.toml", "constraints.txt"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def usage():
+    return f"{__doc__}\nCommands: {', '.join(COMMANDS)}"
 
 
 def fail(message):
@@ -59,23 +65,24 @@ def fail(message):
     sys.exit(2)
 
 
-def make_environment():
-    print(f"Making a virtual environment in {VENV}", flush=True)
-    made = False
+def create_environment():
+    print(f"Creating a virtual environment in {VENV}", flush=True)
+    created = False
     try:
-        made = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) == 0
+        created = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) == 0
     finally:
-        if not made:  # half of one would be taken for whole by the next call
+        if not created:  # otherwise the next call would use a partial environment
             shutil.rmtree(VENV, ignore_errors=True)
-    if not made:
+    if not created:
         fail(
-            "this Python cannot make virtual environments. Install its venv module (on Debian "
-            "and Ubuntu the package python3-venv), or use another Python."
+            "this Python must be able to create virtual environments and is not. "
+            f"Received: {sys.executable}. Install its venv module (on Debian and Ubuntu the "
+            "package python3-venv), or start this file with another Python."
         )
 
 
 def install(extras):
-    print("Installing the dependencies (some minutes, once)", flush=True)
+    print("Installing the dependencies (takes minutes, needed once)", flush=True)
     INSTALLED.unlink(missing_ok=True)
     package = f"{ROOT}[{','.join(sorted(extras))}]"
     constraints = str(ROOT / "constraints.txt")
@@ -84,24 +91,24 @@ def install(extras):
     )
     if status:
         fail(
-            "pip could not install the dependencies; its messages above say why. "
-            "Mend that, or delete .venv, and try again."
+            "pip could not install the dependencies; its messages above give the reason. "
+            "Fix that, then run the same command again."
         )
-    INSTALLED.write_text(json.dumps({"pins": pins(), "extras": sorted(extras)}))
+    INSTALLED.write_text(json.dumps({"pins": digest_of_pins(), "extras": sorted(extras)}))
 
 
 def main():
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         found = ".".join(map(str, sys.version_info[:3]))
         fail(
-            f"Python must be 3.11, 3.12 or 3.13, for which all backends have builds. "
-            f"Received: {found}. Start this file with one of those, such as python3.11 run.py."
+            f"Python must be 3.11, 3.12 or 3.13, since all backends have builds for these. "
+            f"Received: {found}. Start this file with one of them: python3.11 run.py."
         )
     if len(sys.argv) < 2:
-        print(f"{__doc__}\nCommands: {', '.join(COMMANDS)}", file=sys.stderr)
+        print(usage(), file=sys.stderr)
         sys.exit(2)
     if sys.argv[1] in ("-h", "--help"):
-        print(f"{__doc__}\nCommands: {', '.join(COMMANDS)}")
+        print(usage())
         return
     command, arguments = sys.argv[1], sys.argv[2:]
     if command not in COMMANDS:
@@ -110,10 +117,10 @@ def main():
         )
 
     if not PYTHON.exists():
-        make_environment()
+        create_environment()
     extras = needed_extras(command)
     installed = json.loads(INSTALLED.read_text()) if INSTALLED.exists() else {"extras": []}
-    if installed.get("pins") != pins() or not extras <= set(installed["extras"]):
+    if installed.get("pins") != digest_of_pins() or not extras <= set(installed["extras"]):
         install(extras | set(installed["extras"]))
 
     module = ["tests"] if command == "test" else ["training", command]

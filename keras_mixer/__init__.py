@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from keras_mixer.weights.table import list_weights
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MixerB16",

@@ -3,11 +3,14 @@
 import ast
 import graphlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.backend("torch")  # files are read, and subprocesses set their own backend
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
@@ -153,7 +156,6 @@ def test_the_library_loads_one_backend(backend):
         assert "tensorflow" not in loaded
 
 
-@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "code",
     [
@@ -167,3 +169,10 @@ def test_keras_is_imported_only_when_it_is_needed(code):
     loaded = modules_after(code)
     assert "keras_mixer" in loaded
     assert not loaded & {"keras", "torch", "jax", "tensorflow"}
+
+
+def test_only_pytest_imports_test_modules():
+    """What several tests need is in tests/support."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for name in imported(path):
+            assert not re.match(r"tests\..*\btest_", name), f"{path} imports {name}"

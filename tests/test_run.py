@@ -1,4 +1,4 @@
-"""The start from a fresh checkout, without making an environment."""
+"""The start from a fresh checkout, without creating an environment."""
 
 import configparser
 import re
@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import run
 
-pytestmark = pytest.mark.backend("torch")  # no backend takes part
+pytestmark = pytest.mark.backend("torch")  # no backend is involved
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_ci_runs_the_test_command_of_the_readme():
+def test_ci_and_the_readme_name_the_same_test_command():
     commands = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line]
     assert commands[-1] == "python3 run.py test"
     assert "\npython3 run.py test\n" in README
@@ -33,7 +34,7 @@ def test_ci_runs_the_test_command_of_the_readme():
         ("test", "jax", {"training", "test", "tensorflow", "jax", "torch"}),
     ],
 )
-def test_each_command_installs_what_it_needs(monkeypatch, command, backend, extras):
+def test_a_command_installs_the_extras_it_needs(monkeypatch, command, backend, extras):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", "no/such/folder")
     if backend:
@@ -41,7 +42,7 @@ def test_each_command_installs_what_it_needs(monkeypatch, command, backend, extr
     assert run.needed_extras(command) == extras
 
 
-def test_nothing_is_installed_twice(monkeypatch, tmp_path, capsys):
+def test_an_extra_is_installed_once(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "VENV", tmp_path)
     monkeypatch.setattr(run, "PYTHON", tmp_path / "python")
     monkeypatch.setattr(run, "INSTALLED", tmp_path / "installed.json")
@@ -63,15 +64,15 @@ def test_nothing_is_installed_twice(monkeypatch, tmp_path, capsys):
     assert start("test", "-k", "x") == ["jax,tensorflow,test,torch,training"]
     assert started[-1][1:] == ["-m", "tests", "-k", "x"]
     assert start("train", "digits") == []
-    monkeypatch.setattr(run, "pins", lambda: "changed")
+    monkeypatch.setattr(run, "digest_of_pins", lambda: "changed")
     assert start("train", "digits") == ["jax,tensorflow,test,torch,training"]
 
-    monkeypatch.setattr(run, "pins", lambda: "changed again")
+    monkeypatch.setattr(run, "digest_of_pins", lambda: "changed again")
     monkeypatch.setattr(run.subprocess, "call", lambda command: 1)
     with pytest.raises(SystemExit, match="2"):
         start("train", "digits")
     assert "pip could not install" in capsys.readouterr().err
-    assert not run.INSTALLED.exists()  # so the next call tries again
+    assert not run.INSTALLED.exists()  # so that the next call installs again
 
 
 def start(*arguments):
@@ -79,7 +80,7 @@ def start(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_a_misspelt_command_makes_no_environment(monkeypatch, tmp_path):
+def test_a_misspelled_command_creates_no_environment(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "PYTHON", tmp_path / "none")
     result = start("trian", "digits")
     assert result.returncode == 2 and result.stdout == ""
@@ -87,7 +88,7 @@ def test_a_misspelt_command_makes_no_environment(monkeypatch, tmp_path):
     assert "Received: trian" in result.stderr
 
 
-def test_it_knows_the_commands():
+def test_it_lists_the_commands_of_the_application():
     help_text = subprocess.run(
         [sys.executable, "-m", "training", "--help"], cwd=ROOT, capture_output=True, text=True
     ).stdout
@@ -95,7 +96,7 @@ def test_it_knows_the_commands():
     assert set(re.findall("[a-z]+", listed)) | {"test"} == set(run.COMMANDS)
 
 
-def test_it_explains_itself():
+def test_without_a_command_it_prints_its_usage():
     assert start().returncode == 2
     assert "python3 run.py train digits" in start().stderr
     assert start("--help").returncode == 0
@@ -103,25 +104,25 @@ def test_it_explains_itself():
 
 
 @pytest.mark.parametrize("version", [(3, 10, 9), (3, 14, 0)])
-def test_other_pythons_are_refused(monkeypatch, capsys, version):
+def test_an_unsupported_python_is_rejected(monkeypatch, capsys, version):
     monkeypatch.setattr(sys, "version_info", version)
     with pytest.raises(SystemExit, match="2"):
         run.main()
     assert f"Received: {'.'.join(map(str, version))}" in capsys.readouterr().err
 
 
-def test_the_backend_of_keras_own_file_is_installed(monkeypatch, tmp_path):
+def test_the_backend_in_keras_json_is_installed(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert run.needed_extras("train") == {"training", "tensorflow"}
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     assert run.needed_extras("train") == {"training", "tensorflow", "jax"}
-    (tmp_path / "keras.json").write_text("damaged")
+    (tmp_path / "keras.json").write_text("not JSON")
     assert run.needed_extras("train") == {"training", "tensorflow"}
 
 
 @pytest.mark.parametrize("outcome", [1, KeyboardInterrupt])
-def test_half_an_environment_is_removed(monkeypatch, tmp_path, outcome):
+def test_a_partial_environment_is_removed(monkeypatch, tmp_path, outcome):
     def call(command):
         (tmp_path / "venv").mkdir()
         if outcome is KeyboardInterrupt:
@@ -131,15 +132,34 @@ def test_half_an_environment_is_removed(monkeypatch, tmp_path, outcome):
     monkeypatch.setattr(run, "VENV", tmp_path / "venv")
     monkeypatch.setattr(run.subprocess, "call", call)
     with pytest.raises((SystemExit, KeyboardInterrupt)):
-        run.make_environment()
+        run.create_environment()
     assert not (tmp_path / "venv").exists()
 
 
-def test_every_direct_dependency_is_pinned():
-    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").open()}
+def direct_requirements(extras):
+    """Return what setup.cfg asks for: for the library, and for some of its extras."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
-    for line in "\n".join(lists).splitlines():
-        name = re.match("[^<>=#[]*", line)[0].strip().lower()
-        assert not name or name in pinned, name
+    lists = [setup["options"]["install_requires"]]
+    lists += [setup["options.extras_require"][extra] for extra in extras]
+    return [Requirement(line) for line in "\n".join(lists).split("\n") if line]
+
+
+EXTRAS_BY_CONSTRAINTS = {
+    "constraints.txt": {"tensorflow", "jax", "torch", "training", "plan", "test"},
+    "constraints-tpu.txt": {"tensorflow-tpu", "training"},
+}
+
+
+@pytest.mark.parametrize("file", EXTRAS_BY_CONSTRAINTS)
+def test_every_direct_dependency_is_pinned_within_its_bounds(file):
+    pins = dict(line.strip().lower().split("==") for line in (ROOT / file).open() if "==" in line)
+    for requirement in direct_requirements(EXTRAS_BY_CONSTRAINTS[file]):
+        pin = pins[requirement.name.lower()]
+        assert requirement.specifier.contains(pin), f"{requirement}, pinned: {pin}"
+
+
+def test_every_extra_has_constraints():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert set(setup["options.extras_require"]) == set().union(*EXTRAS_BY_CONSTRAINTS.values())

@@ -245,6 +245,7 @@ def test_fences_are_of_known_languages(page):
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if any(f.language == "python" for f in fences(p))], ids=named
 )
+@pytest.mark.long
 def test_python(page, run_digits):
     namespace = {"__name__": "__main__"}
     for fence in fences(page):
@@ -270,7 +271,7 @@ def examples():
         for test in doctest.DocTestFinder().find(module):
             if test.examples:
                 large = test.name.endswith(LARGE)
-                marks = [pytest.mark.backend("torch")] if large else []
+                marks = [pytest.mark.backend("torch"), pytest.mark.long] if large else []
                 found.append(pytest.param(test, id=test.name, marks=marks))
     return found
 

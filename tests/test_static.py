@@ -1,4 +1,4 @@
-"""What is checked without running the code: lint, format and types."""
+"""Lint, format and types."""
 
 import subprocess
 import sys
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.backend("torch")  # the code is the same under each
+pytestmark = pytest.mark.backend("torch")  # no backend is involved
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
+@pytest.mark.parametrize(
+    "command",
+    ["ruff check .", "ruff format --check .", pytest.param("mypy", marks=pytest.mark.long)],
+)
 def test_nothing_is_found_by(command):
     result = subprocess.run(
         [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True

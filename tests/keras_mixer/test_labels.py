@@ -1,6 +1,3 @@
-import hashlib
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -8,22 +5,8 @@ import pytest
 from keras_mixer import labels
 from keras_mixer.labels import decode_predictions
 from keras_mixer.weights.download import MIRROR_VARIABLE, DownloadError
+from tests.support.class_lists import FILES, INDEX, SYNSETS, serve_class_lists
 from tests.support.loopback import Loopback
-
-INDEX = {str(i): [f"n{i:08}", f"thing_{i}"] for i in range(1000)}
-# The lists of synsets differ in their order here, so that one cannot stand in for the other.
-SYNSETS = {21843: [f"n{i:08}" for i in range(21843)], 11221: [f"n{2 * i:08}" for i in range(11221)]}
-LEMMAS = {f"n{i:08}": f"big thing {i}, Thing {i}, it" for i in range(22442)}
-
-FILES = {
-    "/download.tensorflow.org/data/imagenet_class_index.json": json.dumps(INDEX),
-    "imagenet21k_goog_synsets.txt": "".join(f"{synset}\n" for synset in SYNSETS[21843]),
-    "imagenet21k_miil_synsets.txt": "".join(f"{synset}\n" for synset in SYNSETS[11221]),
-    "imagenet_synset_to_lemma.txt": "".join(f"{key}\t{text}\n" for key, text in LEMMAS.items()),
-}
-FOLDER = (
-    "/huggingface/pytorch-image-models/a10ed118c94d767ca9c2e1eaaa177fe993c1216d/timm/data/_info/"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +16,7 @@ def server(monkeypatch, tmp_path):
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv(MIRROR_VARIABLE, server.url)
-        for path, text in FILES.items():
-            content = text.encode()
-            server.serve(path if path.startswith("/") else FOLDER + path, content)
-            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            monkeypatch.setitem(labels.DIGESTS, path.split("/")[-1], digest)
+        serve_class_lists(server, monkeypatch)
         labels.class_names.cache_clear()
         yield server
         labels.class_names.cache_clear()

@@ -4,6 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.backend("torch")  # a subprocess that needs no backend
+
 
 def run(*arguments):
     return subprocess.run(

@@ -34,6 +34,7 @@ def test_logits_match_the_float64_reference(golden):
     assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("other", [b for b in BACKENDS if b != keras.backend.backend()])
 def test_weights_saved_on_another_backend(golden, other, tmp_path):
     variant, model, pixels, reference = golden
@@ -53,6 +54,7 @@ def test_weights_saved_on_another_backend(golden, other, tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.long
 def test_a_saved_model_is_read_by_every_backend(backend, tmp_path):
     model = small_mixer(drop_path_rate=0.1)
     pixels = random_pixels((3, 8, 12, 3))

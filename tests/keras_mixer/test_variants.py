@@ -29,7 +29,13 @@ def test_every_variant_is_public_and_counted():
         assert getattr(keras_mixer, name).__name__ == name
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+# The large ones take many seconds to build, and their counts are the same on every backend.
+LARGE = pytest.mark.long, pytest.mark.backend("torch")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=LARGE if n[5] in "LH" else []) for n in PARAMETERS]
+)
 def test_parameter_counts(name):
     headless, whole = PARAMETERS[name]
     model = getattr(keras_mixer, name)(weights=None)

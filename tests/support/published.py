@@ -1,7 +1,6 @@
 """Stand-ins for everything that is published: real names, shapes and sizes, made-up content."""
 
 import functools
-import hashlib
 import io
 import json
 import zipfile
@@ -10,13 +9,12 @@ from urllib.parse import urlsplit
 import numpy as np
 import safetensors.numpy
 
-from keras_mixer import labels
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights.catalog import CHECKPOINTS
 from keras_mixer.weights.download import MIRROR_VARIABLE
 from keras_mixer.weights.layouts import TIMM
-from tests.keras_mixer.test_labels import FILES, FOLDER, INDEX
-from tests.keras_mixer.weights.test_layouts import in_layout
+from tests.support.class_lists import FILES, INDEX, serve_class_lists
+from tests.support.layouts import in_layout
 from tests.support.loopback import Answer
 from tests.support.models import architecture_of
 
@@ -32,11 +30,7 @@ def serve_everything(server, monkeypatch, cache):
         content = functools.partial(weight_file, checkpoint)
         server.serve(urlsplit(checkpoint.url).path, Answer(content))
     first = {"0": ["n01440764", "tench"]}  # which an example shows
-    for path, text in (FILES | {CLASS_INDEX: json.dumps(INDEX | first)}).items():
-        content = text.encode()
-        server.serve(path if path.startswith("/") else FOLDER + path, content)
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        monkeypatch.setitem(labels.DIGESTS, path.split("/")[-1], digest)
+    serve_class_lists(server, monkeypatch, FILES | {CLASS_INDEX: json.dumps(INDEX | first)})
 
 
 def weight_file(checkpoint):

@@ -167,8 +167,8 @@ class RunFolder:
         if self.is_finished():
             return self.read_summary()["class_names"]
         raise UserError(
-            f"The run must have a file class_names.json. Received: {self.path}, which a version "
-            "before 0.2.0 wrote and did not finish. Resume it with the command that started it, "
+            f"The run must have a file class_names.json. Received: {self.path}, which version "
+            "0.1.0 wrote and did not finish. Resume it with the command that started it, "
             "which writes the file."
         )
 

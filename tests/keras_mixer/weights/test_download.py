@@ -19,6 +19,8 @@ from keras_mixer.weights import download
 from keras_mixer.weights.download import DownloadError, cached_path, fetch
 from tests.support.loopback import Answer, Loopback, google_hash
 
+pytestmark = pytest.mark.backend("torch")  # no backend is involved
+
 URL = "https://storage.googleapis.com/mixer_models/imagenet1k/x.npz"
 SERVED = "/mixer_models/imagenet1k/x.npz"  # where the mirror has it
 PATH = "models/keras_mixer/x.npz"

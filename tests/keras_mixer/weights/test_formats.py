@@ -353,6 +353,7 @@ def fuzz(content, path, mutations, seed):
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("mutations", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.backend("torch")  # files alone
 def test_fuzz(name, mutations, sound_files, tmp_path):
     content = (sound_files[0] / name).read_bytes()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -6,6 +6,7 @@ import safetensors.numpy
 
 from keras_mixer.weights.formats import WeightsError, open_arrays
 from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, PRE_LINEN, TIMM, recognise
+from tests.support.layouts import in_layout
 from tests.support.models import random_arrays, small_architecture, small_mixer
 
 ARCHITECTURE = small_architecture()
@@ -51,16 +52,6 @@ PRE_LINEN_SHAPES = {
     "head/kernel": (16, 5),
     "head/bias": (5,),
 }
-
-
-def in_layout(layout, arrays):
-    """Return arrays as `layout` names and turns them."""
-    return {
-        layout.rename(name): np.ascontiguousarray(
-            array.transpose(layout.axes_from_canonical(array.ndim))
-        )
-        for name, array in arrays.items()
-    }
 
 
 def read_all(path):

@@ -10,7 +10,7 @@ from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
 from keras_mixer.weights.formats import WeightsError
 from keras_mixer.weights.layouts import TIMM
-from tests.keras_mixer.weights.test_layouts import in_layout
+from tests.support.layouts import in_layout
 from tests.support.loopback import Loopback
 from tests.support.models import (
     SMALL_IMAGE,
@@ -54,6 +54,7 @@ def check_published_layout(variant, num_blocks, folder):
 
 
 @pytest.mark.parametrize("variant", SIZES.values(), ids=lambda v: v.constructor_name)
+@pytest.mark.long
 def test_published_layout_against_the_float64_reference(variant, tmp_path):
     num_blocks = FEWER_BLOCKS.get(variant.constructor_name, variant.num_blocks)
     check_published_layout(variant, num_blocks, tmp_path)
@@ -66,6 +67,7 @@ def test_the_largest_whole(name, tmp_path):
     check_published_layout(variant, variant.num_blocks, tmp_path)
 
 
+@pytest.mark.long
 def test_timm_layout_against_the_float64_reference(tmp_path):
     """Mixer-B/16 as MIIL's files have it: PyTorch's names and axes, exact GELU, [0, 1]."""
     variant = next(v for v in SIZES.values() if v.constructor_name == "MixerB16")

@@ -3,6 +3,7 @@ import pytest
 from training.benchmarks import fitting
 
 
+@pytest.mark.long
 def test_a_measurement_is_whole():
     """It measures; what it finds is not asserted."""
     result = fitting.measure("S/32", batch_size=1, steps=2, repeats=1)

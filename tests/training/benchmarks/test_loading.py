@@ -1,6 +1,9 @@
+import pytest
+
 from training.benchmarks import loading
 
 
+@pytest.mark.long
 def test_a_measurement_is_whole():
     """It measures; what it finds is not asserted."""
     result = loading.measure("S/32", ".safetensors", repeats=1)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command_line import flat
-from tests.training.data.test_sources import build_tfds
+from tests.support.tfds import build_tfds
 from training.run.folder import RunFolder
 
 FIGURES = ["accuracy", "top5_accuracy", "loss", "calibration_error", "examples"]

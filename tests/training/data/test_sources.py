@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.support.tfds import build_tfds
 from training.config import Augmentation, Data
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, training_batches
@@ -236,38 +237,6 @@ class TestFolder:
         batch = next(iter(evaluation_batches(source.test, source, data)))
         photo = batch[0][0].numpy()
         assert photo[:4].min() > 200 and photo[4:].max() < 50
-
-
-def build_tfds(folder, set_name, label_feature, splits, num_shards=4):
-    """Build a set of TensorFlow Datasets on disk.
-
-    `splits` gives `(image, label)` by names.
-    """
-    import tensorflow_datasets as tfds
-
-    class Builder(tfds.core.GeneratorBasedBuilder):
-        VERSION = tfds.core.Version("1.0.0")
-        name = set_name
-
-        def _info(self):
-            features = {"image": tfds.features.Image(shape=(8, 8, 1)), "label": label_feature}
-            return self.dataset_info_from_configs(
-                features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
-            )
-
-        def _split_generators(self, dl_manager):
-            return {split: self._part(examples) for split, examples in splits.items()}
-
-        def _part(self, examples):
-            for i, (image, label) in enumerate(examples):
-                yield i, {"image": image, "label": label}
-
-        def _generate_examples(self):
-            raise NotImplementedError
-
-    Builder(data_dir=folder).download_and_prepare(
-        download_config=tfds.download.DownloadConfig(num_shards=num_shards)
-    )
 
 
 @pytest.fixture(scope="module")

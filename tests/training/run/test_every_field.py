@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.data.test_sources import build_tfds
+from tests.support.tfds import build_tfds
 from training.config import (
     BY_THE_VARIANT,
     Augmentation,

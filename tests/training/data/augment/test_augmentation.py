@@ -9,6 +9,8 @@ from training.config import Augmentation
 from training.data.augment import image_ops
 from training.data.augment.augmentation import augment_image, cutmix, mix, mixup
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 DRAWS = 2000
 SMALL = PHOTO[:32, :32]
 LABELS = np.eye(4, dtype="float32")

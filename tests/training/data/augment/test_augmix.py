@@ -8,6 +8,8 @@ from tests.support import pixels
 from tests.support.pixels import GREY_PHOTO, PHOTO
 from training.data.augment import augmix
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 DRAWS = 4000
 SMALL = PHOTO[:60, :60]
 PILLOW = Image.fromarray(SMALL)

@@ -8,6 +8,8 @@ from tests.support.pixels import GREY_PHOTO, PHOTO
 from training.data.augment import randaugment
 from training.data.augment.randaugment import NUM_OPERATIONS
 
+pytestmark = pytest.mark.backend("tensorflow")  # tf.data alone does this
+
 DRAWS = 6000
 CENTRE = (200, 7)
 PILLOW = Image.fromarray(PHOTO)
