@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from keras_mixer import preprocessing
     from keras_mixer.labels import decode_predictions
     from keras_mixer.layers import MixerBlock, MlpBlock, StochasticDepth
-    from keras_mixer.model import MlpMixer
-    from keras_mixer.preprocessing import preprocess_input
-    from keras_mixer.variants import (
+    from keras_mixer.models import (
         MixerB16,
         MixerB32,
         MixerH14,
@@ -23,7 +21,9 @@ if TYPE_CHECKING:
         MixerS8,
         MixerS16,
         MixerS32,
+        MlpMixer,
     )
+    from keras_mixer.preprocessing import preprocess_input
     from keras_mixer.weights.table import list_weights
 
 __version__ = "0.2.0"
@@ -47,16 +47,23 @@ __all__ = [
     "preprocessing",
 ]
 
-_MODULES = {  # modules that define public names; "variants" defines the others
+_MODULES = {  # modules that define public names; "models" defines the others
     "MixerBlock": "layers",
     "MlpBlock": "layers",
-    "MlpMixer": "model",
     "StochasticDepth": "layers",
     "decode_predictions": "labels",
     "list_weights": "weights.table",
     "preprocess_input": "preprocessing",
 }
-_SUBMODULES = ("convert", "labels", "layers", "preprocessing", "sizes", "weights")
+_SUBMODULES = (
+    "convert",
+    "labels",
+    "layers",
+    "preprocessing",
+    "sizes",
+    "transforms",
+    "weights",
+)
 
 
 def __getattr__(name):
@@ -64,7 +71,7 @@ def __getattr__(name):
         return importlib.import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'variants')}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'models')}")
     value = globals()[name] = getattr(module, name)
     return value
 

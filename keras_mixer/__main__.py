@@ -1,54 +1,58 @@
-"""The command line of the library: `python -m keras_mixer weights | convert`."""
+"""Command line of the library: `python -m keras_mixer weights | convert`."""
 
 import argparse
 import dataclasses
 import json
 import sys
 
-from keras_mixer.weights.catalog import CHECKPOINTS
+from keras_mixer.weights.catalog import CATALOG
 from keras_mixer.weights.layouts import CHOICES
 from keras_mixer.weights.table import list_weights
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m keras_mixer", description="Published and own weights of MLP-Mixer."
+        prog="python -m keras_mixer", description="List and convert weights of MLP-Mixer."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    weights = commands.add_parser("weights", help="list every published checkpoint")
+    weights = commands.add_parser("weights", help="list the published weights")
     weights.add_argument("--json", action="store_true", help="print the rows as JSON")
 
     conversion = commands.add_parser(
         "convert",
-        help="write weights in another format",
-        description="Write the weights of IN to OUT. OUT's suffix names the format: .npz, "
-        ".safetensors, .weights.h5 or .keras; IN's is recognised by content.",
+        help="convert a weight file to another format",
+        description="Write the weights of IN to OUT. The suffix of OUT names its format: .npz, "
+        ".safetensors, .weights.h5 or .keras. The format of IN is recognized by content; it may "
+        "also be a checkpoint of a training run.",
     )
-    conversion.add_argument("source", metavar="IN", help="file of weights")
-    conversion.add_argument("target", metavar="OUT", help="file to write")
+    conversion.add_argument("source", metavar="IN", help="weight file to read")
+    conversion.add_argument("target", metavar="OUT", help="weight file to write")
     conversion.add_argument(
         "--layout",
         choices=CHOICES,
-        help="names of the arrays in .npz (default google, for Flax) and .safetensors (default "
-        "timm)",
+        help="names of the arrays in .npz (defaults to google, the Flax code) and .safetensors "
+        "(defaults to timm)",
     )
     conversion.add_argument(
         "--image-size",
         nargs=2,
         type=int,
         metavar=("HEIGHT", "WIDTH"),
-        help="pixels at which the weights were trained, if IN does not say and it was not square",
+        help="image size in pixels that the weights were trained at, if IN does not state it and "
+        "it was not square",
     )
     conversion.add_argument(
-        "--gelu", choices=("tanh", "erf"), help="kind of GELU, instead of what IN says or implies"
+        "--gelu",
+        choices=("tanh", "erf"),
+        help="kind of GELU; defaults to what IN states or implies",
     )
     conversion.add_argument(
         "--value-range",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="range of the pixels, instead of what IN says or implies",
+        help="range of the pixels; defaults to what IN states or implies",
     )
     conversion.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
@@ -57,10 +61,10 @@ def main(arguments=None):
         if options.command == "convert":
             _convert(options)
         elif options.json:
-            print(json.dumps([dataclasses.asdict(c) for c in CHECKPOINTS], indent=2))
+            print(json.dumps([dataclasses.asdict(row) for row in CATALOG], indent=2))
         else:
             list_weights()
-    except (ValueError, OSError) as error:  # of the user's, or of a file
+    except (ValueError, OSError) as error:  # the user's mistake, or a file's
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -1,4 +1,4 @@
-"""Weights from any format that is read to any format that is written."""
+"""Conversion of weight files from any readable format to any writable one."""
 
 import contextlib
 import dataclasses
@@ -10,16 +10,16 @@ from typing import Literal
 import numpy as np
 import safetensors.numpy
 
-from keras_mixer.model import MlpMixer
+from keras_mixer.building import build_mixer
 from keras_mixer.validation import check_numerics
 from keras_mixer.weights.layouts import CHOICES, GOOGLE, KERAS, LAYOUTS, TIMM
 from keras_mixer.weights.load import DEFAULT_NUMERICS, open_weights
 from keras_mixer.weights.numerics import Numerics
 
-# What is written, with the layout that the format's users expect.
+# Formats that can be written, with the layout that their users expect.
 FORMATS = {".npz": GOOGLE, ".safetensors": TIMM, ".weights.h5": KERAS, ".keras": KERAS}
-FREE_FORMATS = (".npz", ".safetensors")  # which can hold any names
-RECORDING_FORMATS = (".safetensors", ".keras")  # which can say how the model computes
+FREE_FORMATS = (".npz", ".safetensors")  # can hold any names
+RECORDING_FORMATS = (".safetensors", ".keras")  # can record the numerics
 
 
 def convert(
@@ -33,32 +33,33 @@ def convert(
 ) -> str:
     """Write the weights of `source` to `target`, in the format that its suffix names.
 
-    Every array keeps its bytes. `.keras` and `.safetensors` also record the kind of GELU, the
-    range of the pixels and the image size, for which the other formats have no place. A new
-    `.keras` file holds a plain float32 model that takes pixels in [0, 255], without dropout and
-    stochastic depth; its head gives probabilities, or what that of a `.keras` source gave.
+    The bytes of every array are kept. `.keras` and `.safetensors` files also record the kind of
+    GELU, the range of the pixels and the image size; the other formats cannot. A new `.keras`
+    file holds a plain float32 model that takes pixels in [0, 255], without dropout and stochastic
+    depth. Its head returns probabilities, or has the activation of a `.keras` source.
 
     Args:
-        source: Path of weights in any format and layout that `keras_mixer.MlpMixer` takes.
+        source: Path of a weight file in any format and layout that `keras_mixer.MlpMixer` takes,
+            such as the checkpoint `RUN/checkpoints/best.npz` of a training run.
         target: Path that ends in `.npz`, `.safetensors`, `.weights.h5` or `.keras`.
         layout: Names to use in `.npz` and `.safetensors`: `"google"` (the Flax code; default for
             `.npz`), `"timm"` (default for `.safetensors`) or `"pre-linen"`.
-        image_size: `(height, width)` in pixels at which the weights were trained, instead of
-            what the source says, or the square that is taken for granted if it does not say.
-        approximate_gelu: Of `keras_mixer.MlpMixer`, instead of what the source says or its layout
-            implies.
-        value_range: Likewise.
+        image_size: `(height, width)` in pixels that the weights were trained at. Defaults to what
+            the source states, or to a square image if it does not.
+        approximate_gelu: See `keras_mixer.MlpMixer`. Defaults to what the source states or its
+            layout implies.
+        value_range: See `keras_mixer.MlpMixer`. Defaults to what the source states.
         overwrite: Whether to replace a target that exists.
 
     Returns:
-        What someone who loads `target` must know and the file cannot say; usually "".
+        What users of `target` must know and its format cannot record; usually "".
 
     Raises:
-        ValueError: If an argument is not as described, or the source is no sound Mixer.
+        ValueError: If an argument is invalid, or the source is not a valid Mixer.
         OSError: If the target cannot be written.
 
     Examples:
-        A Mixer that Keras saved, for the authors' Flax code:
+        Convert a model that Keras saved, for the authors' Flax code:
 
         >>> from keras_mixer.convert import convert
         >>> convert("trained.keras", "trained.npz")
@@ -74,29 +75,34 @@ def convert(
         numerics = Numerics(approximate_gelu, value_range, weights.grid).or_else(weights.numerics)
         if image_size is not None:
             numerics = dataclasses.replace(numerics, grid=_grid(image_size, file.architecture))
-        with _replaced_when_whole(target, suffix) as path:
+        with _replace_atomically(target, suffix) as path:
             if suffix == ".npz":
                 np.savez(path, **_arrays(file, names))
             elif suffix == ".safetensors":
                 metadata = {"format": "pt", **numerics.as_metadata()}
                 safetensors.numpy.save_file(_arrays(file, names), path, metadata)
             else:
-                model = _model(dataclasses.replace(weights, numerics=numerics))
+                model = _build(dataclasses.replace(weights, numerics=numerics))
                 model.save(path) if suffix == ".keras" else model.save_weights(path)
+    return _note(suffix, numerics, names)
+
+
+def _note(suffix, numerics, layout):
+    """Return what a file of this format and layout cannot record of the numerics."""
     if suffix in RECORDING_FORMATS:
         return ""
-    assumed = Numerics(names.approximate_gelu).or_else(DEFAULT_NUMERICS)
-    forgotten = []
+    assumed = Numerics(layout.approximate_gelu).or_else(DEFAULT_NUMERICS)
+    lost = []
     for argument in ("approximate_gelu", "value_range"):
         if getattr(numerics, argument) != getattr(assumed, argument):
-            forgotten.append(f"{argument}={getattr(numerics, argument)}")
+            lost.append(f"{argument}={getattr(numerics, argument)}")
     if numerics.grid and numerics.grid[0] != numerics.grid[1]:
-        forgotten.append(f"images of {numerics.grid[0]} × {numerics.grid[1]} patches")
-    if not forgotten:
+        lost.append(f"images of {numerics.grid[0]} × {numerics.grid[1]} patches")
+    if not lost:
         return ""
     return (
-        f"{suffix} files cannot say that these weights want {' and '.join(forgotten)}. "
-        f"Remember it, or write {' or '.join(RECORDING_FORMATS)}."
+        f"{suffix} files cannot record that these weights need {' and '.join(lost)}. "
+        f"Write {' or '.join(RECORDING_FORMATS)} instead, or pass it whenever you load the file."
     )
 
 
@@ -108,17 +114,18 @@ def _check_target(target, overwrite):
     else:
         raise ValueError(
             f"convert: `target` must end in {', '.join(FORMATS)}, which names the format. "
-            f"Received: target={str(target)!r}. Give it one of these suffixes."
+            f"Received: target={str(target)!r}. Use one of these suffixes."
         )
     if target.exists() and not overwrite:
         raise ValueError(
-            f"convert: `target` exists, and would be lost. Received: target={str(target)!r}. "
-            "Choose another name, or overwrite it (--overwrite)."
+            "convert: `target` must not exist, unless it may be overwritten. "
+            f"Received: target={str(target)!r}. Choose another name, or pass overwrite=True "
+            "(--overwrite)."
         )
     if target.is_dir() or not target.parent.is_dir():
         raise ValueError(
             "convert: `target` must be a file in a folder that exists. "
-            f"Received: target={str(target)!r}. Make the folder first, or choose another."
+            f"Received: target={str(target)!r}. Create the folder first, or choose another."
         )
     return suffix
 
@@ -129,25 +136,26 @@ def _check_layout(layout, suffix):
         return FORMATS[suffix]
     if layout not in CHOICES or suffix not in FREE_FORMATS:
         raise ValueError(
-            f"convert: `layout` must be one of {CHOICES}, and is for {', '.join(FREE_FORMATS)} "
-            f"only. Received: layout={layout!r} for {suffix}. Leave it out for the usual one."
+            f"convert: `layout` must be one of {CHOICES}, and applies to "
+            f"{', '.join(FREE_FORMATS)} only. Received: layout={layout!r} for {suffix}. Leave it "
+            "out for the default."
         )
     return LAYOUTS[layout]
 
 
 def _grid(image_size, architecture):
-    """Return the grid of patches that `image_size` makes, or raise ValueError."""
+    """Return the grid of patches in images of `image_size`, or raise ValueError."""
     patch_size = architecture.patch_size
-    sound = (
+    valid = (
         isinstance(image_size, (tuple, list))
         and len(image_size) == 2
         and all(isinstance(side, int) and side > 0 for side in image_size)
         and not any(side % patch for side, patch in zip(image_size, patch_size, strict=True))
     )
-    grid = (image_size[0] // patch_size[0], image_size[1] // patch_size[1]) if sound else (0, 0)
+    grid = (image_size[0] // patch_size[0], image_size[1] // patch_size[1]) if valid else (0, 0)
     if grid[0] * grid[1] != architecture.num_patches:
         raise ValueError(
-            "convert: `image_size` must be (height, width) in pixels that make "
+            "convert: `image_size` must be (height, width) in pixels, and make "
             f"{architecture.num_patches} patches of {patch_size[0]} × {patch_size[1]}. "
             f"Received: image_size={image_size!r}. Pass the size that the weights were trained at."
         )
@@ -155,19 +163,19 @@ def _grid(image_size, architecture):
 
 
 @contextlib.contextmanager
-def _replaced_when_whole(target, suffix):
-    """Yield a path to write to, which becomes `target` if nothing fails."""
+def _replace_atomically(target, suffix):
+    """Yield a path to write to; move it to `target` if nothing fails."""
     with contextlib.ExitStack() as stack:
         try:
             beside = tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent)
         except OSError as error:
             raise ValueError(
-                "convert: `target` must be in a folder that can be written. "
+                "convert: `target` must be in a writable folder. "
                 f"Received: target={str(target)!r}: {error.strerror}. Name another folder."
             ) from error
-        path = Path(stack.enter_context(beside)) / f"whole{suffix}"
+        path = Path(stack.enter_context(beside)) / f"complete{suffix}"
         yield path
-        path.chmod(0o666 & ~_umask())  # some writers keep their files to themselves
+        path.chmod(0o666 & ~_umask())  # some writers make private files
         os.replace(path, target)
 
 
@@ -187,17 +195,17 @@ def _arrays(file, layout):
     return arrays
 
 
-def _model(weights):
+def _build(weights):
     """Return a model with opened weights."""
     architecture = weights.file.architecture
     if weights.grid is None:
         raise ValueError(
-            "convert: `image_size` must be given if the weights were not trained on square "
+            "convert: `image_size` must be given unless the weights were trained on square "
             f"images. Received: image_size=None for {architecture.num_patches} patches. "
             "Pass the height and width in pixels (--image-size)."
         )
     height, width = (n * p for n, p in zip(weights.grid, architecture.patch_size, strict=True))
-    return MlpMixer(
+    return build_mixer(
         patch_size=architecture.patch_size,
         hidden_dim=architecture.hidden_dim,
         num_blocks=architecture.num_blocks,

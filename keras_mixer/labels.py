@@ -1,4 +1,4 @@
-"""Names of the classes that the published checkpoints tell apart."""
+"""Names of the classes that the published weights predict."""
 
 import functools
 import json
@@ -12,7 +12,7 @@ from keras_mixer.weights.download import fetch
 IMAGENET = "imagenet_class_index.json"
 IMAGENET_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{IMAGENET}"
 
-# Synsets of WordNet in the order of the classes, and the words of each synset.
+# WordNet synsets in the order of the classes, and the words of each synset.
 SYNSETS = {21843: "imagenet21k_goog_synsets.txt", 11221: "imagenet21k_miil_synsets.txt"}
 LEMMAS = "imagenet_synset_to_lemma.txt"
 SYNSETS_URL = (
@@ -29,15 +29,15 @@ DIGESTS = {
 
 
 def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """Name the most probable classes of each image, as `keras.applications` does.
+    """Return the most probable classes of each image by name, as `keras.applications` does.
 
-    The number of classes says which they are: 1000 are ImageNet's, 21843 are ImageNet-21k's in
-    Google's order, and 11221 are ImageNet-21K-P's, of the MIIL checkpoints. Their names are
-    fetched once, into Keras's cache; those of ImageNet are Keras's own file.
+    The number of classes decides which list of names applies: 1000 is ImageNet, 21843 is
+    ImageNet-21k in Google's order, and 11221 is ImageNet-21K-P, of MIIL's weights. The names are
+    downloaded once, into Keras's cache; those of ImageNet are Keras's own file.
 
     Args:
         preds: Scores of shape `(batch, classes)`: a NumPy array or a tensor of the backend.
-        top: How many classes to name for each image.
+        top: Number of classes to name for each image.
 
     Returns:
         For each image a list of `top` tuples `(class_id, class_name, score)`, such as
@@ -45,7 +45,7 @@ def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, float]]
 
     Raises:
         ValueError: If `preds` has another shape or `top` is not from 1 to the number of classes.
-        DownloadError: If the names are not cached and cannot be fetched.
+        DownloadError: If the names are not cached and cannot be downloaded.
 
     Examples:
         >>> import keras_mixer
@@ -61,14 +61,14 @@ def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, float]]
     if preds.ndim != 2 or preds.shape[1] not in (1000, *SYNSETS):
         raise ValueError(
             "decode_predictions: `preds` must be (batch, classes), with 1000, 11221 or 21843 "
-            f"classes. Received: preds of shape {preds.shape}. Pass what a model with the head "
-            "of a published checkpoint predicts for a batch."
+            f"classes. Received: preds of shape {preds.shape}. Pass the predictions for a batch "
+            "of a model with the head of published weights."
         )
     classes = preds.shape[1]
     if np.isnan(preds).any():
         raise ValueError(
-            "decode_predictions: `preds` must be numbers. Received: preds with NaN. Look for what "
-            "went wrong in the model or its input."
+            "decode_predictions: `preds` must be numbers. Received: preds with NaN. Check the "
+            "model and its input."
         )
     if top > classes:
         raise ValueError(
@@ -84,7 +84,7 @@ def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, float]]
 
 @functools.cache
 def class_names(classes):
-    """Return a tuple of pairs `(class_id, class_name)`, one for each of the `classes`."""
+    """Return `(class_id, class_name)` of each class, as a tuple in the order of the head."""
     if classes == 1000:
         path = fetch(IMAGENET_URL, f"models/{IMAGENET}", digest=DIGESTS[IMAGENET])
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -94,7 +94,7 @@ def class_names(classes):
         (synset, lemmas[synset].split(", ")[0].replace(" ", "_"))
         for synset in _lines(SYNSETS[classes])
     )
-    assert len(names) == classes  # the digest has settled what the file holds
+    assert len(names) == classes  # `fetch` has verified the digest
     return names
 
 

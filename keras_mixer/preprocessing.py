@@ -1,9 +1,8 @@
-"""What an image must look like: the evaluation transforms of the published checkpoints.
+"""Evaluation transforms of the published weights: images of any size to pixels of the model's.
 
-They end in uint8 pixels in [0, 255], since the model scales its input itself.
+The result is uint8 in [0, 255], since the model scales its input itself.
 """
 
-import dataclasses
 import difflib
 import os
 import sys
@@ -12,39 +11,18 @@ import keras
 import numpy as np
 
 from keras_mixer.resizing import cast, resize_like_pillow, resize_like_tensorflow
+from keras_mixer.transforms import TRANSFORMS
 from keras_mixer.validation import check_positive_int
 
 
-@dataclasses.dataclass(frozen=True)
-class Transform:
-    """One way from an image of any size to one of the model's size."""
-
-    library: str  # whose arithmetic: how sizes, margins and grey levels are rounded
-    resize: str  # "shorter side", which keeps the aspect ratio, or "squash"
-    method: str  # "area", "bilinear" or "bicubic"
-    antialias: bool  # Pillow's filters, which widen when they shrink an image
-    crop: bool  # resize to 8/7 of the size, 256 for 224, and keep the centre
-
-
-TRANSFORMS = {
-    # Table 3 of the paper, table 2, and the authors' fine-tuning code.
-    "resmall-crop": Transform("big_vision", "shorter side", "area", antialias=False, crop=True),
-    "resize-crop": Transform("big_vision", "squash", "area", antialias=False, crop=True),
-    "resize": Transform("vision_transformer", "squash", "bilinear", antialias=False, crop=False),
-    # timm's checkpoints: bicubic for Google's weights, bilinear for MIIL's.
-    "timm-bicubic": Transform("timm", "shorter side", "bicubic", antialias=True, crop=True),
-    "timm-bilinear": Transform("timm", "shorter side", "bilinear", antialias=True, crop=True),
-}
-
-
 def preprocess_input(x, data_format=None):
-    """Return `x` as it is, since the model scales its own input, like keras.applications.ConvNeXt.
+    """Return `x` unchanged: the model scales its own input, like keras.applications.ConvNeXt.
 
-    It is here for programs that call it for every model.
+    The function exists for programs that call it for every model.
 
     Args:
         x: Images, pixels in [0, 255].
-        data_format: Is not looked at.
+        data_format: Ignored.
 
     Returns:
         `x` itself.
@@ -59,31 +37,32 @@ def preprocess_input(x, data_format=None):
 
 
 def prepare_image(image, transform: str = "resmall-crop", image_size: int | tuple[int, int] = 224):
-    """Bring one image to the size of the model, by the transform that its weights are measured by.
+    """Resize and crop one image to the size of the model, as for the published accuracies.
 
-    Of the same decoded pixels it makes what the named library makes, to the bit; only "resize"
-    is rounded to uint8 here, while the authors go on in floats.
+    Given the same decoded pixels, the result is bit for bit that of the named library. Only
+    "resize" is rounded to uint8 here, while the authors' code keeps floats.
 
     Args:
-        image: A path (decoded to RGB by Pillow, which does not apply EXIF orientation), or an
-            array or tensor of shape `(height, width, channels)`, uint8 or floating, in [0, 255].
-            Floats are rounded to grey levels first. `channels` is 1, to be repeated, or 3.
-        transform: `"resmall-crop"` (the paper's table 3: the shorter side to 256 of 224 pixels,
-            by area, and the centre of it), `"resize-crop"` (its table 2: both sides to 256),
-            `"resize"` (the authors' fine-tuning code: both sides to 224, bilinear, all of it),
-            `"timm-bicubic"` or `"timm-bilinear"` (as the first, by Pillow's filters).
-        image_size: Pixels of the result, one integer or `(height, width)`. If it is not square,
-            "shorter side" becomes the smallest scale that covers both directions.
+        image: A path (decoded to RGB with Pillow, which does not apply the EXIF orientation), or
+            an array or tensor of shape `(height, width, channels)`, uint8 or floating, in
+            [0, 255]. Floats are rounded first. `channels` is 1, which is repeated, or 3.
+        transform: `"resmall-crop"` (the paper's table 3: resize the shorter side to 256 for 224
+            pixels, method "area", and crop the center), `"resize-crop"` (table 2: resize both
+            sides to 256 and crop), `"resize"` (the authors' fine-tuning code: resize both sides
+            to 224, bilinear, without crop), `"timm-bicubic"` or `"timm-bilinear"` (as the first,
+            with Pillow's filters).
+        image_size: Size of the result in pixels, one integer or `(height, width)`. If it is not
+            square, "shorter side" means the smallest scale that covers both directions.
 
     Returns:
         Pixels of shape `(height, width, 3)`, uint8, as a NumPy array or, if `image` is a symbolic
-        TensorFlow tensor (as in `tf.data.Dataset.map`), as a tensor of this static shape.
+        TensorFlow tensor (as in `tf.data.Dataset.map`), as a tensor with this static shape.
 
     Raises:
-        ValueError: If the transform is unknown, `image_size` is not of positive integers, or the
+        ValueError: If the transform is unknown, `image_size` is not positive integers, or the
             image has a wrong shape or dtype, no pixels, values outside [0, 255], or fractions of
-            1 (a TensorFlow graph cannot look at values; it clips them).
-        OSError: If the file cannot be read; FileNotFoundError if there is none.
+            1 (values cannot be checked in a TensorFlow graph, which clips them).
+        OSError: If the file cannot be read; FileNotFoundError if it does not exist.
 
     Examples:
         >>> import keras_mixer
@@ -96,7 +75,7 @@ def prepare_image(image, transform: str = "resmall-crop", image_size: int | tupl
     row, crop = _find_transform(transform), _check_image_size(image_size)
     if isinstance(image, (str, os.PathLike)):
         image = _read(image)
-    # TensorFlow is not imported here: whoever has a tensor of it has imported it.
+    # No import of TensorFlow here: who passes one of its tensors has imported it.
     tf = sys.modules.get("tensorflow")
     if tf is not None and tf.is_symbolic_tensor(image):
         return _prepare_in_graph(tf, image, row, crop)
@@ -108,7 +87,7 @@ def prepare_image(image, transform: str = "resmall-crop", image_size: int | tupl
         if not (image.min() >= 0 and image.max() <= 255):  # NaN fails as well
             raise ValueError(
                 "prepare_image: the pixels of `image` must be numbers from 0 to 255. Received: "
-                f"values from {image.min()} to {image.max()}. Undo what scaled them."
+                f"values from {image.min()} to {image.max()}. Undo any scaling."
             )
         rounded = np.rint(image)
         if image.max() <= 1 and (rounded != image).any():
@@ -164,7 +143,7 @@ def _resized_size(xp, size, row, crop):
 
 def _margin(xp, resized, row, crop):
     margin = resized - np.array(crop, np.int32)
-    if row.library == "timm":  # torchvision rounds a half to the even neighbour
+    if row.library == "timm":  # torchvision rounds half to even
         return cast(xp, xp.round(margin / 2), "int32")
     return margin // 2
 

@@ -1,4 +1,4 @@
-"""Resizing an image to the bit as TensorFlow and Pillow do it, without either of them.
+"""Resizing that equals TensorFlow's and Pillow's bit for bit, without either of them.
 
 Sizes are (height, width) in pixels. `xp` is NumPy or TensorFlow.
 """
@@ -6,24 +6,25 @@ Sizes are (height, width) in pixels. `xp` is NumPy or TensorFlow.
 import numpy as np
 
 # A resize is a weighted sum along each axis in turn. With s = old / new, output pixel i covers
-# the input from i s to (i + 1) s, with its centre at c = (i + 1/2) s; input pixel j covers j to
-# j + 1, with its centre at j + 1/2. The weight of j in i is
+# the input from i s to (i + 1) s, with its center at c = (i + 1/2) s; input pixel j covers j to
+# j + 1, with its center at j + 1/2. The weight of j in i is
 #
-# area       the length of what i covers of j, divided by s
+# area       the length of the overlap of i and j, divided by s
 # bilinear   1 - |j + 1/2 - c| for the two nearest j
 # antialias  f((j + 1/2 - c) / max(s, 1)), divided by its sum over j, where f is a triangle of
 #            radius 1, or the cubic of Keys (1981) with a = -1/2, of radius 2
 #
-# To agree to the bit, the first two are in float32 and in TensorFlow's order of operations. Pillow
-# works in integers with 22 binary places, which float64 holds exactly, in any order.
+# For bitwise equality, the first two use float32 and TensorFlow's order of operations. Pillow
+# computes in integers with 22 binary places, which float64 holds exactly, in any order.
 
 
 def cast(xp, x, dtype):
+    """Cast `x` with NumPy or TensorFlow."""
     return x.astype(dtype) if xp is np else xp.cast(x, dtype)
 
 
 def resize_like_tensorflow(image, method, size, resized, start, crop):
-    """Return `crop` pixels from `start` on of the image without antialiasing, uint8."""
+    """Resize without antialiasing; return the `crop` pixels that begin at `start`, uint8."""
     taps = _area_taps if method == "area" else _bilinear_taps
     rows, columns = (
         [table[begin : begin + length] for table in taps(old, new)]
@@ -39,7 +40,7 @@ def resize_like_tensorflow(image, method, size, resized, start, crop):
 
 
 def resize_like_pillow(xp, image, method, size, resized, start, crop):
-    """Return `crop` pixels from `start` on of the antialiased image, uint8."""
+    """Resize with antialiasing; return the `crop` pixels that begin at `start`, uint8."""
     radius, f = {"bilinear": (1, _triangle), "bicubic": (2, _cubic)}[method]
     image = cast(xp, image, "float64")
     for axis in (1, 0):
@@ -68,7 +69,7 @@ def _cubic(xp, x):
 
 
 def _area_taps(old, new):
-    """Return which input pixels count and the lengths, both of shape `(new, taps)`."""
+    """Return the input pixels that overlap and the lengths, both of shape `(new, taps)`."""
     s = np.float32(old) / np.float32(new)
     i = np.arange(new, dtype="float32")[:, None]
     left, right = i * s, (i + 1) * s

@@ -1,4 +1,4 @@
-"""Mixer sizes: table 1 of the paper and S/8, which was published later. Needs no Keras."""
+"""Table of the Mixer sizes: table 1 of the paper, and S/8, published later. Needs no Keras."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ class MixerSize:
 
     @property
     def constructor_name(self):
-        """Name of the function of `keras_mixer` that builds it, "MixerB16"."""
+        """Name of the function in `keras_mixer` that builds it, "MixerB16"."""
         return f"Mixer{self.name.replace('/', '')}"
 
     @property

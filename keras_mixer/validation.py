@@ -1,6 +1,6 @@
-"""Checks of arguments, and the messages for those that fail.
+"""Checks of arguments, with one message for each rule.
 
-`owner` and `name` are what the message calls the layer or the model.
+`owner` and `name` are the layer or the model that a message speaks of.
 """
 
 import difflib
@@ -22,7 +22,7 @@ def check_rate(owner, argument, rate):
 
 
 def check_positive_int(owner, argument, value):
-    """Return `value`, or raise ValueError unless it is an integer of at least 1."""
+    """Return `value` as an int, or raise ValueError unless it is an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(
             f"{owner}: `{argument}` must be a positive integer. "
@@ -31,8 +31,13 @@ def check_positive_int(owner, argument, value):
     return int(value)
 
 
+def check_positive_ints(owner, **values):
+    """Return the arguments as a dictionary of ints, each checked by `check_positive_int`."""
+    return {argument: check_positive_int(owner, argument, v) for argument, v in values.items()}
+
+
 def reject_unknown(constructor, unknown):
-    """Raise ValueError if `unknown`, the surplus keyword arguments of a call, is not empty."""
+    """Raise ValueError if a call has keyword arguments that `constructor` does not have."""
     for argument, value in unknown.items():
         known = [
             parameter.name
@@ -44,6 +49,16 @@ def reject_unknown(constructor, unknown):
         raise ValueError(
             f"{constructor.__name__}: `{argument}` is not an argument. "
             f"Received: {argument}={value!r}. {advice}"
+        )
+
+
+def reject_fixed(constructor, size, unknown):
+    """Raise ValueError if a call of a variant has one of the dimensions of its `MixerSize`."""
+    for argument in sorted(size.dimensions.keys() & unknown.keys()):
+        raise ValueError(
+            f"{constructor.__name__}: `{argument}` is fixed at {size.dimensions[argument]} by the "
+            f"variant. Received: {argument}={unknown[argument]!r}. Use keras_mixer.MlpMixer for "
+            "other sizes."
         )
 
 
@@ -82,17 +97,25 @@ def check_top(name, include_top, pooling, classes):
     return check_positive_int(name, "classes", classes)
 
 
-def check_numerics(name, approximate_gelu, value_range):
-    """Raise ValueError unless what is computed of the pixels is well defined."""
+def check_numerics(name, approximate_gelu, value_range, include_preprocessing=True):
+    """Validate `approximate_gelu` and `value_range`; raise ValueError."""
     if not isinstance(approximate_gelu, (bool, type(None))):
         raise ValueError(
             f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "
             f"approximate_gelu={approximate_gelu!r}. Leave it out to follow the weights."
         )
-    if value_range is not None and not is_value_range(value_range):
+    if value_range is None:
+        return
+    if not is_value_range(value_range):
         raise ValueError(
-            f"{name}: `value_range` must be (low, high), two finite numbers of which the first is "
-            f"less. Received: value_range={value_range!r}. Pass (-1, 1) or (0, 1), or leave it out."
+            f"{name}: `value_range` must be (low, high), two finite numbers with low < high. "
+            f"Received: value_range={value_range!r}. Pass (-1, 1) or (0, 1), or leave it out."
+        )
+    if not include_preprocessing:
+        raise ValueError(
+            f"{name}: `value_range` is the range that the preprocessing inside the model scales "
+            f"to. Received: value_range={value_range!r} with include_preprocessing=False. "
+            "Scale the images yourself, or leave one of the two out."
         )
 
 
@@ -110,9 +133,9 @@ def check_shape(name, input_shape):
 
 
 def check_image_shape(name, shape, patch_size, include_preprocessing):
-    """Raise ValueError unless images of this shape, with the batch first, can be cut to patches."""
-    _, height, width, channels = shape
-    if None in (height, width, channels):
+    """Raise ValueError unless images of `shape`, without the batch, can be cut into patches."""
+    height, width, channels = shape
+    if None in shape:
         raise ValueError(
             f"{name}: the image size must be fixed, since the token-mixing weights depend on the "
             f"number of patches. Received: images of shape {shape}. Resize to one size first."
@@ -128,7 +151,7 @@ def check_image_shape(name, shape, patch_size, include_preprocessing):
         )
     if include_preprocessing and channels not in (1, 3):
         raise ValueError(
-            f"{name}: `include_preprocessing=True` takes images of 1 (grey) or 3 (RGB) channels. "
-            f"Received: images of {channels} channels. Pass include_preprocessing=False and "
-            "scale the values to [-1, 1] yourself."
+            f"{name}: `include_preprocessing=True` takes images of 1 (grayscale) or 3 (RGB) "
+            f"channels. Received: images of {channels} channels. Pass "
+            "include_preprocessing=False and scale the values to [-1, 1] yourself."
         )

@@ -14,7 +14,7 @@ import yaml
 
 import keras_mixer
 from keras_mixer.sizes import SIZES
-from keras_mixer.weights.catalog import CHECKPOINTS
+from keras_mixer.weights.catalog import CATALOG
 from tests.support.models import architecture_of
 from training import config
 
@@ -172,7 +172,7 @@ def test_the_files_of_a_card_are_those_of_the_catalog(card):
         return
     architectures = {v.constructor_name: v for v in SIZES.values()}
     expected = []
-    for c in CHECKPOINTS:
+    for c in CATALOG:
         if card_of(c) != card:
             continue
         shapes = architecture_of(architectures[c.variant], classes=c.classes).shapes()
@@ -191,7 +191,7 @@ def test_the_files_of_a_card_are_those_of_the_catalog(card):
 
 
 def test_every_family_has_a_whole_card():
-    cards = {card_of(checkpoint) for checkpoint in CHECKPOINTS}
+    cards = {card_of(checkpoint) for checkpoint in CATALOG}
     assert {card.name for card in CARDS.glob("*.md")} == {"index.md", *(c.name for c in cards)}
     index = (CARDS / "index.md").read_text()
     for card in cards:
@@ -199,7 +199,7 @@ def test_every_family_has_a_whole_card():
         text = card.read_text()
         for heading in (
             "Files",
-            "Licence",
+            "License",
             "Training",
             "Evaluation",
             "Use",
@@ -210,13 +210,13 @@ def test_every_family_has_a_whole_card():
 
 
 def test_cards_state_what_the_catalog_states():
-    for checkpoint in CHECKPOINTS:
+    for checkpoint in CATALOG:
         text = card_of(checkpoint).read_text()
         for percent, _ in checkpoint.top1:
             assert f"{percent:g}" in text
         low, high = checkpoint.value_range
         assert f"ixels in [{low}, {high}]" in text
-        assert ("GELU by the tanh" if checkpoint.approximate_gelu else "GELU by erf") in text
+        assert ("GELU with the tanh" if checkpoint.approximate_gelu else "exact GELU (erf)") in text
         assert f'`prepare_image(…, "{checkpoint.transform}")`' in text or not checkpoint.top1
 
 

@@ -1,7 +1,8 @@
-"""The rules of who may import whom."""
+"""The rules for imports between modules."""
 
 import ast
 import graphlib
+import importlib
 import os
 import re
 import subprocess
@@ -10,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+import keras_mixer
+
 pytestmark = pytest.mark.backend("torch")  # files are read, and subprocesses set their own backend
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
-LAYERS_OF_THE_LIBRARY = (
+ORDER_OF_THE_LIBRARY = (
+    "sizes",
+    "transforms",
     "weights.numerics",
     "validation",
     "resizing",
@@ -29,15 +34,20 @@ LAYERS_OF_THE_LIBRARY = (
     "weights.layouts",
     "weights.resolution",
     "weights.load",
-    "sizes",
+    "layers.initialization",
+    "layers.layer_norm",
+    "layers.stochastic_depth",
+    "layers.mlp_block",
+    "layers.mixer_block",
     "layers",
-    "model",
-    "variants",
+    "mixer",
+    "building",
+    "models",
     "convert",
     "registration",
     "__init__",
     "__main__",
-)  # imports run this way only
+)  # a module imports from earlier ones only
 # No backend, and what is installed with the library: see setup.cfg.
 PACKAGES_OF_THE_LIBRARY = {
     "google_crc32c",
@@ -56,9 +66,10 @@ LEVELS_OF_THE_APPLICATION = (
     ("errors",),
     ("validation", "backend"),
     ("config",),
-    ("recipes", "data.shard"),
+    ("recipes", "data.shard", "optimization.replicas"),
+    ("keras_workarounds",),
     ("devices.hosts",),
-    ("run.folder", "run.checkpoints", "keras_workarounds", "data", "devices", "optimization"),
+    ("run.folder", "run.checkpoints", "data", "devices", "optimization"),
     ("keras_file",),
     ("model_argument",),
     ("model", "evaluation"),
@@ -72,7 +83,8 @@ LEVELS_OF_THE_APPLICATION = (
 
 def module(path):
     """Return the name of a file of the library as a module in it, `weights.load`."""
-    return ".".join(path.relative_to(ROOT / "keras_mixer").with_suffix("").parts)
+    name = ".".join(path.relative_to(ROOT / "keras_mixer").with_suffix("").parts)
+    return name.removesuffix(".__init__")
 
 
 def imported(path):
@@ -95,15 +107,15 @@ def test_the_library_needs_few_packages_and_no_backend(path):
 
 @pytest.mark.parametrize("path", LIBRARY, ids=module)
 def test_imports_in_the_library_run_one_way(path):
-    if module(path) == "weights.__init__":
+    if module(path) == "weights":
         assert imported(path) <= {"importlib"}
         return
-    allowed = LAYERS_OF_THE_LIBRARY[: LAYERS_OF_THE_LIBRARY.index(module(path))]
+    allowed = ORDER_OF_THE_LIBRARY[: ORDER_OF_THE_LIBRARY.index(module(path))]
     for name in imported(path):
         inside = name.removeprefix("keras_mixer.")
         if inside in ("weights", name):  # a folder, or another package
             continue
-        assert any(f"{inside}.".startswith(f"{layer}.") for layer in allowed), name
+        assert any(f"{inside}.".startswith(f"{earlier}.") for earlier in allowed), name
 
 
 def level(name):
@@ -146,6 +158,22 @@ def modules_after(code, backend="torch"):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     return set(result.stdout.split())
+
+
+def test_public_names_are_declared_for_type_checkers():
+    """`__all__` names what the block under TYPE_CHECKING imports."""
+    tree = ast.parse((ROOT / "keras_mixer" / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = {
+        alias.name: f"{node.module}.{alias.name}" for node in block.body for alias in node.names
+    }
+    assert imports.keys() == set(keras_mixer.__all__)
+    for name, path in imports.items():
+        module = importlib.import_module(path.rpartition(".")[0])
+        assert getattr(module, name) is getattr(keras_mixer, name)
+        assert name in dir(keras_mixer)
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        keras_mixer.no_such_name  # noqa: B018
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])

@@ -1,7 +1,8 @@
-"""Every snippet and command of the documents, executed as a reader would.
+"""Every Python snippet and every command in the documentation, executed as a reader would.
 
-Weights come from stand-ins on this machine. `EXECUTED` says what shortens a command, and
-`ONLY_PARSED` which commands end where their work would begin; a command in neither is an error.
+Published weights are downloaded from a local server that has random weights in the same formats.
+`EXECUTED` has the options that shorten a command, `ONLY_PARSED` the commands that are parsed but
+not run, each with the reason. A command in none of the tables is an error.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import functools
 import gc
 import importlib
 import io
+import json
 import os
 import re
 import shlex
@@ -25,8 +27,11 @@ import pytest
 from PIL import Image
 
 import keras_mixer
+from keras_mixer.convert import convert
+from keras_mixer.sizes import SIZES
+from keras_mixer.weights.catalog import CHECKPOINTS
 from tests.support.loopback import Loopback
-from tests.support.published import serve_everything
+from tests.support.published import serve_everything, weight_file
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -34,57 +39,66 @@ PAGES = [
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 
-# Beginnings of commands, the longest counts, and what is added so that they take seconds.
+# Prefixes of commands (the longest one applies), and options that make them take seconds.
+ONE_EPOCH = "--total-epochs 1 --warmup-steps 0"
+TWO_STEPS = "--variant S/32 --batch-size 8 --total-steps 2 --warmup-steps 1"
 EXECUTED = {
-    "training train digits": "--total-epochs 1 --warmup-steps 1",
-    "training train tiny": "--total-epochs 1 --warmup-steps 1 --batch-size 8",
+    "training train digits": ONE_EPOCH,
+    "training train tiny": f"{ONE_EPOCH} --batch-size 8",
+    "training train finetune-pets --source folder:": f"{TWO_STEPS} --weights gsam",
     "training show digits": "",
     "training show tiny": "--batch-size 8",
+    "training show finetune-pets --source folder:": "--batch-size 8",
     "training evaluate": "",
     "training predict": "",
     "keras_mixer weights": "",
     "keras_mixer convert": "",
 }
 ONLY_PARSED = {
-    "training train imagenet": "ImageNet must be fetched by hand",
-    "training train finetune-": "the sets must be fetched",
-    "training train cifar10-scratch": "CIFAR-10 must be fetched",
+    "training train imagenet": "ImageNet is a manual download",
+    "training train finetune-": "needs a download",
+    "training train cifar10-scratch": "needs a download",
+    "training train finetune-pets --source folder:more-photos --weights runs": "MODEL is not built",
+    "training evaluate MixerB16:imagenet1k --source imagenet": "ImageNet is a manual download",
+    "training evaluate runs/digits@best": "MODEL is not built",
     "training plan": "the compiler for TPUs needs an environment of its own",
-    "training benchmark": "to measure takes minutes",
+    "training benchmark": "a measurement takes minutes",
 }
-NOT_OURS = {
+OTHER_PROGRAMS = {
     "run.py test": "these tests",
     "python -m tests": "these tests",
     "python -m pytest": "these tests",
     "python -m mkdocs": "tests/test_documents.py builds the site",
-    "python -m venv": "makes an environment",
-    "pip": "fetches packages",
+    "python -m venv": "creates an environment",
+    "pip": "installs packages",
+    "pre-commit": "installs hooks",
     "ruff": "another test",
     "mypy": "another test",
-    "git": "fetches the project",
-    "cd": "is the reader's",
-    "export": "is the reader's",
-    "source": "is the reader's",
+    "git": "downloads the project",
+    "cd": "depends on the reader",
+    "export": "depends on the reader",
+    "source": "depends on the reader",
 }
+CLASS_NAMES = ("china", "flower")  # of the photos
 SHELLS = ("", "bash", "console", "sh")
 LANGUAGES = (*SHELLS, "python", "json", "yaml", "toml", "text")
 
 
 @dataclasses.dataclass
 class Fence:
-    """A block of a page between two lines of backticks."""
+    """A fenced code block of a page."""
 
     language: str
-    line: int  # number of its first line in the page
+    line: int  # line number of its first line in the page
     text: str
 
 
 @dataclasses.dataclass
 class Command:
-    """One documented command: `KERAS_BACKEND=jax python3 run.py train digits`."""
+    """One documented command, such as `KERAS_BACKEND=jax python3 run.py train digits`."""
 
-    line: int  # at which its fence begins
-    program: str  # "training", "keras_mixer", or another as in NOT_OURS
+    line: int  # where its fence begins
+    program: str  # "training", "keras_mixer", or one of OTHER_PROGRAMS
     arguments: list
     environment: dict
 
@@ -92,12 +106,12 @@ class Command:
         return " ".join([self.program, *self.arguments])
 
 
-def named(path):
+def page_id(path):
     return str(path.relative_to(ROOT))
 
 
 def fences(page):
-    """Return the fences of a page in order; those in lists are moved to the margin."""
+    """Return the fences of a page in order; fences inside lists are dedented."""
     found, opened = [], None
     for number, line in enumerate(page.read_text().splitlines(), 1):
         mark = re.fullmatch(r"( *)```(\S*).*", line)
@@ -109,7 +123,7 @@ def fences(page):
             opened = None
         elif opened is not None:
             opened.text += line[indent:] + "\n"
-    assert opened is None, f"{named(page)}: no end of the fence at line {opened.line}"
+    assert opened is None, f"{page_id(page)}: the fence at line {opened.line} is not closed"
     return found
 
 
@@ -124,35 +138,35 @@ def commands(page):
 
 
 def commands_of(fence):
-    """Return the commands of a fence; one without a language may show other things as well."""
+    """Return the commands of a fence; a fence without a language may have other lines too."""
     found = []
     for text in re.sub(r"\\\n *", " ", fence.text).splitlines():
         if fence.language == "console" and not text.startswith("$ "):
-            continue  # what a command printed
+            continue  # output of a command
         command = as_command(text.removeprefix("$ "), fence.line)
-        where = f"the fence from line {fence.line} on"
+        where = f"the fence at line {fence.line}"
         assert command or not fence.language or not text.strip(), f"{where}: what is {text!r}?"
         found += [command] if command else []
     return found
 
 
 def inline(page):
-    """Return the pieces of code in the sentences and tables of a page, `like this`."""
+    """Return the inline code of a page, `like this`, outside of fences."""
     text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"(?<!`)`([^`]+)`(?!`)", text)
 
 
 def inline_commands(page):
-    """Return the commands of the application among them, without those that leave a gap."""
+    """Return the inline commands of the application that have no placeholders."""
     found = [as_command(text, 0) for text in inline(page) if not re.search(r"…|\b[A-Z]+\b", text)]
     return [c for c in found if c and c.program == "training" and c.arguments]
 
 
 def as_command(text, line):
-    """Return the `Command` of a line; None if it begins with no program that is known here."""
+    """Return the `Command` of a line, or None if it starts with no known program."""
     try:
         words = shlex.split(text, comments=True)
-    except ValueError:  # not for a shell
+    except ValueError:  # not a shell command
         return None
     environment = {}
     while words and re.match(r"[A-Z_]+=", words[0]):
@@ -170,20 +184,25 @@ def as_command(text, line):
             return Command(line, f"python -m {program}", arguments, environment)
     if first == "run.py" and words[1:2] != ["test"]:
         return Command(line, "training", words[1:], environment)
-    if any(f"{first} ".startswith(f"{program.split()[0]} ") for program in NOT_OURS):
+    if any(f"{first} ".startswith(f"{program.split()[0]} ") for program in OTHER_PROGRAMS):
         return Command(line, first, words[1:], environment)
     return None
 
 
 def entry(table, command):
-    """Return the value of the longest beginning of a command in a table, or None."""
-    beginnings = [key for key in table if str(command).startswith(key)]
-    return table[max(beginnings, key=len)] if beginnings else None
+    """Return the value of the longest prefix of a command in a table, or None."""
+    prefixes = [key for key in table if str(command).startswith(key)]
+    return table[max(prefixes, key=len)] if prefixes else None
+
+
+def is_executed(command):
+    """Return whether a command is run; ONLY_PARSED may have a longer prefix than EXECUTED."""
+    return entry(dict.fromkeys(EXECUTED, True) | dict.fromkeys(ONLY_PARSED, False), command)
 
 
 @pytest.fixture(scope="module")
 def published():
-    """Names of weights and classes lead to stand-ins, which are fetched once."""
+    """Serve every published file, with random content, from a local server."""
     with (
         tempfile.TemporaryDirectory() as cache,
         Loopback() as server,
@@ -197,60 +216,80 @@ def published():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A folder with what a reader has: photos, the project's examples, and a trained model."""
+    """A folder with the files a reader has: photos, the examples, and weight files."""
     from sklearn.datasets import load_sample_image
 
     folder = tmp_path_factory.mktemp("files")
     shutil.copytree(ROOT / "examples", folder / "examples")
     photo = Image.fromarray(load_sample_image("china.jpg"))
     photo.save(folder / "photo.jpg")
-    for place in ("photos", "more-photos"):
-        for name in ("china", "flower"):
-            (folder / place / name).mkdir(parents=True)
-            picture = Image.fromarray(load_sample_image(f"{name}.jpg"))
-            for i in range(20):
-                part = picture.crop((20 * i, 10 * i, 20 * i + 160, 10 * i + 120))
-                part.save(folder / place / name / f"{i}.jpg")
-    model = keras_mixer.MlpMixer(
-        2, 16, 2, 8, 24, input_shape=(8, 8, 1), classes=10, classifier_activation=None
-    )
-    model.save(folder / "trained.keras")
+    for source in ("photos", "more-photos"):
+        for name in CLASS_NAMES:
+            (folder / source / name).mkdir(parents=True)
+            photo = Image.fromarray(load_sample_image(f"{name}.jpg"))
+            for i in range(8):
+                crop = photo.crop((20 * i, 10 * i, 20 * i + 160, 10 * i + 120))
+                crop.save(folder / source / name / f"{i}.jpg")
+    trained_model((8, 8, 1), 10).save(folder / "trained.keras")
     return folder
 
 
+def trained_model(input_shape, classes):
+    """Return a model such as a run saves."""
+    return keras_mixer.MlpMixer(
+        2, 16, 2, 8, 24, input_shape=input_shape, classes=classes, classifier_activation=None
+    )
+
+
+@pytest.fixture(scope="module")
+def timm_weights(tmp_path_factory):
+    """The path of a Mixer-S/32 in timm's layout."""
+    (checkpoint,) = (c for c in CHECKPOINTS if (c.name, c.variant) == ("gsam", "MixerS32"))
+    folder = tmp_path_factory.mktemp("timm")
+    (folder / "mixer_s32.npz").write_bytes(weight_file(checkpoint))
+    convert(folder / "mixer_s32.npz", folder / "mixer_s32.safetensors")
+    return folder / "mixer_s32.safetensors"
+
+
 @pytest.fixture
-def place(files, published, tmp_path, monkeypatch):
-    """A copy of `files` to work in."""
+def workspace(files, published, tmp_path, monkeypatch):
+    """A copy of `files` as the working directory."""
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def run_digits(place):
-    """The first command of the README has been here, under any backend."""
-    (place / "runs/digits").mkdir(parents=True)
-    shutil.copy(place / "trained.keras", place / "runs/digits/model.keras")
+def trained(workspace, timm_weights):
+    """The files that earlier commands of a page left: the models of two runs, timm's weights."""
+    for run, model in (
+        ("digits", trained_model((8, 8, 1), 10)),
+        ("photos", trained_model((32, 32, 3), 2)),
+    ):
+        (workspace / "runs" / run).mkdir(parents=True)
+        model.save(workspace / "runs" / run / "model.keras")
+    (workspace / "runs/photos/class_names.json").write_text(json.dumps(CLASS_NAMES))
+    (workspace / "mixer_s32.safetensors").symlink_to(timm_weights)
     yield
     keras.backend.clear_session()
-    gc.collect()  # several models of a page
+    gc.collect()  # the models of a page
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_fences_are_of_known_languages(page):
     for fence in fences(page):
         assert fence.language in LANGUAGES, fence
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if any(f.language == "python" for f in fences(p))], ids=named
+    "page", [p for p in PAGES if any(f.language == "python" for f in fences(p))], ids=page_id
 )
 @pytest.mark.long
-def test_python(page, run_digits):
+def test_python(page, trained):
     namespace = {"__name__": "__main__"}
     for fence in fences(page):
         if fence.language == "python":
-            lines_before = "\n" * (fence.line - 1)  # so that an error names the line of the page
+            lines_before = "\n" * (fence.line - 1)  # errors then show the line in the page
             exec(compile(lines_before + fence.text, str(page), "exec"), namespace)
 
 
@@ -260,40 +299,42 @@ WITH_EXAMPLES = [
     for path in sorted((ROOT / package).rglob("*.py"))
     if ">>>" in path.read_text()
 ]
-LARGE = "MixerL16"  # under one backend: the others' examples are the same
+CONSTRUCTORS = {size.constructor_name for size in SIZES.values()}
 
 
 def examples():
-    """Return the examples of all docstrings, as parameters of a test."""
+    """Return the examples in all docstrings as test parameters."""
     found = []
     for path in WITH_EXAMPLES:
         module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
         for test in doctest.DocTestFinder().find(module):
             if test.examples:
-                large = test.name.endswith(LARGE)
-                marks = [pytest.mark.backend("torch"), pytest.mark.long] if large else []
+                # The constructors differ in sizes only, so one of them runs on every backend.
+                name = test.name.rpartition(".")[2]
+                once = name in CONSTRUCTORS - {"MixerS32"}
+                marks = [pytest.mark.backend("torch"), pytest.mark.long] if once else []
                 found.append(pytest.param(test, id=test.name, marks=marks))
     return found
 
 
 @pytest.mark.parametrize("example", examples())
-def test_examples_of_docstrings(example, place):
+def test_examples_of_docstrings(example, workspace):
     example.globs = {"__name__": "__main__"}
-    said = []
-    result = doctest.DocTestRunner(verbose=False).run(example, out=said.append)
-    assert result.failed == 0, "".join(said)
+    output = []
+    result = doctest.DocTestRunner(verbose=False).run(example, out=output.append)
+    assert result.failed == 0, "".join(output)
 
 
 def test_every_public_name_has_an_example():
     tested = {parameters.id.rpartition(".")[2] for parameters in examples()}
-    without = {"preprocessing", "list_weights"}  # a module, and what takes and returns nothing
-    without |= {"MixerL32", "MixerH14"}  # of which nothing was published
+    without = {"preprocessing", "list_weights"}  # a module; a function of no arguments or result
+    without |= {"MixerL32", "MixerH14"}  # have no published weights
     assert {*keras_mixer.__all__, "prepare_image", "convert"} - without <= tested
 
 
 @pytest.fixture(scope="module")
 def finished_run(published, files, tmp_path_factory):
-    """The folder `runs` after the first command of the README."""
+    """The folder `runs` after the first command in the README."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
@@ -302,30 +343,30 @@ def finished_run(published, files, tmp_path_factory):
 
 
 @pytest.mark.backend("torch")
-@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=named)
-def test_commands(page, place, finished_run, monkeypatch):
-    """Each command of a page in order, as the real command line takes it."""
-    shutil.copytree(finished_run, place / "runs")
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=page_id)
+def test_commands(page, workspace, finished_run, monkeypatch):
+    """The real command line takes each command of a page, in order."""
+    shutil.copytree(finished_run, workspace / "runs")
     for command in commands(page):
-        print(f"{named(page)}, line {command.line}: {command}", flush=True)
-        if "--help" in command.arguments or entry(ONLY_PARSED, command):
+        print(f"{page_id(page)}, line {command.line}: {command}", flush=True)
+        if "--help" in command.arguments or is_executed(command) is False:
             parse(command, monkeypatch)
-        elif entry(EXECUTED, command) is not None:
+        elif is_executed(command):
             execute(command, monkeypatch)
         else:
-            assert entry(NOT_OURS, command), f"{command} is in none of the tables of this test"
+            assert entry(OTHER_PROGRAMS, command), f"{command} is in no table of this test"
 
 
 @pytest.mark.backend("torch")
-@pytest.mark.parametrize("page", [p for p in PAGES if inline_commands(p)], ids=named)
-def test_commands_in_sentences_are_parsed(page, monkeypatch):
+@pytest.mark.parametrize("page", [p for p in PAGES if inline_commands(p)], ids=page_id)
+def test_inline_commands_are_parsed(page, monkeypatch):
     for command in inline_commands(page):
         parse(command, monkeypatch)
 
 
 @pytest.mark.backend("torch")
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_options_in_sentences_exist(page, options):
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_inline_options_exist(page, options):
     mentioned = {text.split()[0] for text in inline(page) if text.startswith("--")}
     assert {option.rstrip("*") for option in mentioned} <= options
 
@@ -365,14 +406,17 @@ def options():
         "python3 run.py plan imagenet-b16",
     ],
 )
-def test_a_wrong_command_is_noticed(text, monkeypatch):
+def test_a_wrong_command_fails(text, monkeypatch):
     with pytest.raises(AssertionError, match="status 2"):
         parse(as_command(text, 0), monkeypatch)
 
 
-def test_commands_are_told_from_other_lines():
+def test_commands_are_recognized():
     assert as_command("runs/digits/model.keras  # a file", 0) is None
-    assert entry(EXECUTED | ONLY_PARSED | NOT_OURS, as_command("./run.py export runs/a", 0)) is None
+    assert (
+        entry(EXECUTED | ONLY_PARSED | OTHER_PROGRAMS, as_command("./run.py export runs/a", 0))
+        is None
+    )
     command = as_command("A=1 B=2 .venv/bin/python -m training plan tiny --tpu v5e:1x1  # c", 0)
     assert (str(command), command.environment) == (
         "training plan tiny --tpu v5e:1x1",
@@ -385,7 +429,7 @@ def test_commands_are_told_from_other_lines():
 
 
 def execute(command, monkeypatch):
-    """Run a command, shortened: in this process, or in one of the backend that it asks for."""
+    """Run a shortened command in this process, or in another one for another backend."""
     arguments = [*command.arguments, *entry(EXECUTED, command).split()]
     environment = {**os.environ, **command.environment}
     if environment.get("KERAS_BACKEND") != keras.backend.backend():
@@ -404,7 +448,7 @@ def execute(command, monkeypatch):
 
 
 def call_main(program, arguments, monkeypatch):
-    """Call the `main` of a program with the arguments; it must not end with an error."""
+    """Call the `main` of a program; an error exit fails the test."""
     monkeypatch.setattr(sys, "argv", [program, *arguments])
     main = importlib.import_module(f"{program}.__main__").main
     try:
@@ -414,11 +458,11 @@ def call_main(program, arguments, monkeypatch):
 
 
 class Parsed(Exception):
-    """The command line has understood a command."""
+    """Raised where a parsed command would start its work."""
 
 
 def parse(command, monkeypatch):
-    """Let the real command line take a command, up to where its work would begin."""
+    """Let the real command line parse and check a command, but not run it."""
     if "--help" in command.arguments:
         with monkeypatch.context() as changes:
             call_main(command.program, command.arguments, changes)
@@ -426,12 +470,12 @@ def parse(command, monkeypatch):
     from training.__main__ import app
 
     def stopped(function):
-        @functools.wraps(function)  # which has the signature that is parsed
+        @functools.wraps(function)  # the signature defines the options
         def stop(*positional, **named):
             for value in (*positional, *named.values()):
-                for sound in (getattr(value, "config", None), value):
-                    if hasattr(sound, "check"):
-                        sound.check()
+                for checked in (getattr(value, "config", None), value):
+                    if hasattr(checked, "check"):
+                        checked.check()
             raise Parsed
 
         return stop

@@ -1,4 +1,4 @@
-"""What `pip install` ships: the library, whole, and nothing else."""
+"""The wheel: it ships the library, all of it, and nothing else."""
 
 import email
 import shutil
@@ -12,7 +12,7 @@ import pytest
 import keras_mixer
 from run import BACKENDS
 
-pytestmark = pytest.mark.backend("torch")  # a wheel is the same under each
+pytestmark = pytest.mark.backend("torch")  # a wheel is the same on every backend
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,13 +23,13 @@ def run(*command, **options):
 
 
 def tracked():
-    """Return the paths of the files that git tracks, from the root on."""
+    """Return the paths of the files that git tracks, relative to the root."""
     return [n for n in run("git", "ls-files", cwd=ROOT).splitlines() if (ROOT / n).exists()]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of a copy of what git tracks, since a build leaves folders behind."""
+    """The wheel, built from a copy of the tracked files, since a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in tracked():
         (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def test_it_holds_the_library_and_nothing_else(wheel):
     assert f"{about}licenses/LICENSE" in names
 
 
-def test_what_it_says_of_itself(wheel):
+def test_its_metadata(wheel):
     name = f"keras_mixer-{keras_mixer.__version__}.dist-info/METADATA"
     about = email.message_from_bytes(zipfile.ZipFile(wheel).read(name))
     assert about["Version"] == keras_mixer.__version__
@@ -64,7 +64,7 @@ def test_what_it_says_of_itself(wheel):
     assert about.get_payload().startswith("# keras_mixer")
 
 
-def test_the_version_stands_in_one_place():
+def test_the_version_is_defined_once():
     version = keras_mixer.__version__
     holding = {
         name
@@ -80,10 +80,10 @@ def test_the_version_stands_in_one_place():
 @pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
 def test_it_works_with_one_backend_alone(wheel, tmp_path, python, backend):
     if shutil.which(python) is None:
-        pytest.skip(f"there is no {python} here")
+        pytest.skip(f"{python} is not installed")
     run(python, "-m", "venv", tmp_path / "environment")
     environment = tmp_path / "environment" / "bin" / "python"
     constraints = ROOT / "constraints.txt"
     run(environment, "-m", "pip", "install", "-c", constraints, f"{wheel}[{backend}]")
-    # Isolated, so that it does not see the checkout.
+    # -I isolates Python from the checkout.
     print(run(environment, "-I", ROOT / "tests" / "support" / "installed.py", backend, tmp_path))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mixer.sizes import SIZES
-from training.config import SIZE_FIELDS, Data
+from training.config import Data
 from training.errors import UserError
 from training.run.folder import RunFolder
 
@@ -277,9 +277,7 @@ def constructor(model):
 
 def model_sizes(model):
     """Return `{name: value}` of the five sizes of a `training.config.Model`."""
-    if model.variant:
-        return SIZES[model.variant].dimensions
-    return {size: getattr(model, size) for size in SIZE_FIELDS}
+    return model.size.dimensions
 
 
 def find_published(constructor, weights):
@@ -321,9 +319,9 @@ def read_class_names(path):
 
 
 def _weights_advice(constructor):
-    from keras_mixer.weights.catalog import CHECKPOINTS
+    from keras_mixer.weights.catalog import published
 
-    names = [c.name for c in CHECKPOINTS if c.variant == constructor] or ["FILE.npz"]
+    names = published(constructor) or ["FILE.npz"]
     return f"Pass {' or '.join(f'{constructor}:{name}' for name in names)}"
 
 

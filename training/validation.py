@@ -1,5 +1,6 @@
-"""What values of options must be; each refusal names the option, the rule and a way out."""
+"""Checks of options. An error names the option, the rule, the value and a next step."""
 
+import dataclasses
 import math
 import tempfile
 
@@ -7,49 +8,47 @@ from training.errors import UserError
 
 
 def refuse_unless(holds, argument, rule, value, advice):
-    """Raise UserError naming the command-line option of `argument` unless `holds`."""
+    """Raise UserError about the command-line option of `argument` unless `holds`."""
     if not holds:
         option = "--" + argument.replace("_", "-")
         raise UserError(f"{option} {rule}. Received: {value}. {advice}")
 
 
-def require_positive(config, *arguments):
+def require_positive(options, *arguments):
+    """Raise UserError unless these fields of the dataclass `options` are positive and finite."""
+    _require(options, arguments, lambda value: 0 < value < math.inf, "must be above 0 and finite")
+
+
+def require_not_negative(options, *arguments):
+    """Raise UserError unless these fields of the dataclass `options` are at least 0 and finite."""
+    rule = "must be at least 0 and finite"
+    _require(options, arguments, lambda value: 0 <= value < math.inf, rule)
+
+
+def require_fraction(options, *arguments):
+    """Raise UserError unless these fields of the dataclass `options` are at least 0 and below 1."""
+    _require(options, arguments, lambda value: 0 <= value < 1, "must be at least 0 and below 1")
+
+
+def require_range(options, argument, largest):
+    """Raise UserError unless a field of the dataclass `options` is from 0 to `largest`."""
+    rule = f"must be at least 0 and at most {largest}"
+    _require(options, [argument], lambda value: 0 <= value <= largest, rule)
+
+
+def _require(options, arguments, is_valid, rule):
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
     for argument in arguments:
-        value = getattr(config, argument)
-        holds = 0 < value < math.inf
-        refuse_unless(holds, argument, "must be above 0 and finite", value, "Pass such a number.")
-
-
-def require_not_negative(config, *arguments):
-    for argument in arguments:
-        value = getattr(config, argument)
-        holds = 0 <= value < math.inf
-        refuse_unless(holds, argument, "must be at least 0 and finite", value, "Pass 0 for none.")
-
-
-def require_fraction(config, *arguments):
-    for argument in arguments:
-        value = getattr(config, argument)
-        refuse_unless(
-            0 <= value < 1, argument, "must be at least 0 and below 1", value, "Pass 0 for none."
-        )
-
-
-def require_range(config, argument, largest):
-    value = getattr(config, argument)
-    refuse_unless(
-        0 <= value <= largest,
-        argument,
-        f"must be at least 0 and at most {largest}",
-        value,
-        "Pass 0 for none.",
-    )
+        value, default = getattr(options, argument), defaults[argument]
+        # A size of a model has no default; 1 is valid for all of them.
+        example = 1 if default is dataclasses.MISSING else default
+        refuse_unless(is_valid(value), argument, rule, value, f"Pass {example}, for example.")
 
 
 def require_output_dir(folder):
-    """Make the folder of `--output-dir`; raise UserError unless it can be written.
+    """Create the folder of `--output-dir`; raise UserError unless it is writable.
 
-    So a mistake is found before the work and not after.
+    Call it before the work, so that the mistake is found at once.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,8 +58,8 @@ def require_output_dir(folder):
 
 
 def not_writable(folder, error):
-    """Return the UserError for an OSError at writing into `--output-dir`."""
+    """Return the UserError for an OSError that occurred while writing to `--output-dir`."""
     return UserError(
-        "--output-dir must be a folder that can be written and has room. Received: "
-        f"{folder}: {error.strerror or error}. Choose another."
+        "--output-dir must be a folder that can be written to, on a disk with free space. "
+        f"Received: {folder}: {error.strerror or error}. Choose another folder."
     )

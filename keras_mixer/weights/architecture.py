@@ -1,11 +1,11 @@
-"""The sizes of a Mixer, and the arrays that follow from them."""
+"""Sizes of a Mixer, and the names and shapes of its arrays."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What decides the shapes of a Mixer's arrays, with the symbols of table 1."""
+    """The sizes that determine the shapes of all arrays, with the symbols of table 1."""
 
     patch_size: tuple[int, int]  # height, width in pixels
     channels: int  # of the images
@@ -17,7 +17,7 @@ class Architecture:
     classes: int | None  # None: no head
 
     def shapes(self):
-        """Return `{name: shape}` of every array, named as in the published files."""
+        """Return `{name: shape}` of every array, with the names in the published files."""
         width = self.hidden_dim
         shapes = {
             **_affine("stem", (*self.patch_size, self.channels, width)),

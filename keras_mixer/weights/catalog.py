@@ -1,14 +1,17 @@
-"""Every published Mixer checkpoint: one row each, with the numerics that it was trained with."""
+"""Every published weight file of a Mixer: one row each, with the numerics it was trained with."""
 
 import dataclasses
+import os
+
+from keras_mixer.sizes import SIZES
 
 BUCKET = "https://storage.googleapis.com/mixer_models"
 HUB = "https://huggingface.co/timm"
-IMAGE_SIZE = 224  # pixels a side, at which all of them were trained
-ALIASES = {"imagenet": "imagenet1k"}  # the name that keras.applications uses
+IMAGE_SIZE = 224  # pixels a side, which all of them were trained at
+ALIASES = {"imagenet": "imagenet1k"}  # the name in keras.applications
 
-APACHE = "Apache-2.0 (the authors' repository; the files carry no licence of their own)"
-MIIL_LICENCE = "Apache-2.0 (model card); the authors' code says MIT"
+APACHE = "Apache-2.0 (the authors' repository; the files carry no license of their own)"
+MIIL_LICENSE = "Apache-2.0 (model card); the authors' code says MIT"
 
 MISNAMED_BY_TIMM = (
     "Trained on ImageNet-1k from scratch. timm and its copies call this file "
@@ -19,7 +22,7 @@ NOT_FINE_TUNED = (
     "fine-tuned model that was never published."
 )
 GSAM_UNVERIFIED = (
-    "Nobody has published an evaluation of this file; the first upload was broken, and timm's "
+    "Nobody has published an evaluation of this file; the first upload was corrupt, and timm's "
     "author found the ViT files of the same series to be very poor. Measure before you rely on it."
 )
 S8_UNVERIFIED = f"A size that the paper does not have. {GSAM_UNVERIFIED}"
@@ -30,41 +33,47 @@ DIGEST_UNPUBLISHED = "The size of the file and its digest are not published; the
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One published file, and what it takes to get its authors' numbers from it."""
+class PretrainedWeights:
+    """One published file, and what it takes to reproduce its authors' numbers."""
 
     variant: str  # name of the constructor, "MixerB16"
     name: str  # what `weights` calls it
     url: str
-    num_bytes: int | None  # of the file; None if not published
+    num_bytes: int | None  # size of the file; None if not published
     digest: str | None  # "sha256:…"; None if not published, as for all of them so far
     classes: int
-    top1: tuple[tuple[float, str], ...] = ()  # ImageNet accuracy in per cent, and who reports it
+    top1: tuple[tuple[float, str], ...] = ()  # ImageNet accuracy in percent, and who reports it
     value_range: tuple[int, int] = (-1, 1)  # of the pixels that the stem takes
-    transform: str = "resmall-crop"  # evaluation transform of keras_mixer.preprocessing
+    transform: str = "resmall-crop"  # evaluation transform, in keras_mixer.transforms
     approximate_gelu: bool = True  # tanh, as in Flax; False: erf, as in PyTorch
-    licence: str = APACHE
+    license: str = APACHE
     warning: str = ""
 
     @property
-    def patch_size(self):
-        """P, in pixels."""
-        return int(self.variant.removeprefix("Mixer")[1:])
+    def size(self):
+        """The `MixerSize` of the variant."""
+        return next(s for s in SIZES.values() if s.constructor_name == self.variant)
+
+    @property
+    def grid(self):
+        """Number of patches (down, across) at the trained image size."""
+        side = IMAGE_SIZE // self.size.patch_size
+        return (side, side)
 
     @property
     def path(self):
-        """Where the file lies, relative to Keras's cache."""
+        """Where the file is cached, relative to Keras's cache."""
         return f"models/keras_mixer/{self.name}/{self.variant}.{self.url.rpartition('.')[2]}"
 
 
 def _google(variant, name, num_bytes, classes=1000, **more):
     model = variant.removeprefix("Mixer")
     url = f"{BUCKET}/{name}/Mixer-{model[0]}_{model[1:]}.npz"
-    return Checkpoint(variant, name, url, num_bytes, None, classes, **more)
+    return PretrainedWeights(variant, name, url, num_bytes, None, classes, **more)
 
 
 def _miil(name, classes, **more):
-    return Checkpoint(
+    return PretrainedWeights(
         "MixerB16",
         name,
         f"{HUB}/mixer_b16_224.{name}/resolve/main/model.safetensors",
@@ -74,7 +83,7 @@ def _miil(name, classes, **more):
         value_range=(0, 1),
         transform="timm-bilinear",
         approximate_gelu=False,
-        licence=MIIL_LICENCE,
+        license=MIIL_LICENSE,
         warning=DIGEST_UNPUBLISHED,
         **more,
     )
@@ -83,7 +92,7 @@ def _miil(name, classes, **more):
 PAPER, TIMM, SAM_PAPER = "paper, table 3", "timm", "SAM paper"
 KECAM = "keras_cv_attention_models"
 
-CHECKPOINTS = (
+CATALOG = (
     _google(
         "MixerB16",
         "imagenet1k",
@@ -116,27 +125,44 @@ CHECKPOINTS = (
     _miil("miil_in21k", 11221),
     _miil("miil_in21k_ft_in1k", 1000, top1=((82.314, TIMM),)),
 )
-NAMES = {checkpoint.name for checkpoint in CHECKPOINTS} | ALIASES.keys()
+NAMES = {row.name for row in CATALOG} | ALIASES.keys()
+
+
+def published(variant):
+    """Return the names of the published weights of a variant (the constructor's name)."""
+    return [row.name for row in CATALOG if row.variant == variant]
 
 
 def find(variant, name):
-    """Return the checkpoint of a variant (the constructor's name) by its name.
+    """Return the published weights of a variant by their name.
 
     Raises:
-        ValueError: If there is none; it lists what the variant has, and who has that name.
+        ValueError: If there are none; it lists what the variant has, and who has that name.
     """
     wanted = ALIASES.get(name, name)
-    for checkpoint in CHECKPOINTS:
-        if (checkpoint.variant, checkpoint.name) == (variant, wanted):
-            return checkpoint
-    here = [c.name for c in CHECKPOINTS if c.variant == variant]
-    elsewhere = [c.variant for c in CHECKPOINTS if c.name == wanted]
-    published = f"{variant} was published as {', '.join(here)}." if here else ""
+    for row in CATALOG:
+        if (row.variant, row.name) == (variant, wanted):
+            return row
+    here = published(variant)
+    elsewhere = [row.variant for row in CATALOG if row.name == wanted]
+    listed = f"{variant} was published as {', '.join(here)}." if here else ""
     others = f"{wanted!r} exists for {', '.join(elsewhere)}." if elsewhere else ""
     raise ValueError(
-        f"{variant}: `weights` must be the name of a published checkpoint of this variant, the "
+        f"{variant}: `weights` must be the name of published weights of this variant, the "
         f"path of a weight file, or None. Received: weights={name!r}. "
-        f"{published or f'No checkpoint of {variant} was ever published.'} "
-        f"{others or f'No variant has a checkpoint called {name!r}.'} "
+        f"{listed or f'No weights of {variant} were ever published.'} "
+        f"{others or f'No variant has weights called {name!r}.'} "
         "keras_mixer.list_weights() shows all; pass weights=None for random weights."
     )
+
+
+def resolve(variant, weights):
+    """Return `weights`, or its row of the catalog if it is a name rather than a path.
+
+    Raises:
+        ValueError: If a name is not one of this variant's.
+    """
+    if not isinstance(weights, str):
+        return weights
+    is_path = os.sep in weights or os.path.splitext(weights)[1] or os.path.isfile(weights)
+    return weights if is_path and weights not in NAMES else find(variant, weights)

@@ -1,4 +1,4 @@
-"""Fetch a published file into Keras's cache: verified, atomically, and only when it must be."""
+"""Download of published files into Keras's cache: verified, atomic, and only when needed."""
 
 import base64
 import contextlib
@@ -18,11 +18,11 @@ import requests
 import tqdm
 
 MIRROR_VARIABLE = "KERAS_MIXER_MIRROR"
-RETRY_WAITS_SECONDS = (1, 4)  # between the attempts, of which there is one more
-TIMEOUTS_SECONDS = (15, 60)  # until the connection stands, and for each piece of the answer
+RETRY_WAITS_SECONDS = (1, 4)  # between attempts: one attempt more than waits
+TIMEOUTS_SECONDS = (15, 60)  # to connect, and for each piece of the response
 CHUNK_BYTES = 2**20
-LARGEST_FILE_BYTES = 2**32  # where nobody says how large a file is; the largest known has 0.9e9
-ABANDONED_SECONDS = 24 * 3600  # nobody writes to a file that is older
+LARGEST_FILE_BYTES = 2**32  # if the size is unknown; the largest published file has 0.9e9
+ABANDONED_SECONDS = 24 * 3600  # no download takes longer
 
 CHECKSUMS: dict[str, Callable] = {
     "crc32c": google_crc32c.Checksum,
@@ -31,22 +31,22 @@ CHECKSUMS: dict[str, Callable] = {
 }
 
 ADVICE = (
-    "Fetch that URL by other means and put the file there, or set the environment variable "
+    "Download that URL by other means and put the file there, or set the environment variable "
     f"{MIRROR_VARIABLE} to the base URL of a mirror, or try again later."
 )
 ADVICE_ON_OTHER_CONTENT = (
-    "Try again later. If it is a checkpoint that was replaced on purpose, fetch it by hand and "
-    "pass its path as `weights`, with its `value_range` and `approximate_gelu`, which "
+    "Try again later. If the publisher replaced weights on purpose, download them manually and "
+    "pass the path as `weights`, with the `value_range` and `approximate_gelu` that "
     "keras_mixer.list_weights() shows."
 )
 
 
 class DownloadError(OSError):
-    """A file could not be fetched; the message says which, why, and what to do."""
+    """A file could not be downloaded; the message says which, why, and what to do."""
 
 
 class _Failure(Exception):
-    """One attempt failed: the cause, whether another may do better, and what the user can do."""
+    """A failed attempt: the cause, whether to retry, and advice for the user."""
 
     def __init__(self, cause, retry=False, advice=ADVICE):
         super().__init__(cause)
@@ -55,32 +55,32 @@ class _Failure(Exception):
 
 
 def cached_path(path):
-    """Return `path`, which is relative to Keras's cache, as an absolute `pathlib.Path`.
+    """Return the absolute `pathlib.Path` of `path`, which is relative to Keras's cache.
 
-    The cache is `$KERAS_HOME`, or `~/.keras` where that is not set.
+    The cache is `$KERAS_HOME`, or `~/.keras` if that is not set.
     """
     home = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras")
     return home.expanduser().absolute() / path
 
 
 def fetch(url, path, num_bytes=None, digest=None):
-    """Return the path of a file in Keras's cache, after fetching it if it is not there.
+    """Return the path of a file in Keras's cache; download the file if it is not there.
 
-    Nothing incomplete is ever at that path, whoever interrupts and however many processes fetch
-    at once. A cached file is used without any network. `$KERAS_MIXER_MIRROR`, if set, replaces
-    scheme and host of `url`, and alone may lead to a server without TLS.
+    The path never holds an incomplete file, even if a process is killed or several processes
+    download at once. A cached file needs no network. `$KERAS_MIXER_MIRROR`, if set, replaces
+    the scheme and host of `url`; only a mirror may be a server without TLS.
 
     Args:
         url: Where the file is published: an https URL.
         path: Where it is cached, relative to Keras's cache.
-        num_bytes: The size of the file, or None if it is not known.
-        digest: `"sha256:HEX"` or `"md5:HEX"` of the file, or None if it is not known. What the
-            server itself says of size and digest is checked in any case.
+        num_bytes: Size of the file, or None if unknown.
+        digest: `"sha256:HEX"` or `"md5:HEX"` of the file, or None if unknown. The size and the
+            digest that the server announces are checked in any case.
 
     Raises:
-        DownloadError: If the file cannot be fetched, is not what was expected, or cannot be
-            written.
-        ValueError: If `url` or the mirror is not a URL to fetch from.
+        DownloadError: If the file cannot be downloaded, differs from what was expected, or cannot
+            be written.
+        ValueError: If `url` or the mirror is not a valid URL.
     """
     path = cached_path(path)
     sizes = [] if num_bytes is None else [num_bytes]
@@ -89,7 +89,7 @@ def fetch(url, path, num_bytes=None, digest=None):
         fault = _fault(path, sizes, digests)
         if fault is None:
             return path
-        _tell(f"{path} {fault}; fetching it anew.")
+        _print(f"{path} {fault}; downloading it again.")
 
     source = _source(url)
     for wait_seconds in (*RETRY_WAITS_SECONDS, None):
@@ -99,21 +99,21 @@ def fetch(url, path, num_bytes=None, digest=None):
         except _Failure as failure:
             if not failure.retry or wait_seconds is None:
                 raise DownloadError(
-                    f"fetch: {_without_password(source)} could not be fetched: {failure}. "
+                    f"fetch: {_without_password(source)} could not be downloaded: {failure}. "
                     f"It belongs at {path}. "
                     f"{failure.advice}"
                 ) from failure
-            _tell(f"{path.name}: {failure}. Trying again in {wait_seconds} s.")
+            _print(f"{path.name}: {failure}. Trying again in {wait_seconds} s.")
             time.sleep(wait_seconds)
         except OSError as error:
             raise DownloadError(
                 f"fetch: the folder of {path} must be writable and have room. Received: {error}. "
-                "Set the environment variable KERAS_HOME to a folder that is and has."
+                "Set the environment variable KERAS_HOME to such a folder."
             ) from error
 
 
 def _source(url):
-    """Return the URL to ask: `url`, or its counterpart on the mirror."""
+    """Return the URL to request: `url`, or its counterpart on the mirror."""
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
     if not mirror:
         if urlsplit(url).scheme != "https":
@@ -145,7 +145,7 @@ def _without_password(url):
 
 
 def _attempt(source, path, sizes, digests):
-    """Bring the file to `path`; raise _Failure or OSError, and leave nothing, if that fails."""
+    """Download the file to `path`; on failure raise _Failure or OSError and leave nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in path.parent.glob(f"{path.name}.*.part"):  # by a process that was killed
         with contextlib.suppress(FileNotFoundError):
@@ -153,7 +153,7 @@ def _attempt(source, path, sizes, digests):
                 abandoned.unlink()
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        # Not by `tempfile`, whose files no other user of a shared cache could read.
+        # Not with `tempfile`, whose files other users of a shared cache could not read.
         with open(part, "xb") as file:
             announced_sizes, announced_digests = _transfer(source, file, path.name, sizes)
             file.flush()
@@ -168,18 +168,18 @@ def _attempt(source, path, sizes, digests):
 
 
 def _transfer(source, file, name, sizes):
-    """Write what the server sends to `file`; return the sizes and digests that it announced."""
+    """Write the response to `file`; return the sizes and digests that the server announced."""
     try:
         response = requests.get(
             source,
             stream=True,
             timeout=TIMEOUTS_SECONDS,
-            headers={"Accept-Encoding": "identity"},  # what is announced is of the file as it is
+            headers={"Accept-Encoding": "identity"},  # sizes and digests are of the file as it is
             hooks={"response": _refuse_loss_of_tls},
         )
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _Failure(f"no connection: {_root(error)}", retry=True) from error
-    except OSError as error:  # the other errors of requests, and of its certificates
+    except OSError as error:  # other errors of requests and certificates
         raise _Failure(str(error).rstrip(".")) from error
 
     with response:
@@ -209,7 +209,7 @@ def _transfer(source, file, name, sizes):
 
 
 def _refuse_loss_of_tls(response, **_):
-    """Raise _Failure if `response` redirects from https to a URL that is not; a requests hook."""
+    """Raise _Failure if `response` redirects from https to another scheme; a requests hook."""
     if response.is_redirect and urlsplit(response.url).scheme == "https":
         target = urljoin(response.url, response.headers["Location"])
         if urlsplit(target).scheme != "https":
@@ -217,10 +217,10 @@ def _refuse_loss_of_tls(response, **_):
 
 
 def _announced(response):
-    """Return what the server says of the file: sizes, and pairs of algorithm and hex digest."""
+    """Return the sizes that the server announces, and pairs of algorithm and hex digest."""
     sizes = [_count(response.headers.get("Content-Length"))]
     digests = []
-    for hop in (*response.history, response):  # the Hugging Face Hub: beside the redirect
+    for hop in (*response.history, response):  # the Hugging Face Hub sends them with the redirect
         sizes.append(_count(hop.headers.get("X-Linked-Size")))
         etag = hop.headers.get("X-Linked-ETag", "").strip('"')
         if re.fullmatch("[0-9a-fA-F]{64}", etag):
@@ -244,7 +244,7 @@ def _count(header):
 
 
 def _fault(path, sizes, digests):
-    """Say in what the file differs from what is known of it, or return None."""
+    """Return how the file differs from the expected sizes and digests, or None."""
     actual = path.stat().st_size
     for size in sizes:
         if actual != size:
@@ -261,7 +261,7 @@ def _fault(path, sizes, digests):
 
 
 def _root(error):
-    """Return in plain words what lies under an error of requests, which names it last."""
+    """Return the root cause of an error of requests in plain words."""
     while inner := error.__cause__ or next(
         (value for value in error.args if isinstance(value, Exception)), None
     ):
@@ -269,5 +269,5 @@ def _root(error):
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _tell(text):
-    print(f"keras_mixer: {text}", file=sys.stderr)  # standard output is the program's own
+def _print(text):
+    print(f"keras_mixer: {text}", file=sys.stderr)  # stdout belongs to the program

@@ -1,7 +1,9 @@
-"""Files of named arrays: .npz, .safetensors and Keras's own, recognised by content, read safely.
+"""Files of named arrays, recognized by content and read safely.
 
-Opening a file reads names and shapes only; arrays are read one at a time. Every claim of a file
-is checked before memory is taken for it, and nothing in a file is ever executed.
+The formats are .npz, .safetensors, Keras's .weights.h5 and .keras, and the checkpoints of this
+project's training runs, which `_open_checkpoint` describes. Opening a file reads names and shapes
+only; arrays are read one at a time. Whatever a file claims is checked before memory is allocated
+for it, and nothing in a file is ever executed.
 """
 
 import contextlib
@@ -18,9 +20,11 @@ import numpy as np
 import safetensors
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
-READABLE = ".npz, .safetensors, .weights.h5 and .keras"
+READABLE = ".npz, .safetensors, .weights.h5, .keras and checkpoints of training runs"
+PROGRESS = "progress.json"  # what makes an archive a checkpoint
 # Deflate cannot do better; a larger claim is an attack on memory.
 LARGEST_COMPRESSION = 1032
+GET_AGAIN = "The file is corrupt or truncated: download it or write it again."
 
 
 class WeightsError(ValueError):
@@ -35,21 +39,22 @@ class ArrayFile:
     """An open file of named arrays."""
 
     path: Path
-    format: str  # "npz", "safetensors", "h5" or "keras"
+    format: str  # "npz", "safetensors", "h5", "keras" or "checkpoint"
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]  # NumPy's names
     read_array: Callable[[str], np.ndarray]
-    metadata: dict  # safetensors: its strings; keras: the configuration of the model
+    # safetensors: its strings; keras: the model's configuration; checkpoint: "numerics", if any
+    metadata: dict
 
     def read(self, name):
-        """Return one array, which holds finite numbers only."""
+        """Return one array; raise WeightsError unless all of its values are finite."""
         with _as_weights_error(self.path, f"array {name!r} cannot be read"):
             array = self.read_array(name)
         if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
             raise WeightsError(
                 self.path,
                 f"array {name!r} holds values that are not finite (NaN or infinity).",
-                "The file is damaged or comes from a training that diverged; use another one.",
+                "The file is corrupt or comes from a training that diverged; use another one.",
             )
         return array
 
@@ -59,10 +64,10 @@ def open_arrays(path):
     """Open a weight file of any format; yield its `ArrayFile`.
 
     Raises:
-        WeightsError: If it is no weight file, or not a sound one.
+        WeightsError: If it is not a weight file, or not a valid one.
     """
     path = Path(path)
-    kind = _recognise(path)
+    kind = _recognize(path)
     with contextlib.ExitStack() as stack:
         with _as_weights_error(path, f"cannot be read as {kind}"):
             arrays = _OPENERS[kind](path, stack)
@@ -71,43 +76,23 @@ def open_arrays(path):
 
 @contextlib.contextmanager
 def _as_weights_error(path, what):
-    """Turn whatever a reading library raises at a damaged file into a `WeightsError`."""
+    """Turn whatever a library raises when it reads a corrupt file into a `WeightsError`."""
     try:
         yield
     except WeightsError:
         raise
     except Exception as error:  # zipfile, zlib, NumPy, h5py, safetensors and json have dozens
         cause = str(error).strip() or type(error).__name__
-        raise WeightsError(
-            path, f"{what}: {cause.rstrip('.')}.", "Delete it, and fetch or write it again."
-        ) from error
+        raise WeightsError(path, f"{what}: {cause.rstrip('.')}.", GET_AGAIN) from error
 
 
-def _recognise(path):
-    """Return the format of a file by its first bytes, or raise for what is none."""
+def _recognize(path):
+    """Return the format of a file from its first bytes; raise WeightsError if there is none."""
     if path.suffix in PICKLE_SUFFIXES and not path.is_dir():
         raise _pickle_error(path)
-    try:
-        num_bytes = path.stat().st_size
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is not a regular file"
-            raise WeightsError(path, f"{what}.", f"Name one file: {READABLE} are read.")
-        with path.open("rb") as file:
-            start = file.read(16)
-    except FileNotFoundError:
-        raise WeightsError(
-            path, "does not exist.", "Check the path; it is relative to the working folder."
-        ) from None
-    except WeightsError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        cause = getattr(error, "strerror", None) or error
-        raise WeightsError(
-            path, f"cannot be opened: {cause}.", "Check the path and its rights."
-        ) from None
-
+    start, num_bytes = _first_bytes(path)
     if not start:
-        raise WeightsError(path, "is empty.", "Delete it, and fetch or write it again.")
+        raise WeightsError(path, "is empty.", "Download it or write it again.")
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
     if start.startswith(b"PK"):
@@ -116,6 +101,8 @@ def _recognise(path):
                 members = archive.namelist()
         if "model.weights.h5" in members:
             return "keras"
+        if PROGRESS in members:
+            return "checkpoint"
         if any(member.endswith("data.pkl") for member in members):
             raise _pickle_error(path)
         return "npz"
@@ -126,52 +113,119 @@ def _recognise(path):
     raise WeightsError(
         path,
         f"is of no known format; it begins with {start[:8]!r}.",
-        f"{READABLE} are read, recognised by content. It may be cut short or a web page.",
+        f"{READABLE} are read, recognized by content. It may be truncated or a web page.",
     )
+
+
+def _first_bytes(path):
+    """Return the first 16 bytes of a file and its size; raise WeightsError if it has none."""
+    try:
+        num_bytes = path.stat().st_size
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not a regular file"
+            raise WeightsError(path, f"{what}.", f"Name one file: {READABLE} are read.")
+        with path.open("rb") as file:
+            return file.read(16), num_bytes
+    except FileNotFoundError:
+        raise WeightsError(
+            path, "does not exist.", "Check the path; it is relative to the working directory."
+        ) from None
+    except WeightsError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        cause = getattr(error, "strerror", None) or error
+        raise WeightsError(
+            path, f"cannot be opened: {cause}.", "Check the path and its permissions."
+        ) from None
 
 
 def _pickle_error(path):
     return WeightsError(
         path,
         "is a Python pickle, which can run any code when it is opened, and is never opened here.",
-        "Use the .safetensors file of the same weights, or write one from the program that made "
+        "Use the .safetensors file of the same weights, or write one with the program that made "
         "it: safetensors.torch.save_file(model.state_dict(), 'model.safetensors').",
     )
 
 
 def _open_npz(path, stack):
-    archive = stack.enter_context(np.load(path, allow_pickle=False))
-    shapes, dtypes = {}, {}
-    for member in archive.zip.infolist():
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    members = {}
+    for member in archive.infolist():
         if not member.filename.endswith(".npy"):
-            raise ValueError(f"it holds {member.filename!r}, which is no array")
+            raise ValueError(f"it holds {member.filename!r}, which is not an array")
         name = member.filename.removesuffix(".npy")
-        if name in shapes:
+        if name in members:
             raise ValueError(f"it holds {name!r} twice")
-        _check_member(member)
-        with archive.zip.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):  # the later ones are for structured arrays
-                raise ValueError(f"array {name!r} has version {version} of the npy format")
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            header_bytes = file.tell()
-        if dtype.hasobject:
-            raise WeightsError(
-                path,
-                f"array {name!r} holds Python objects, which is a pickle and is never opened.",
-                "Write arrays of float32.",
-            )
-        if member.file_size != header_bytes + dtype.itemsize * math.prod(shape):
-            raise ValueError(f"array {name!r} is not as long as its shape {shape} says")
-        shapes[name] = shape
-        dtypes[name] = dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
-    return ArrayFile(path, "npz", shapes, dtypes, archive.__getitem__, {})
+        members[name] = member
+    return _array_file(path, "npz", archive, members, {})
+
+
+def _open_checkpoint(path, stack):
+    """Open a checkpoint of a training run: `checkpoints/best.npz`, `checkpoints/batch-N.npz`.
+
+    A checkpoint is an uncompressed zip archive of arrays in npy format, besides `progress.json`.
+    Two keys of that file matter here; the rest, and all other arrays, are the run's own.
+
+    * `"weights"`, required: a map from the canonical name of each weight of the model to the
+      name of its array in the archive, without `.npy`:
+      `{"stem/kernel": "trainable/0", "MixerBlock_0/token_mixing/Dense_0/kernel": "trainable/4"}`.
+      A run with moving averages (EMA) names the averaged arrays.
+    * `"numerics"`, optional, as is each of its keys:
+      `{"approximate_gelu": true, "value_range": [-1.0, 1.0], "grid": [14, 14]}`.
+    """
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    _check_member(archive.getinfo(PROGRESS))
+    progress = json.loads(archive.read(PROGRESS))
+    if "weights" not in progress:
+        raise WeightsError(
+            path,
+            "is a checkpoint of a training run that does not name its weights, as keras_mixer "
+            "0.1.0 wrote them.",
+            "Use the model.keras of the finished run instead, or resume the run with this version, "
+            "which writes new checkpoints with names.",
+        )
+    members = {name: archive.getinfo(f"{entry}.npy") for name, entry in progress["weights"].items()}
+    return _array_file(path, "checkpoint", archive, members, progress.get("numerics") or {})
+
+
+def _array_file(path, kind, archive, members, metadata):
+    """Return the `ArrayFile` of npy arrays in a zip archive: `{name: member}`."""
+    shapes, dtypes = {}, {}
+    for name, member in members.items():
+        shapes[name], dtypes[name] = _read_header(path, archive, name, member)
+
+    def read(name):
+        with archive.open(members[name]) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    return ArrayFile(path, kind, shapes, dtypes, read, metadata)
+
+
+def _read_header(path, archive, name, member):
+    """Return the shape and the dtype's name of an npy array in a zip archive."""
+    _check_member(member)
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):  # the later ones are for structured arrays
+            raise ValueError(f"array {name!r} has version {version} of the npy format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        header_bytes = file.tell()
+    if dtype.hasobject:
+        raise WeightsError(
+            path,
+            f"array {name!r} holds Python objects, which is a pickle and is never opened.",
+            "Write arrays of float32.",
+        )
+    if member.file_size != header_bytes + dtype.itemsize * math.prod(shape):
+        raise ValueError(f"array {name!r} is not as long as its shape {shape} says")
+    return shape, dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
 
 
 def _check_member(member):
     """Refuse what only a zip archive made to exhaust memory contains."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member.filename!r} is compressed by method {member.compress_type}")
+        raise ValueError(f"{member.filename!r} is compressed with method {member.compress_type}")
     if member.file_size > LARGEST_COMPRESSION * member.compress_size:
         raise ValueError(f"{member.filename!r} cannot be as large as it claims")
 
@@ -188,12 +242,12 @@ def _open_safetensors(path, stack):
     return ArrayFile(path, "safetensors", shapes, dtypes, file.get_tensor, metadata)
 
 
-def _open_h5(path, stack, inside=None):
-    """Open `path`, or the copy `inside` of what it holds."""
-    file = stack.enter_context(h5py.File(inside or path, "r"))
+def _open_h5(path, stack, extracted=None):
+    """Open `path`, or the file `extracted` from it."""
+    file = stack.enter_context(h5py.File(extracted or path, "r"))
     datasets = {}
 
-    def visit(name, item):  # h5py follows no link out of the file here
+    def visit(name, item):  # h5py does not follow links out of the file here
         if isinstance(item, h5py.Dataset) and name.startswith("layers/"):
             datasets[name] = item
 
@@ -202,9 +256,9 @@ def _open_h5(path, stack, inside=None):
         if dataset.shape is None:
             raise ValueError(f"array {name!r} is empty")
         num_bytes = dataset.dtype.itemsize * math.prod(dataset.shape)
-        # As Keras writes them: in one piece, in this file, and all there.
+        # Keras writes each array contiguously, in this file, and completely.
         if dataset.chunks or dataset.is_virtual or dataset.external:
-            raise ValueError(f"array {name!r} does not lie in the file in one piece")
+            raise ValueError(f"array {name!r} is not stored contiguously in the file")
         if dataset.id.get_storage_size() != num_bytes:
             raise ValueError(f"array {name!r} is not as long as its shape {dataset.shape} says")
     shapes = {name: dataset.shape for name, dataset in datasets.items()}
@@ -229,4 +283,5 @@ _OPENERS = {
     "safetensors": _open_safetensors,
     "h5": _open_h5,
     "keras": _open_keras,
+    "checkpoint": _open_checkpoint,
 }

@@ -1,7 +1,7 @@
-"""The names that Mixer's arrays go by: Google's, which are ours, timm's, and older ones.
+"""Layouts: how programs name and orient the arrays of a Mixer.
 
-A layout is a list of replacements that turn a canonical name, such as
-`MixerBlock_0/token_mixing/Dense_0/kernel`, into the layout's own.
+Google's names are the canonical ones, such as `MixerBlock_0/token_mixing/Dense_0/kernel`. Any
+other layout is a list of replacements that turn a canonical name into its own.
 """
 
 import collections
@@ -18,29 +18,31 @@ MOST_LISTED = 5  # names in a message
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How one program names, orients and uses the arrays."""
+    """Names and orientation of the arrays in one program, and the GELU that it computes."""
 
     name: str
     replacements: tuple[tuple[str, str], ...]
     transposed: bool = False  # PyTorch: (out, in), and (out, in, height, width)
-    approximate_gelu: bool = True  # what the program computes, if the file does not say
+    approximate_gelu: bool = True  # of the program, if a file does not say
 
     def rename(self, canonical):
+        """Return the layout's name of an array."""
         for ours, theirs in self.replacements:
             canonical = canonical.replace(ours, theirs)
         return canonical
 
     def axes_to_canonical(self, rank):
-        """Return the transposition that turns an array of this layout to ours."""
-        turned = {2: (1, 0), 4: (2, 3, 1, 0)} if self.transposed else {}
-        return turned.get(rank, tuple(range(rank)))
+        """Return the axes that transpose an array of this layout to the canonical orientation."""
+        transposed = {2: (1, 0), 4: (2, 3, 1, 0)} if self.transposed else {}
+        return transposed.get(rank, tuple(range(rank)))
 
     def axes_from_canonical(self, rank):
+        """Return the axes of the inverse transposition."""
         return tuple(np.argsort(self.axes_to_canonical(rank)))
 
 
-GOOGLE = Layout("google", ())  # the Flax code's
-PRE_LINEN = Layout(  # Flax's before its linen interface
+GOOGLE = Layout("google", ())  # the authors' Flax code
+PRE_LINEN = Layout(  # Flax before its linen interface
     "pre-linen",
     (
         ("stem/", "embedding/"),
@@ -73,7 +75,7 @@ TIMM = Layout(
     transposed=True,
     approximate_gelu=False,
 )
-KERAS = Layout(  # inside .weights.h5 and .keras; classes of layers are numbered there
+KERAS = Layout(  # inside .weights.h5 and .keras, where layers are numbered by class
     "keras",
     (
         ("stem/", "layers/conv2d/"),
@@ -89,17 +91,17 @@ KERAS = Layout(  # inside .weights.h5 and .keras; classes of layers are numbered
     ),
 )
 LAYOUTS = {layout.name: layout for layout in (GOOGLE, TIMM, PRE_LINEN, KERAS)}
-CHOICES = tuple(name for name in LAYOUTS if name != KERAS.name)  # for the files of free names
-TREES = ("", "params/", "opt/target/")  # where in a Flax file the parameters may lie
+CHOICES = tuple(name for name in LAYOUTS if name != KERAS.name)  # in files that can hold any names
+TREES = ("", "params/", "opt/target/")  # prefixes of the parameters in a Flax file
 
 
 @dataclasses.dataclass(frozen=True)
 class MixerFile:
-    """An open file of Mixer weights, seen by canonical names and in canonical orientation."""
+    """An open file of Mixer weights, with canonical names and orientation."""
 
     arrays: ArrayFile
     layout: Layout
-    stored_names: dict[str, str]  # the layout's name → the file's
+    stored_names: dict[str, str]  # the layout's name → the name in the file
     architecture: Architecture
 
     @property
@@ -111,7 +113,7 @@ class MixerFile:
         return _shape(self.arrays, self.layout, self.stored_names, name)
 
     def read(self, name):
-        """Return an array; `check` first."""
+        """Return an array; call `check` first."""
         stored = self.stored_names[self.layout.rename(name)]
         array = self.arrays.read(stored)
         if self.layout is PRE_LINEN:
@@ -119,10 +121,11 @@ class MixerFile:
         return array.transpose(self.layout.axes_to_canonical(array.ndim))
 
     def check(self, expected):
-        """Hold the file against `{name: shape}`.
+        """Check the file against `{name: shape}`.
 
         Raises:
-            WeightsError: That lists what is missing, unexpected and misshapen, or not float32.
+            WeightsError: If arrays are missing, unexpected, misshapen or not float32; it lists
+                them.
         """
         known = {self.layout.rename(name) for name in expected}
         stored = {name: self.stored_names.get(self.layout.rename(name)) for name in expected}
@@ -137,7 +140,7 @@ class MixerFile:
         }
         if any(faults.values()):
             found = "; ".join(
-                f"{len(names)} {fault}: {_listed(names)}"
+                f"{len(names)} {fault}: {_abbreviate(names)}"
                 for fault, names in faults.items()
                 if names
             )
@@ -145,7 +148,7 @@ class MixerFile:
                 self.path,
                 f"does not hold exactly the arrays of this model (layout {self.layout.name!r}). "
                 f"{found}.",
-                "Build the model to which the weights belong, or mend the file.",
+                "Build the model that the weights belong to, or fix the file.",
             )
         for name in filter(None, stored.values()):
             if self.arrays.dtypes[name] != "float32":
@@ -156,11 +159,11 @@ class MixerFile:
                 )
 
 
-def recognise(arrays):
+def recognize(arrays):
     """Return the `MixerFile` of an open `ArrayFile`.
 
     Raises:
-        WeightsError: If the arrays are not a Mixer's in any known layout.
+        WeightsError: If the arrays are not a Mixer in any known layout.
     """
     for layout in LAYOUTS.values():
         for tree in TREES:
@@ -168,31 +171,31 @@ def recognise(arrays):
             if layout is PRE_LINEN:
                 names = dict(zip(_linen_numbers(names), names.values(), strict=True))
             if layout.rename("stem/kernel") in names:
-                # What lies outside the tree is unexpected, but for the state of the optimizer.
+                # Other arrays than these are unexpected, except the state of the optimizer.
                 names |= {n: n for n in arrays.shapes if not n.startswith((tree, "opt/"))}
                 return MixerFile(arrays, layout, names, _architecture(arrays, layout, names))
     raise WeightsError(
         arrays.path,
         f"does not hold a Mixer in a known layout ({', '.join(LAYOUTS)}). "
-        f"It has {len(arrays.shapes)} arrays: {_listed(sorted(arrays.shapes))}.",
-        "If the Mixer is a part of a larger model, save that part by itself, such as by "
+        f"It has {len(arrays.shapes)} arrays: {_abbreviate(sorted(arrays.shapes))}.",
+        "If the Mixer is a part of a larger model, save that part alone, for example with "
         "`model.layers[0].save('mixer.keras')`.",
     )
 
 
 def _shape(arrays, layout, stored_names, name):
-    """Return the shape of an array in our orientation, or None if the file does not have it."""
+    """Return the shape of an array in canonical orientation, or None if it is missing."""
     stored = stored_names.get(layout.rename(name))
     if stored is None:
         return None
     shape = arrays.shapes[stored]
-    if layout is PRE_LINEN and "_mixing/" in name:  # which had axes of length 1 there
+    if layout is PRE_LINEN and "_mixing/" in name:  # which had axes of length 1
         shape = tuple(size for size in shape if size != 1)
     return tuple(shape[axis] for axis in layout.axes_to_canonical(len(shape)))
 
 
 def _architecture(arrays, layout, stored_names):
-    """Return the sizes that shapes tell; `MixerFile.check` tells whether all arrays agree."""
+    """Return the sizes that a few shapes show; `MixerFile.check` checks that all arrays agree."""
     block = re.escape(layout.rename("MixerBlock_7/")).replace("7", "([0-9]{1,9})")
     blocks = [int(match[1]) for name in stored_names if (match := re.match(block, name))]
     kernels = {
@@ -210,9 +213,9 @@ def _architecture(arrays, layout, stored_names):
         if shape is None or len(shape) != (4 if name == "stem/kernel" else 2):
             raise WeightsError(
                 arrays.path,
-                f"has layout {layout.name!r}, but {layout.rename(name)!r}, which tells "
+                f"has layout {layout.name!r}, but {layout.rename(name)!r}, which shows "
                 f"a size of the model, is {'missing' if shape is None else f'of shape {shape}'}.",
-                "Delete it, and fetch or write it again.",
+                "Use the complete weights of a Mixer.",
             )
     stem, tokens, channels, head = kernels.values()
     return Architecture(
@@ -228,16 +231,16 @@ def _architecture(arrays, layout, stored_names):
 
 
 def _linen_numbers(names):
-    """Return pre-linen names with the parts of a module numbered as linen does.
+    """Return pre-linen names with the submodules numbered as linen numbers them.
 
-    Before, a module's parts were counted together (`LayerNorm_0`, `mlp_1`, `LayerNorm_2`);
-    since, each kind by itself.
+    Older versions counted all submodules together (`LayerNorm_0`, `mlp_1`, `LayerNorm_2`); linen
+    counts each kind separately.
     """
 
     def numbered(part):
         return re.fullmatch("(.+)_([0-9]{1,9})", part)
 
-    numbers = collections.defaultdict(set)  # (module, kind of part) → the numbers used
+    numbers = collections.defaultdict(set)  # (module, kind of submodule) → numbers used
     for name in names:
         parts = name.split("/")
         for depth, part in enumerate(parts):
@@ -255,6 +258,6 @@ def _linen_numbers(names):
         yield "/".join(new)
 
 
-def _listed(names):
+def _abbreviate(names):
     more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
     return ", ".join(names[:MOST_LISTED]) + more or "none"

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model, strictly: every array is used and every variable is set."""
+"""Strict loading of weights into a model: every array is used and every variable is set."""
 
 import contextlib
 import dataclasses
@@ -6,56 +6,53 @@ import math
 
 from keras_mixer.weights import resolution as resolutions
 from keras_mixer.weights.architecture import Architecture
-from keras_mixer.weights.catalog import IMAGE_SIZE, Checkpoint
+from keras_mixer.weights.catalog import IMAGE_SIZE, PretrainedWeights
 from keras_mixer.weights.download import fetch
 from keras_mixer.weights.formats import WeightsError, open_arrays
-from keras_mixer.weights.layouts import MixerFile, recognise
+from keras_mixer.weights.layouts import MixerFile, recognize
 from keras_mixer.weights.numerics import Numerics
 
 DEFAULT_NUMERICS = Numerics(approximate_gelu=True, value_range=(-1.0, 1.0))
-FLAX_NAMES = {"gamma": "scale", "beta": "bias"}  # of what Keras calls so in LayerNormalization
+FLAX_NAMES = {"gamma": "scale", "beta": "bias"}  # Keras's names in LayerNormalization
 TOKEN_MIXING = "/token_mixing/"
-
-
-def trained_grid(checkpoint):
-    """Return the grid of a published checkpoint, which needs no file to be known."""
-    side = IMAGE_SIZE // checkpoint.patch_size
-    return (side, side)
 
 
 @contextlib.contextmanager
 def open_weights(weights):
-    """Open a catalog's `Checkpoint`, which is fetched first, or a path; yield `Weights`.
+    """Open a path or a row of the catalog, which is downloaded first; yield `OpenedWeights`.
 
-    `Weights` that are open already are yielded as they are.
+    `OpenedWeights` are yielded as they are.
 
     Raises:
-        WeightsError: If the file is not a sound Mixer.
-        DownloadError: If it cannot be fetched.
+        WeightsError: If the file is not a valid Mixer.
+        DownloadError: If it cannot be downloaded.
     """
-    if isinstance(weights, Weights):
+    if isinstance(weights, OpenedWeights):
         yield weights
         return
-    published = isinstance(weights, Checkpoint)
+    published = isinstance(weights, PretrainedWeights)
     path = weights
     if published:
         path = fetch(weights.url, weights.path, weights.num_bytes, weights.digest)
     with open_arrays(path) as arrays:
-        file = recognise(arrays)
+        file = recognize(arrays)
         if published:
-            own = Numerics(weights.approximate_gelu, weights.value_range, trained_grid(weights))
+            stated = Numerics(weights.approximate_gelu, weights.value_range, weights.grid)
         else:
-            own = _numerics_of(file)
-        _check_grid(file, own)
-        layouts_own = Numerics(file.layout.approximate_gelu)
-        yield Weights(file, own.or_else(layouts_own).or_else(DEFAULT_NUMERICS))
+            stated = _stated_numerics(file)
+        _check_grid(file, stated)
+        of_layout = Numerics(file.layout.approximate_gelu)
+        yield OpenedWeights(file, stated.or_else(of_layout).or_else(DEFAULT_NUMERICS))
 
 
-def _numerics_of(file):
+def _stated_numerics(file):
+    """Return the numerics that a file states."""
+    read = {
+        "keras": Numerics.from_keras_config,
+        "checkpoint": Numerics.from_checkpoint,
+    }.get(file.arrays.format, Numerics.from_metadata)
     try:
-        if file.arrays.format == "keras":
-            return Numerics.of_keras_config(file.arrays.metadata)
-        return Numerics.of_metadata(file.arrays.metadata)
+        return read(file.arrays.metadata)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WeightsError(
             file.path,
@@ -75,8 +72,8 @@ def _check_grid(file, numerics):
 
 
 @dataclasses.dataclass(frozen=True)
-class Weights:
-    """Opened weights, and the numerics that they want."""
+class OpenedWeights:
+    """An open weight file and the numerics that it was trained with."""
 
     file: MixerFile
     numerics: Numerics
@@ -88,7 +85,7 @@ class Weights:
 
     @property
     def grid(self):
-        """The grid that the file states, or the square that its number of tokens suggests."""
+        """The grid that the file states, or the square one with its number of patches, or None."""
         if self.numerics.grid:
             return self.numerics.grid
         side = math.isqrt(self.file.architecture.num_patches)
@@ -99,22 +96,22 @@ class Weights:
 
         Args:
             owner: Name of the model, for messages.
-            architecture: Of the model, before any widening for its grid.
+            architecture: `Architecture` of the model, before it is widened for its grid.
             grid: The model's grid of patches.
             resolution: See `keras_mixer.weights.resolution`.
 
         Raises:
             WeightsError: If the arrays are not exactly those of such a model.
-            ValueError: If the weights were trained at another size that `resolution` cannot make
-                this one from.
+            ValueError: If the weights were trained at another size that `resolution` cannot
+                adapt to this one.
         """
         trained = self.grid
         if trained is None and self.file.architecture.num_patches == math.prod(grid):
-            trained = grid  # not square, and not refuted
+            trained = grid  # not square, and nothing says otherwise
         if trained is None:
             raise ValueError(
                 f"{owner}: `input_shape` must be the size that the weights were trained at, unless "
-                "the file says which that was, or it was square. Received: images of "
+                "the file states that size or it was square. Received: images of "
                 f"{grid[0]} × {grid[1]} patches for {str(self.file.path)!r}, trained on "
                 f"{self.file.architecture.num_patches} patches. Convert the file to .safetensors "
                 "with its size: python -m keras_mixer convert IN OUT --image-size HEIGHT WIDTH."
@@ -131,13 +128,13 @@ class Weights:
                 tokens_mlp_dim=self._tokens_mlp_dim(architecture),
             ),
         )
-        # The head of the file must be whole even where another takes its place.
-        whole = dataclasses.replace(loader.trained_architecture, classes=self.classes)
-        self.file.check(whole.shapes())
+        # The head of the file must be complete even if the model has another one.
+        complete = dataclasses.replace(loader.trained_architecture, classes=self.classes)
+        self.file.check(complete.shapes())
         return loader
 
     def _tokens_mlp_dim(self, architecture):
-        """Return D_S as trained: the model's, or K times that in weights once expanded by K."""
+        """Return D_S as trained: the model's, or K times that if the file was expanded by K."""
         found = self.file.architecture
         usual_patches = math.prod(IMAGE_SIZE // patch for patch in architecture.patch_size)
         parts = found.num_patches // max(usual_patches, 1)
@@ -147,7 +144,7 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
-    """Weights that are known to suit a model."""
+    """Weights that have been checked against a model."""
 
     file: MixerFile
     trained: tuple[int, int]  # grid
@@ -157,7 +154,7 @@ class Loader:
 
     @property
     def architecture(self):
-        """What the model must be built as to take the weights at its own grid."""
+        """The architecture that the model must be built with to take the weights at its grid."""
         parts = resolutions.num_parts(self.trained, self.grid, self.resolution)
         return dataclasses.replace(
             self.trained_architecture,
@@ -167,7 +164,7 @@ class Loader:
 
     @property
     def used(self):
-        """What is taken from the file: not a head of another size."""
+        """The part of the file that the model takes: without a head of another size."""
         same_head = self.trained_architecture.classes == self.file.architecture.classes
         return dataclasses.replace(
             self.trained_architecture,
@@ -175,7 +172,7 @@ class Loader:
         )
 
     def fill(self, model):
-        """Set the variables of `model`, one array in memory at a time."""
+        """Set the variables of `model`, with one array in memory at a time."""
         variables = variables_by_name(model)
         shapes = self.used.shapes()
         assert shapes.keys() <= variables.keys(), shapes.keys() - variables.keys()

@@ -1,4 +1,4 @@
-"""What a model must compute for its weights to mean what they were trained to mean."""
+"""What a model must compute so that its weights mean what they were trained to mean."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ class Numerics:
     """The choices that no array shows; None where a source does not say.
 
     Raises:
-        ValueError: If a choice is not one that a model can be built with.
+        ValueError: If no model can be built with a choice.
     """
 
     approximate_gelu: bool | None = None  # tanh, or else erf
@@ -22,14 +22,14 @@ class Numerics:
 
     def __post_init__(self):
         if not isinstance(self.approximate_gelu, (bool, type(None))):
-            raise ValueError(f"approximate_gelu={self.approximate_gelu!r} is not a truth value")
+            raise ValueError(f"approximate_gelu={self.approximate_gelu!r} is not true or false")
         if self.value_range is not None and not is_value_range(self.value_range):
             raise ValueError(f"value_range={self.value_range!r} is not (low, high)")
         if self.grid is not None and min(self.grid) < 1:
             raise ValueError(f"grid={self.grid!r} is not a number of patches down and across")
 
     def or_else(self, other):
-        """Return these choices, with those of `other` where they are open."""
+        """Return these choices, and those of `other` where these are None."""
         mine = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
         return dataclasses.replace(other, **mine)
 
@@ -43,19 +43,29 @@ class Numerics:
         return {PREFIX + name: string for name, string in strings.items()}
 
     @classmethod
-    def of_metadata(cls, metadata):
-        """Read what `as_metadata` wrote; other programs' files have none of it."""
+    def from_metadata(cls, metadata):
+        """Read what `as_metadata` wrote; files of other programs have none of it."""
         flag, values, grid = (
             metadata.get(PREFIX + name) for name in ("approximate_gelu", "value_range", "grid")
         )
         return cls(
             FLAGS[flag] if flag is not None else None,
+            _pair(float, values.split()) if values is not None else None,
+            _pair(int, grid.split()) if grid is not None else None,
+        )
+
+    @classmethod
+    def from_checkpoint(cls, entry):
+        """Read the entry "numerics" of a training run's checkpoint."""
+        values, grid = entry.get("value_range"), entry.get("grid")
+        return cls(
+            entry.get("approximate_gelu"),
             _pair(float, values) if values is not None else None,
             _pair(int, grid) if grid is not None else None,
         )
 
     @classmethod
-    def of_keras_config(cls, config):
+    def from_keras_config(cls, config):
         """Read the configuration of a Mixer that Keras saved."""
         layers = {layer["config"]["name"]: layer for layer in config["config"]["layers"]}
         (approximate_gelu,) = {
@@ -74,7 +84,7 @@ class Numerics:
 
 
 def is_value_range(pair):
-    """Tell whether `pair` is two finite numbers of which the first is less."""
+    """Return whether `pair` is two finite numbers, the first less than the second."""
     return (
         isinstance(pair, (tuple, list))
         and len(pair) == 2
@@ -83,6 +93,6 @@ def is_value_range(pair):
     )
 
 
-def _pair(number, text):
-    first, second = map(number, text.split())
+def _pair(number, values):
+    first, second = map(number, values)
     return first, second

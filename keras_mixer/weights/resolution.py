@@ -1,16 +1,16 @@
-"""Token-mixing weights for images of another size than the weights were trained at.
+"""Adapting token-mixing weights to another image size than the trained one.
 
 A grid is the number of patches (down, across); tokens are numbered row by row.
 
-**Block-diagonal** (the paper's appendix C), for a grid that is an integer number of times as high
-and as wide: the large image is cut into parts of the trained size, and each part's tokens are
-mixed among themselves by a copy of the trained MLP. With K parts, the hidden layer becomes K
-times as wide. A part's tokens do not follow each other in the large image, so the copies go to
-the rows and columns at which its tokens stand.
+**Block-diagonal** (the paper's appendix C) needs a grid that is an integer multiple of the trained
+one in height and in width. The large image is divided into parts of the trained size, and a copy
+of the trained MLP mixes the tokens of each part. With K parts, the hidden layer becomes K times
+as wide. The tokens of a part are not consecutive in the large image, so each copy is written to
+the rows and columns of its own tokens.
 
-**Interpolated** (ours, not the paper's), for any grid: the large map of tokens is resized to the
-trained grid before the MLP and its output back after it, both of which are linear and become
-part of the weights. Every hidden unit's map is thereby resized and scaled so that a constant
+**Interpolated** (ours, not the paper's) works for any grid. The large map of tokens is resized to
+the trained grid before the MLP, and the output is resized back after it. Both are linear and are
+folded into the weights: the map of every hidden unit is resized and scaled so that a constant
 input gives the same response as before.
 """
 
@@ -20,12 +20,11 @@ RESOLUTIONS = ("block_diagonal", "interpolate")
 
 
 def check(owner, trained, wanted, resolution):
-    """Raise ValueError unless weights of the grid `trained` can be used on the grid `wanted`."""
+    """Raise ValueError unless weights of the grid `trained` can be adapted to `wanted`."""
     if resolution not in RESOLUTIONS:
         raise ValueError(
             f"{owner}: `resolution` must be one of {RESOLUTIONS}. "
-            f"Received: resolution={resolution!r}. Leave it out for sizes that are multiples of "
-            "the one trained at."
+            f"Received: resolution={resolution!r}. Leave it out for multiples of the trained size."
         )
     divides = not (wanted[0] % trained[0] or wanted[1] % trained[1])
     if resolution == "block_diagonal" and not divides:
@@ -38,14 +37,14 @@ def check(owner, trained, wanted, resolution):
 
 
 def num_parts(trained, wanted, resolution):
-    """Return K, by which block-diagonal weights widen the hidden layer."""
+    """Return K, the factor by which block-diagonal weights widen the hidden layer."""
     if resolution == "interpolate":
         return 1
     return (wanted[0] // trained[0]) * (wanted[1] // trained[1])
 
 
 def adapt(name, array, trained, wanted, resolution):
-    """Return one token-mixing array, made for the grid `wanted`.
+    """Return one token-mixing array, adapted to the grid `wanted`.
 
     Args:
         name: `Dense_0/kernel` (S, D_S), `Dense_0/bias` (D_S,), `Dense_1/kernel` (D_S, S) or
@@ -79,7 +78,7 @@ def _block_diagonal(name, array, trained, wanted):
 
 
 def _tokens_of_parts(trained, wanted):
-    """Return the numbers of the tokens of each part, (K, S), in the order of the trained grid."""
+    """Return the token numbers of each part, (K, S), in the order of the trained grid."""
     (height, width), (down, across) = trained, np.divide(wanted, trained).astype(int)
     tokens = np.arange(wanted[0] * wanted[1]).reshape(down, height, across, width)
     return tokens.swapaxes(1, 2).reshape(down * across, height * width)
@@ -106,10 +105,10 @@ def _resize_matrix(source, target):
 def _resize_axis(source, target):
     """Return the (target, source) matrix of linear interpolation, antialiased when shrinking.
 
-    Its rows sum to one, so that a constant stays the same constant.
+    Its rows sum to one, so that a constant map stays the same.
     """
     scale = source / target
-    centres = (np.arange(target) + 0.5) * scale - 0.5
-    distances = np.abs(np.arange(source) - centres[:, None]) / max(scale, 1)
+    centers = (np.arange(target) + 0.5) * scale - 0.5
+    distances = np.abs(np.arange(source) - centers[:, None]) / max(scale, 1)
     weights = np.maximum(1 - distances, 0)
     return weights / weights.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What every layer and the model promise, on every backend."""
+"""Contract of every layer and of the model, on every backend."""
 
 import keras
 import numpy as np
@@ -113,7 +113,7 @@ class TestContract:
         scale = np.abs(eager).max()
         np.testing.assert_allclose(compiled, eager, atol=TOLERANCE[policy] * scale, rtol=0)
 
-    def test_half_precision_is_near_single(self, case, policy):
+    def test_half_precision_is_close_to_float32(self, case, policy):
         model, batch, _ = model_of(case, policy)
         exact_model, _, _ = model_of(case, "float32")
         exact = run(exact_model, batch)
@@ -138,7 +138,7 @@ class TestContract:
         for variable, old in zip(model.trainable_variables, before, strict=True):
             assert not np.array_equal(ops.convert_to_numpy(variable), old), variable.path
 
-    def test_saved_and_loaded_it_computes_the_same(self, case, policy, tmp_path):
+    def test_a_loaded_model_computes_the_same(self, case, policy, tmp_path):
         model, batch, _ = model_of(case, policy)
         model.save(tmp_path / "model.keras")
         twin = keras.saving.load_model(tmp_path / "model.keras")

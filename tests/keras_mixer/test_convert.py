@@ -1,4 +1,4 @@
-"""Weights from any format to any other, and back, without the change of a bit."""
+"""Conversion of weights from any format to any other and back, bit for bit."""
 
 import os
 
@@ -10,7 +10,7 @@ import safetensors.numpy
 from keras_mixer.__main__ import main
 from keras_mixer.convert import convert
 from keras_mixer.weights.formats import open_arrays
-from keras_mixer.weights.layouts import recognise
+from keras_mixer.weights.layouts import recognize
 from tests.support.models import (
     SMALL_IMAGE,
     random_arrays,
@@ -38,7 +38,7 @@ def source(tmp_path, arrays):
 
 def read(path):
     with open_arrays(path) as file:
-        mixer = recognise(file)
+        mixer = recognize(file)
         mixer.check(mixer.architecture.shapes())
         return mixer.layout.name, {n: mixer.read(n) for n in mixer.architecture.shapes()}
 
@@ -78,14 +78,14 @@ def test_layouts(layout, suffix, source, arrays, tmp_path):
     assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
 
 
-def test_the_usual_layouts(source, tmp_path):
+def test_default_layouts(source, tmp_path):
     for suffix, layout in {".npz": "google", ".safetensors": "timm"}.items():
         convert(source, tmp_path / f"target{suffix}")
         assert read(tmp_path / f"target{suffix}")[0] == layout
 
 
 def test_a_trained_model_to_timms_layout(tmp_path):
-    """What this package trains can be read by PyTorch programs, and computes the same there."""
+    """PyTorch programs can read a model that was trained here, and compute the same."""
     model = small_mixer(approximate_gelu=False, value_range=(0, 1))
     model.compile("sgd", "mse")
     pixels = random_pixels((2, *SMALL_IMAGE))
@@ -103,7 +103,7 @@ def test_a_trained_model_to_timms_layout(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".keras"])
 @pytest.mark.parametrize("approximate", [True, False])
-def test_numerics_are_recorded_where_there_is_a_place(suffix, approximate, source, tmp_path):
+def test_numerics_are_recorded_in_formats_that_can(suffix, approximate, source, tmp_path):
     numerics = {"approximate_gelu": approximate, "value_range": (0.0, 1.0)}
     target = tmp_path / f"target{suffix}"
     assert convert(source, target, image_size=SIZE, **numerics) == ""
@@ -114,13 +114,13 @@ def test_numerics_are_recorded_where_there_is_a_place(suffix, approximate, sourc
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".weights.h5"])
-def test_numerics_are_told_where_there_is_none(suffix, source, tmp_path):
+def test_a_note_states_numerics_that_a_format_cannot_record(suffix, source, tmp_path):
     target = tmp_path / f"target{suffix}"
     note = convert(source, target, image_size=SIZE, approximate_gelu=False)
-    assert "want approximate_gelu=False and images of 2 × 3 patches" in note
+    assert "need approximate_gelu=False and images of 2 × 3 patches" in note
     convert(source, tmp_path / "timm.safetensors", layout="timm")
     note = convert(tmp_path / "timm.safetensors", target, image_size=SIZE, overwrite=True)
-    assert "want images of 2 × 3 patches" in note
+    assert "need images of 2 × 3 patches" in note
 
 
 def test_weights_without_a_head(arrays, tmp_path):
@@ -131,7 +131,7 @@ def test_weights_without_a_head(arrays, tmp_path):
         assert_same_bytes(read(tmp_path / f"target{suffix}")[1], body)
 
 
-def test_a_keras_file_is_a_whole_model(source, tmp_path):
+def test_a_keras_file_is_a_complete_model(source, tmp_path):
     convert(source, tmp_path / "target.keras", image_size=SIZE)
     model = keras.saving.load_model(tmp_path / "target.keras")
     assert model.input_shape == (None, *SMALL_IMAGE)
@@ -144,7 +144,7 @@ def test_bad_arguments(source, tmp_path):
             convert(*arguments, **keywords)
 
     fails("`target` must end in .npz, .safetensors, .weights.h5, .keras", source, tmp_path / "a.h5")
-    fails("`target` exists, and would be lost", source, source)
+    fails("`target` must not exist, unless", source, source)
     fails("`target` must be a file in a folder", source, tmp_path / "no" / "a.npz")
     fails("`layout` must be one of", source, tmp_path / "a.npz", layout="flax")
     fails("`layout` must be one of.*for .keras", source, tmp_path / "a.keras", layout="timm")
@@ -161,7 +161,7 @@ def test_bad_arguments(source, tmp_path):
 
 
 def test_a_square_number_of_patches_in_an_oblong_image(tmp_path):
-    """Where the source does not say so, the argument does; the target then says it or a note."""
+    """The argument replaces what the source does not state; the target or a note states it then."""
     arrays = random_arrays(small_architecture(num_patches=16).shapes())
     np.savez(tmp_path / "oblong.npz", **arrays)
     for suffix in (".keras", ".safetensors"):
@@ -197,14 +197,14 @@ def test_images_of_other_channels(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_others_may_read_the_target(suffix, source, tmp_path):
+def test_other_users_can_read_the_target(suffix, source, tmp_path):
     convert(source, tmp_path / f"target{suffix}", image_size=SIZE)
     umask = os.umask(0)
     os.umask(umask)
     assert (tmp_path / f"target{suffix}").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_a_failure_keeps_the_old_target(arrays, tmp_path):
+def test_a_failed_conversion_keeps_the_old_target(arrays, tmp_path):
     arrays["head/bias"][0] = np.nan
     np.savez(tmp_path / "bad.npz", **arrays)
     (tmp_path / "target.npz").write_bytes(b"old")
@@ -220,7 +220,7 @@ class TestCommandLine:
         main(["convert", str(source), target, "--gelu", "erf", "--value-range", "0", "1"])
         assert capsys.readouterr().out == f"Wrote {target}.\n"
         main(["convert", target, str(tmp_path / "back.npz")])
-        assert "Note: .npz files cannot say that these weights want" in capsys.readouterr().out
+        assert "Note: .npz files cannot record that these weights need" in capsys.readouterr().out
         assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
 
     @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ class TestCommandLine:
             ([], "COMMAND"),
         ],
     )
-    def test_a_mistake_ends_with_status_2(self, arguments, message, capsys):
+    def test_a_mistake_exits_with_status_2(self, arguments, message, capsys):
         with pytest.raises(SystemExit) as ending:
             main(arguments)
         assert ending.value.code == 2
@@ -245,10 +245,10 @@ class TestCommandLine:
         assert not captured.out
 
 
-def test_a_folder_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
+def test_a_read_only_folder_is_named(source, tmp_path, monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
-    with pytest.raises(ValueError, match="can be written. Received: .*out.npz.*Permission denied"):
+    with pytest.raises(ValueError, match="in a writable folder. .*out.npz.*Permission denied"):
         convert(source, tmp_path / "out.npz")

@@ -1,4 +1,4 @@
-"""What Keras does with any model, it does with a Mixer."""
+"""Features of Keras that a Mixer supports as any model does."""
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ def test_int8_quantization(pixels, tmp_path):
     assert ops.dtype(model.get_layer("MixerBlock_0").token_mixing.dense_0._kernel) == "int8"
     np.testing.assert_allclose(quantized, before, atol=0.05 * np.abs(before).max())
     assert not np.array_equal(quantized, before)
-    for _ in range(2):  # a loaded one can be saved and loaded again
+    for _ in range(2):  # a loaded model can be saved and loaded again
         model.save(tmp_path / "int8.keras")
         model = keras.saving.load_model(tmp_path / "int8.keras")
         np.testing.assert_allclose(model.predict(pixels, verbose=0), quantized, atol=1e-5)
@@ -90,13 +90,13 @@ def test_rematerialization(mode, pixels, monkeypatch):
     plain = mixer()
     with keras.RematScope(mode=mode, layer_names=names):
         saving = mixer()
-    wrapped = []  # of marks, not functions: JAX would reuse the trace of one kept alive
+    wrapped = []  # not the functions: JAX would reuse the trace of one that is kept alive
     remat = keras.src.backend.common.remat.remat
     monkeypatch.setattr(
         keras.src.backend.common.remat, "remat", lambda f: wrapped.append(1) or remat(f)
     )
     losses = [fit_one_step(model, pixels) for model in (plain, saving)]
-    assert wrapped  # it did take place
+    assert wrapped  # rematerialization took place
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     for one, other in zip(plain.get_weights(), saving.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
@@ -128,7 +128,7 @@ def test_export(pixels, tmp_path):
 
 
 def test_freezing(pixels):
-    """Freezing by name, as transfer learning does it."""
+    """Freezing by name, as in transfer learning."""
     model = mixer()
     for layer in model.layers:
         layer.trainable = layer.name == "head"

@@ -11,7 +11,7 @@ from tests.support.loopback import Loopback
 
 @pytest.fixture(autouse=True)
 def server(monkeypatch, tmp_path):
-    """Serves lists of the published form and length, whose content is made up."""
+    """Serve lists of the published form and length with made-up content."""
     with Loopback() as server:
         monkeypatch.setenv("KERAS_HOME", str(tmp_path))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -27,7 +27,7 @@ def scores(batch, classes):
     return (draw / classes).astype("float32")  # no two alike in a row
 
 
-def test_imagenet_is_decoded_as_keras_does(monkeypatch):
+def test_imagenet_is_decoded_as_in_keras(monkeypatch):
     theirs = keras.applications.imagenet_utils.decode_predictions
     monkeypatch.setitem(theirs.__globals__, "CLASS_INDEX", INDEX)
     preds = scores(3, 1000)
@@ -38,7 +38,7 @@ def test_imagenet_is_decoded_as_keras_does(monkeypatch):
     assert [type(part) for part in ours] == [type(part) for part in theirs(preds)[0][0]]
 
 
-def test_the_list_of_imagenet_is_the_one_of_keras(tmp_path):
+def test_the_imagenet_list_is_that_of_keras(tmp_path):
     theirs = keras.applications.imagenet_utils.decode_predictions
     assert theirs.__globals__["CLASS_INDEX_PATH"] == labels.IMAGENET_URL
     decode_predictions(scores(1, 1000))
@@ -46,7 +46,7 @@ def test_the_list_of_imagenet_is_the_one_of_keras(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [21843, 11221])
-def test_the_width_chooses_the_list(classes):
+def test_the_number_of_classes_selects_the_list(classes):
     preds = scores(2, classes)
     decoded = decode_predictions(preds, top=3)
     for row, guesses in zip(preds, decoded, strict=True):
@@ -63,11 +63,11 @@ def test_tensors_of_the_backend_are_decoded(dtype):
     assert decoded == [[("n00000007", "thing_7", 1.0)], [("n00000008", "thing_8", 1.0)]]
 
 
-def test_an_empty_batch_has_no_guesses():
+def test_an_empty_batch():
     assert decode_predictions(np.zeros((0, 1000))) == []
 
 
-def test_lists_are_fetched_and_read_once(server):
+def test_lists_are_downloaded_and_read_once(server):
     for classes in (1000, 21843, 11221) * 2:
         decode_predictions(scores(1, classes))
     first = labels.class_names(21843)
@@ -90,7 +90,7 @@ def test_top_must_be_a_positive_integer(top):
         decode_predictions(scores(1, 1000), top)
 
 
-def test_nan_is_no_score():
+def test_nan_is_refused():
     preds = np.zeros((2, 1000))
     preds[1, 3] = np.nan
     with pytest.raises(ValueError, match="preds with NaN"):

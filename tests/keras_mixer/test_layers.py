@@ -43,12 +43,12 @@ def test_a_block_takes_tokens_only(shape):
         MixerBlock(4, 4)(keras.Input(shape[1:]))
 
 
-def test_numpy_numbers_are_numbers():
+def test_numpy_numbers_are_accepted():
     assert MlpBlock(np.int64(4), dropout_rate=np.float32(0.5)).dropout_rate == 0.5
 
 
-def test_the_gelu_is_the_one_asked_for():
-    """The two kinds differ by 4.73e-4 at most, near |x| = 2.7."""
+def test_approximate_gelu_selects_the_gelu():
+    """The two GELUs differ by at most 4.73e-4, near |x| = 2.7."""
     x = np.linspace(-4, 4, 801, dtype="float32").reshape(-1, 1)
 
     def block(approximate_gelu):
@@ -74,7 +74,7 @@ class TestStochasticDepth:
         np.testing.assert_array_equal(self.call(layer), self.x)
         np.testing.assert_array_equal(self.call(layer, training=False), self.x)
 
-    def test_each_example_is_kept_whole_or_dropped_whole(self):
+    def test_each_example_is_kept_or_dropped_as_a_whole(self):
         y = self.call(StochasticDepth(0.3, seed=0), training=True)
         kept = np.array([np.array_equal(a, b) for a, b in zip(y, self.x, strict=True)])
         dropped = ~y.any(axis=(1, 2))
@@ -86,12 +86,12 @@ class TestStochasticDepth:
         kept = y.any(axis=(1, 2))
         np.testing.assert_allclose(y[kept], self.x[kept] / 0.7, rtol=1e-6)
 
-    def test_each_call_draws_anew(self):
+    def test_each_call_samples_new_masks(self):
         layer = StochasticDepth(0.5, seed=0)
         first, second = (self.call(layer, training=True) for _ in range(2))
         assert not np.array_equal(first, second)
 
-    def test_the_seed_decides(self):
+    def test_a_seed_determines_the_masks(self):
         first, second = (self.call(StochasticDepth(0.5, seed=7), training=True) for _ in range(2))
         np.testing.assert_array_equal(first, second)
 
@@ -105,7 +105,7 @@ def test_the_two_branches_of_a_block_are_dropped_independently():
     assert len(outcomes) == 4  # neither, tokens only, channels only, both
 
 
-def test_training_reaches_the_layers_inside():
+def test_the_training_flag_reaches_inner_layers():
     x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype("float32")
     block = MlpBlock(50, dropout_rate=0.9)
     inference, training = (ops.convert_to_numpy(block(x, training=t)) for t in (False, True))

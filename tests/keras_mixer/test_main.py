@@ -1,4 +1,4 @@
-"""`python -m keras_mixer`, as a process."""
+"""`python -m keras_mixer` in a process of its own."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The numbers are those of the paper's equations, on every backend and across them."""
+"""The model computes the paper's equations, on every backend and across backends."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_mixer
+from keras_mixer.layers.initialization import skip_initialization
 from run import BACKENDS
 from tests.support.models import random_pixels, randomize, small_mixer
 from tests.support.reference import LARGEST_ERROR, relative_error
@@ -17,63 +18,64 @@ from tests.support.reference import mixer as reference_mixer
 VARIANTS = ("MixerS32", "MixerB16")
 
 
-def logits_model(variant):
-    return getattr(keras_mixer, variant)(weights=None, classifier_activation=None)
-
-
-@pytest.fixture(scope="module", params=VARIANTS)
-def golden(request):
-    """A variant with random weights, pixels for it, and its logits by the reference."""
-    model = logits_model(request.param)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_logits_match_the_float64_reference(variant):
+    with skip_initialization():  # `randomize` fills all weights
+        model = getattr(keras_mixer, variant)(weights=None, classifier_activation=None)
     pixels = random_pixels((2, 224, 224, 3), seed=1)
-    return request.param, model, pixels, reference_mixer(randomize(model), pixels)
-
-
-def test_logits_match_the_float64_reference(golden):
-    _, model, pixels, reference = golden
+    reference = reference_mixer(randomize(model), pixels)
     assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("other", [b for b in BACKENDS if b != keras.backend.backend()])
-def test_weights_saved_on_another_backend(golden, other, tmp_path):
-    variant, model, pixels, reference = golden
-    path = tmp_path / "other.weights.h5"
-    code = (
-        "from tests.keras_mixer.test_numerics import logits_model, randomize\n"
-        f"model = logits_model({variant!r})\n"
-        "randomize(model)\n"
-        f"model.save_weights({str(path)!r})\n"
-    )
-    environment = {**os.environ, "KERAS_BACKEND": other}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    for variable in model.weights:
-        variable.assign(np.zeros(variable.shape))
-    model.load_weights(path)
-    assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.long
-def test_a_saved_model_is_read_by_every_backend(backend, tmp_path):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A saved model, an input and the reference logits."""
+    folder = tmp_path_factory.mktemp("saved")
     model = small_mixer(drop_path_rate=0.1)
     pixels = random_pixels((3, 8, 12, 3))
     reference = reference_mixer(randomize(model), pixels)
-    model.save(tmp_path / "model.keras")
+    model.save(folder / "model.keras")
+    return folder, pixels, reference
+
+
+@pytest.fixture(scope="module", params=[b for b in BACKENDS if b != keras.backend.backend()])
+def other_backend(saved, request):
+    """Another backend has loaded the model and saved its logits and its weights."""
+    folder, _, _ = saved
     code = (
         "import keras, numpy, keras_mixer\n"
         "from tests.support.models import random_pixels\n"
-        f"model = keras.saving.load_model({str(tmp_path / 'model.keras')!r})\n"
+        f"model = keras.saving.load_model({str(folder / 'model.keras')!r})\n"
         "logits = model.predict(random_pixels((3, 8, 12, 3)), verbose=0)\n"
-        f"numpy.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
+        f"numpy.save({str(folder / 'logits.npy')!r}, logits)\n"
+        f"model.save_weights({str(folder / 'other.weights.h5')!r})\n"
     )
-    environment = {**os.environ, "KERAS_BACKEND": backend}
+    environment = {**os.environ, "KERAS_BACKEND": request.param}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    assert relative_error(np.load(tmp_path / "logits.npy"), reference) <= LARGEST_ERROR
+
+
+@pytest.mark.long
+def test_a_saved_model_is_loaded_by_every_other_backend(saved, other_backend):
+    folder, _, reference = saved
+    assert relative_error(np.load(folder / "logits.npy"), reference) <= LARGEST_ERROR
+
+
+@pytest.mark.long
+def test_weights_saved_by_every_other_backend_are_loaded(saved, other_backend):
+    folder, pixels, reference = saved
+    model = small_mixer(drop_path_rate=0.1)
+    model.load_weights(folder / "other.weights.h5")
+    assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
+
+
+def test_a_saved_model_is_loaded_by_its_own_backend(saved):
+    folder, pixels, reference = saved
+    model = keras.saving.load_model(folder / "model.keras")
+    assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
 
 
 class TestExactProperties:
-    """The paper's section 3.4: what the architecture cannot see, given the right weights."""
+    """Exact invariances of the architecture, given suitable weights (section 3.4 of the paper)."""
 
     patch, rows, columns = 4, 3, 5
 
@@ -97,7 +99,7 @@ class TestExactProperties:
         return patches.swapaxes(2, 3).reshape(-1, height, width, 3)
 
     def test_order_of_the_patches(self, model, patches):
-        """Permuted patches and permuted token-mixing weights: the same logits."""
+        """Permuting the patches and the token-mixing weights alike changes no logits."""
         before = model.predict(self.images(patches), verbose=0)
         order = np.random.default_rng(0).permutation(self.rows * self.columns)
         shuffled = patches.reshape(2, -1, self.patch, self.patch, 3)[:, order]
@@ -111,7 +113,7 @@ class TestExactProperties:
         assert relative_error(after, before) <= LARGEST_ERROR
 
     def test_order_of_the_pixels_inside_the_patches(self, model, patches):
-        """Pixels permuted alike in all patches, and the stem's kernel: the same logits."""
+        """Permuting the pixels of all patches and the stem's kernel alike changes no logits."""
         before = model.predict(self.images(patches), verbose=0)
         order = np.random.default_rng(0).permutation(self.patch**2)
         flat = patches.reshape(2, self.rows, self.columns, -1, 3)[:, :, :, order]
@@ -124,8 +126,8 @@ class TestExactProperties:
         assert relative_error(after, before) <= LARGEST_ERROR
 
 
-def test_a_short_loss_sequence_stays_what_it_was():
-    """Golden numbers: the same weights, images and five steps give these losses anywhere."""
+def test_golden_losses():
+    """Five steps from the same weights on the same images give these losses on any backend."""
     model = small_mixer()
     randomize(model)
     model.compile(

@@ -13,7 +13,7 @@ PHOTOS = load_sample_images().images  # two of 427 × 640
 NOISE = np.random.default_rng(0).choice(np.array([0, 255], "uint8"), (300, 401, 3))
 WHITE = np.full((333, 517, 3), 255, "uint8")
 
-# To which (height, width) an image is resized, computed by hand.
+# Size (height, width) that an image is resized to, computed by hand.
 SIZES = [
     # image, image_size, resmall-crop, resize-crop, timm
     pytest.param(PHOTOS[0], 224, (256, 384), (256, 256), (256, 383), id="photo"),
@@ -61,7 +61,7 @@ def with_pillow(image, resample, resized, image_size):
 
 
 @pytest.mark.parametrize("image, image_size, resmall, squash, timm", SIZES)
-def test_each_transform_is_its_librarys_to_the_bit(image, image_size, resmall, squash, timm):
+def test_each_transform_equals_its_library_bit_for_bit(image, image_size, resmall, squash, timm):
     shape = np.broadcast_to(image_size, 2)
     expected = {
         "resmall-crop": with_tensorflow(image, "area", resmall, image_size),
@@ -96,7 +96,7 @@ def test_the_default_is_resmall_crop_at_224():
 
 @pytest.mark.parametrize("prepare", [prepare_image, prepare_in_graph])
 class TestByHand:
-    """Small cases in which the rounding shows."""
+    """Small cases that show the rounding."""
 
     def test_area_rounds_down(self, prepare):
         block = np.array([[0, 0], [0, 255]], "uint8")  # its mean is 63.75
@@ -114,8 +114,8 @@ class TestByHand:
         image[1::3, 1::3] = 10  # in the middle of every 3 × 3
         assert np.all(prepare(image, "resize", 2) == 10)
 
-    def test_area_weighs_fractions(self, prepare):
-        """From 3 pixels to 2: each covers one and a half."""
+    def test_area_weights_fractions_of_pixels(self, prepare):
+        """From 3 pixels to 2, each covers one and a half."""
         image = np.tile(np.array([[30, 60, 90]], "uint8"), (3, 1))[:, :, None]
         row = prepare(image, "resize-crop", 2)[0, :, 0]
         np.testing.assert_array_equal(row, [(30 + 60 / 2) / 1.5, (60 / 2 + 90) / 1.5])
@@ -126,7 +126,7 @@ class TestByHand:
 
     @pytest.mark.parametrize("name, first", [("resmall-crop", 1), ("timm-bilinear", 2)])
     def test_a_margin_of_a_half_pixel(self, prepare, name, first):
-        """From 24 pixels keep 21: big_vision leaves 1 and 2, torchvision 2 and 1."""
+        """Cropping 21 of 24 pixels, big_vision removes 1 and 2, torchvision 2 and 1."""
         image = np.tile(np.arange(24, dtype="uint8")[:, None, None], (1, 24, 1))
         np.testing.assert_array_equal(prepare(image, name, 21)[:, 0, 0], np.arange(21) + first)
 
@@ -143,22 +143,22 @@ class TestByHand:
 
 @pytest.mark.parametrize("prepare", [prepare_image, prepare_in_graph])
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_grey_becomes_three_equal_channels(name, prepare):
-    grey = PHOTOS[0][:150, :200, :1]
-    result = prepare(grey, name, 64)
-    np.testing.assert_array_equal(result, prepare(np.repeat(grey, 3, axis=2), name, 64))
+def test_grayscale_becomes_three_equal_channels(name, prepare):
+    gray = PHOTOS[0][:150, :200, :1]
+    result = prepare(gray, name, 64)
+    np.testing.assert_array_equal(result, prepare(np.repeat(gray, 3, axis=2), name, 64))
 
 
 @pytest.mark.parametrize("prepare", [prepare_image, prepare_in_graph])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_floats_are_rounded_to_grey_levels(dtype, prepare):
+def test_floats_are_rounded(dtype, prepare):
     levels = np.clip(PHOTOS[0][:150, :200], 1, 254)
     near = np.where(np.indices(levels.shape).sum(axis=0) % 2, 0.375, -0.375)  # exact in float16
     result = prepare((levels + near).astype(dtype), "resize", 64)
     np.testing.assert_array_equal(result, prepare(levels, "resize", 64))
 
 
-def test_fractions_of_one_are_taken_for_the_mistake_that_they_are():
+def test_fractions_of_one_are_refused():
     with pytest.raises(ValueError, match="fractions from .* Multiply them by 255"):
         prepare_image(PHOTOS[0] / 255)
     prepare_image(np.zeros((8, 8, 3), "float32"))
@@ -197,11 +197,11 @@ def test_files(name, tmp_path):
 
 
 def test_files_of_other_modes_become_rgb(tmp_path):
-    grey = Image.fromarray(PHOTOS[0][:, :, 0])
+    gray = Image.fromarray(PHOTOS[0][:, :, 0])
     for mode in ("L", "LA", "RGBA", "1", "P"):
         path = tmp_path / f"{mode}.png"
-        grey.convert(mode).save(path)
-        expected = np.asarray(grey.convert(mode).convert("RGB"))
+        gray.convert(mode).save(path)
+        expected = np.asarray(gray.convert(mode).convert("RGB"))
         np.testing.assert_array_equal(prepare_image(path), prepare_image(expected))
 
 
@@ -212,7 +212,7 @@ def test_tensorflow_is_not_needed(monkeypatch):
     assert "tensorflow" not in sys.modules
 
 
-def test_no_transform_is_another_one():
+def test_the_transforms_differ():
     results = {prepare_image(PHOTOS[0], name).tobytes() for name in TRANSFORMS}
     assert len(results) == len(TRANSFORMS) == 5
 

@@ -1,4 +1,4 @@
-"""Blocks that are computed again for the gradient: less is kept, and nothing else changes."""
+"""Rematerialized blocks: less memory is kept for the gradient, and nothing else changes."""
 
 import keras
 import numpy as np
@@ -8,14 +8,14 @@ from tests.support.models import SMALL_IMAGE, random_pixels, small_mixer
 from tests.support.reference import relative_error
 
 BACKEND = keras.backend.backend()
-LARGEST_ERROR = 2e-6  # of the largest gradient; dropout divides where Keras may multiply
-LARGEST_ERROR_BFLOAT16 = 0.03  # its steps are 2^-8, and compilers round where they like
+LARGEST_ERROR = 2e-6  # of the largest gradient; dropout divides, and Keras may multiply
+LARGEST_ERROR_BFLOAT16 = 0.03  # its resolution is 2^-8, and compilers choose where to round
 PIXELS = random_pixels((4, *SMALL_IMAGE))
 LABELS = np.eye(5, dtype="float32")[[0, 3, 1, 4]]
 
 
 def mixer(seed=0, **arguments):
-    """Return a Mixer with random weights, also in the head."""
+    """Return a Mixer with random weights; the head is random, too."""
     keras.utils.set_random_seed(seed)
     model = small_mixer(**arguments)
     kernel = model.get_layer("head").kernel
@@ -24,12 +24,12 @@ def mixer(seed=0, **arguments):
 
 
 def step(model, rate=1.0):
-    """Take one step of plain SGD; return its loss and its gradients."""
+    """Take one step of plain SGD; return the loss and the gradients."""
     before = [np.array(w) for w in model.trainable_weights]
     model.compile(
         keras.optimizers.SGD(rate), keras.losses.CategoricalCrossentropy(from_logits=True)
     )
-    keras.utils.set_random_seed(1)  # of torch's masks, and of nothing else
+    keras.utils.set_random_seed(1)  # seeds PyTorch's masks, and nothing else
     loss = model.fit(PIXELS, LABELS, batch_size=4, verbose=0).history["loss"][0]
     after = [np.array(w) for w in model.trainable_weights]
     return loss, [(old - new) / rate for old, new in zip(before, after, strict=True)]
@@ -40,7 +40,7 @@ def flat(arrays):
 
 
 def compare(largest_error, frozen=0, **arguments):
-    """Hold a step of a Mixer that rematerialises against one that does not."""
+    """Compare a step with and without rematerialization."""
     results = []
     for rematerialize in (False, True):
         model = mixer(rematerialize=rematerialize, **arguments)
@@ -60,19 +60,19 @@ def compare(largest_error, frozen=0, **arguments):
         {"drop_path_rate": 0.5, "rescale_drop_path": True, "dropout_rate": 0.3, "frozen": 1},
     ],
 )
-def test_loss_and_gradients_stay(arguments):
+def test_loss_and_gradients_are_unchanged(arguments):
     compare(LARGEST_ERROR, **arguments)
 
 
-def test_loss_and_gradients_stay_in_bfloat16():
+def test_loss_and_gradients_are_unchanged_in_bfloat16():
     compare(LARGEST_ERROR_BFLOAT16, drop_path_rate=0.5, dropout_rate=0.3, dtype="mixed_bfloat16")
 
 
-def test_masks_are_drawn_anew_for_each_step():
+def test_each_step_samples_new_masks():
     model = mixer(drop_path_rate=0.5, rematerialize=True)
     model.compile(keras.optimizers.SGD(0.0), keras.losses.CategoricalCrossentropy(from_logits=True))
     history = model.fit(PIXELS, LABELS, batch_size=4, epochs=6, shuffle=False, verbose=0).history
-    assert len(set(history["loss"])) > 1  # of the same images and weights
+    assert len(set(history["loss"])) > 1  # for the same images and weights
 
 
 def test_only_training_rematerializes(monkeypatch):
@@ -88,8 +88,8 @@ def test_only_training_rematerializes(monkeypatch):
     assert len(calls) == 2  # blocks
 
 
-def test_what_is_kept_for_the_gradient_shrinks():
-    """By more than half: of each block its input stays, of what lies inside only the masks."""
+def test_less_memory_is_kept_for_the_gradient():
+    """Less than half: only the input and the masks of each block are kept."""
     plain, model = (
         kept_bytes(mixer(drop_path_rate=0.5, rematerialize=rematerialize))
         for rematerialize in (False, True)
@@ -98,7 +98,7 @@ def test_what_is_kept_for_the_gradient_shrinks():
 
 
 def kept_bytes(model):
-    """Return the memory that lies between forward and backward, less the weights."""
+    """Return the memory kept between the forward and the backward pass, without the weights."""
     if BACKEND == "jax":
         import jax
 
@@ -127,7 +127,7 @@ def kept_bytes(model):
 
 
 def tensorflow_kept_bytes(model):
-    """Return the bytes of what the gradient's part of the graph takes from the forward part."""
+    """Return the bytes that the backward part of the graph reads from the forward part."""
     import tensorflow as tf
 
     @tf.function
@@ -150,7 +150,7 @@ def tensorflow_kept_bytes(model):
     return sum(kept.values())
 
 
-def test_it_is_part_of_the_configuration_and_not_of_the_weights(tmp_path):
+def test_rematerialize_is_saved_in_the_configuration_and_not_in_the_weights(tmp_path):
     plain, model = mixer(seed=1), mixer(rematerialize=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

@@ -1,6 +1,6 @@
-"""What the library must do where it is installed with one backend and nothing else.
+"""Check the installed library in an environment with one backend and nothing else.
 
-python tests/support/installed.py BACKEND FOLDER, in such an environment; see test_wheel.py.
+python tests/support/installed.py BACKEND FOLDER, run by test_wheel.py.
 """
 
 import importlib.metadata
@@ -26,7 +26,7 @@ assert keras_mixer.__version__ == importlib.metadata.version("keras_mixer")
 images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), "uint8")
 model = keras_mixer.MixerB16(weights=None)
 assert model.count_params() == 59_880_472
-assert np.allclose(model.predict(images, verbose=0), 1 / 1000)  # the head begins with zeros
+assert np.allclose(model.predict(images, verbose=0), 1 / 1000)  # the head is initialized with zeros
 
 random = np.random.default_rng(1)
 for weight in model.get_layer("head").weights:

@@ -1,4 +1,4 @@
-"""Small models and random weights for tests: every array random, biases and norms too."""
+"""Small models and random weights for tests; biases and norms are random, too."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ SMALL_IMAGE = (8, 12, 3)  # 6 patches
 
 
 def small_mixer(**changes):
-    """Return a Mixer that builds fast: by default one that gives logits of 5 classes."""
+    """Return a Mixer that builds fast; by default it returns logits of 5 classes."""
     arguments = {
         "patch_size": 4,
         "hidden_dim": 16,
@@ -25,7 +25,7 @@ def small_mixer(**changes):
 
 
 def small_architecture(**changes):
-    """Return the sizes of `small_mixer()`."""
+    """Return the architecture of `small_mixer()`."""
     sizes = {
         "patch_size": (4, 4),
         "channels": 3,
@@ -39,24 +39,21 @@ def small_architecture(**changes):
     return Architecture(**{**sizes, **changes})
 
 
-def architecture_of(variant, image_size=224, **changes):
-    """Return the sizes of a row of `SIZES`."""
-    patch = variant.patch_size
+def architecture_of(size, image_size=224, **changes):
+    """Return the architecture of a row of `SIZES`."""
+    patch = size.patch_size
     sizes = {
+        **size.dimensions,
         "patch_size": (patch, patch),
         "channels": 3,
-        "hidden_dim": variant.hidden_dim,
-        "num_blocks": variant.num_blocks,
         "num_patches": (image_size // patch) ** 2,
-        "tokens_mlp_dim": variant.tokens_mlp_dim,
-        "channels_mlp_dim": variant.channels_mlp_dim,
         "classes": 1000,
     }
     return Architecture(**{**sizes, **changes})
 
 
 def random_arrays(shapes, seed=0):
-    """Return random float32 arrays for `{published name: shape}`, activations kept in scale."""
+    """Return random float32 arrays for `{canonical name: shape}` that keep activations in scale."""
     rng = np.random.default_rng(seed)
     arrays = {}
     for name, shape in shapes.items():
@@ -73,7 +70,7 @@ def random_arrays(shapes, seed=0):
 
 
 def randomize(model, seed=0):
-    """Fill the weights of `model` and return them as {published name: float32 array}."""
+    """Fill the weights of `model`; return them as `{canonical name: float32 array}`."""
     names = [
         variable.path.replace("gamma", "scale").replace("beta", "bias")
         for variable in model.weights

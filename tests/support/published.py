@@ -1,4 +1,4 @@
-"""Stand-ins for everything that is published: real names, shapes and sizes, made-up content."""
+"""Stand-ins for the published files: real names, shapes and sizes, made-up content."""
 
 import functools
 import io
@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import safetensors.numpy
 
-from keras_mixer.sizes import SIZES
-from keras_mixer.weights.catalog import CHECKPOINTS
+from keras_mixer.weights.catalog import CATALOG
 from keras_mixer.weights.download import MIRROR_VARIABLE
 from keras_mixer.weights.layouts import TIMM
 from tests.support.class_lists import FILES, INDEX, serve_class_lists
@@ -22,29 +21,28 @@ CLASS_INDEX = "/download.tensorflow.org/data/imagenet_class_index.json"
 
 
 def serve_everything(server, monkeypatch, cache):
-    """Let everything be fetched from a `Loopback`, into the folder `cache`."""
+    """Serve everything that is published from a `Loopback`; it is cached in the folder `cache`."""
     monkeypatch.setenv("KERAS_HOME", str(cache))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv(MIRROR_VARIABLE, server.url)
-    for checkpoint in CHECKPOINTS:
-        content = functools.partial(weight_file, checkpoint)
-        server.serve(urlsplit(checkpoint.url).path, Answer(content))
+    for row in CATALOG:
+        content = functools.partial(weight_file, row)
+        server.serve(urlsplit(row.url).path, Answer(content))
     first = {"0": ["n01440764", "tench"]}  # which an example shows
     serve_class_lists(server, monkeypatch, FILES | {CLASS_INDEX: json.dumps(INDEX | first)})
 
 
-def weight_file(checkpoint):
-    """Return a file of random weights: of the format, and of the size if that is known."""
-    (variant,) = [v for v in SIZES.values() if v.constructor_name == checkpoint.variant]
-    shapes = architecture_of(variant, classes=checkpoint.classes).shapes()
+def weight_file(row):
+    """Return a file of random weights in the format of a row of the catalog, and of its size."""
+    shapes = architecture_of(row.size, classes=row.classes).shapes()
     noise = 0.02 * np.random.default_rng(0).standard_normal(2**20, dtype="float32")
     arrays = {name: np.resize(noise, shape) for name, shape in shapes.items()}
-    if checkpoint.url.endswith(".safetensors"):
+    if row.url.endswith(".safetensors"):
         return safetensors.numpy.save(in_layout(TIMM, arrays))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
-            zip64 = checkpoint.name in ("sam", "gsam")  # written by a later NumPy
+            zip64 = row.name in ("sam", "gsam")  # written by a later NumPy
             with archive.open(f"{name}.npy", "w", force_zip64=zip64) as entry:
                 np.lib.format.write_array(entry, array)
     return file.getvalue()

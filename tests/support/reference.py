@@ -1,13 +1,13 @@
-"""MLP-Mixer in float64 NumPy, written from the paper alone, to hold the Keras model against."""
+"""Reference MLP-Mixer in float64 NumPy, written from the paper alone."""
 
 import numpy as np
 import scipy.special
 
-LARGEST_ERROR = 2e-6  # of the largest value, float32 against float64
+LARGEST_ERROR = 2e-6  # of the largest value, for float32 against float64
 
 
 def relative_error(found, expected):
-    """Return the largest error as a share of the largest expected value."""
+    """Return the largest error, relative to the largest expected value."""
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
@@ -19,22 +19,22 @@ def gelu(x, approximate):
 
 
 def layer_norm(x, scale, bias):
-    centred = x - x.mean(axis=-1, keepdims=True)
-    variance = (centred**2).mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(variance + 1e-6) * scale + bias
+    centered = x - x.mean(axis=-1, keepdims=True)
+    variance = (centered**2).mean(axis=-1, keepdims=True)
+    return centered / np.sqrt(variance + 1e-6) * scale + bias
 
 
 def mixer(weights, pixels, approximate_gelu=True, value_range=(-1, 1)):
     """Return the logits of `pixels`, (batch, height, width, channels) in [0, 255].
 
-    `weights` maps the names in the published files to arrays.
+    `weights` maps canonical names to arrays.
     """
     features = mixer_features(weights, pixels, approximate_gelu, value_range)
     return features @ weights["head/kernel"].astype(np.float64) + weights["head/bias"]
 
 
 def mixer_features(weights, pixels, approximate_gelu=True, value_range=(-1, 1)):
-    """Return what the head sees, (batch, hidden_dim)."""
+    """Return the input of the head, (batch, hidden_dim)."""
     w = {path: array.astype(np.float64) for path, array in weights.items()}
 
     def norm(x, name):

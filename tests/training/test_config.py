@@ -1,7 +1,11 @@
+"""The configuration: its fields, their checks and their help."""
+
 import ast
 import dataclasses
 import inspect
 import itertools
+import json
+import typing
 from pathlib import Path
 
 import pytest
@@ -9,9 +13,7 @@ import pytest
 import keras_mixer
 from keras_mixer.sizes import SIZES
 from training.config import (
-    BY_THE_VARIANT,
     SIZE_FIELDS,
-    VARIANTS,
     Augmentation,
     Checkpointing,
     Config,
@@ -19,15 +21,19 @@ from training.config import (
     Hardware,
     Model,
     Optimization,
+    Variant,
 )
+from training.config.serialization import from_entries, to_entries, upgrade
 from training.errors import UserError
 from training.recipes import RECIPES
+
+pytestmark = pytest.mark.backend("torch")  # needs no backend
 
 PARTS = (Data, Augmentation, Model, Optimization, Checkpointing, Hardware)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipes_are_sound(name):
+def test_recipes_are_valid(name):
     assert isinstance(RECIPES[name].CONFIG, Config)
     RECIPES[name].CONFIG.check()
     assert RECIPES[name].__doc__
@@ -60,14 +66,19 @@ def test_recipes_are_sound(name):
         ("augmentation", "mixup_alpha", float("inf"), "--mixup-alpha must be at least 0 and fin"),
         ("augmentation", "cutmix_alpha", -1, "--cutmix-alpha must be at least 0 and finite"),
         ("augmentation", "mix_probability", float("nan"), "--mix-probability must be at least 0"),
-        ("model", "patch_size", 3, "--image-size must be a multiple of --patch-size, 3"),
+        (
+            "model",
+            "patch_size",
+            3,
+            "--image-size must be a multiple of the patch size, 3. Rec",
+        ),
         ("model", "patch_size", 0, "--patch-size must be above 0"),
         ("model", "hidden_dim", 0, "--hidden-dim must be above 0"),
         ("model", "num_blocks", 0, "--num-blocks must be above 0"),
         ("model", "tokens_mlp_dim", 0, "--tokens-mlp-dim must be above 0"),
         ("model", "channels_mlp_dim", 0, "--channels-mlp-dim must be above 0"),
         ("model", "head_bias", float("inf"), "--head-bias must be finite. Received: inf"),
-        ("model", "variant", "B/16", "--variant B/16 sets the sizes, and each of them must be 0"),
+        ("model", "variant", "B/16", "--image-size must be a multiple of the patch size, 16 with"),
         ("model", "drop_path_rate", 1.0, "--drop-path-rate must be at least 0 and below 1"),
         ("model", "dropout_rate", float("nan"), "--dropout-rate must be at least 0 and below 1"),
         ("optimization", "total_epochs", 0, "--total-epochs must be above 0"),
@@ -82,7 +93,7 @@ def test_recipes_are_sound(name):
         ("optimization", "accumulation_steps", 0, "--accumulation-steps must be above 0"),
         ("optimization", "ema_momentum", 1.0, "--ema-momentum must be at least 0 and below 1"),
         ("optimization", "frozen_blocks", -1, "--frozen-blocks must be at least 0"),
-        ("optimization", "frozen_blocks", 5, "--frozen-blocks must be at most --num-blocks, 4"),
+        ("optimization", "frozen_blocks", 5, "--frozen-blocks must be at most the number of bl"),
         ("optimization", "layer_decay", 0.0, "--layer-decay must be above 0"),
         ("optimization", "layer_decay", 1.1, "--layer-decay must be at most 1. Received: 1.1"),
         ("optimization", "sam_rho", float("inf"), "--sam-rho must be at least 0 and finite"),
@@ -91,7 +102,7 @@ def test_recipes_are_sound(name):
         ("checkpointing", "keep_checkpoints", 0, "--keep-checkpoints must be above 0"),
     ],
 )
-def test_unsound_values_are_refused(part, field, value, message):
+def test_invalid_values_are_refused(part, field, value, message):
     config = Config()
     changed = dataclasses.replace(getattr(config, part), **{field: value})
     with pytest.raises(UserError) as error:
@@ -99,52 +110,106 @@ def test_unsound_values_are_refused(part, field, value, message):
     assert str(error.value).startswith(message)
 
 
-def test_blocks_are_not_frozen_beside_the_whole_body():
+def test_frozen_blocks_and_a_frozen_body_exclude_each_other():
     with pytest.raises(UserError, match="--frozen-blocks must be 0 with --freeze body"):
         Optimization(freeze="body", frozen_blocks=1).check()
 
 
 def of_variant(variant, image_size, **fields):
-    return Config(
-        data=Data(image_size=image_size),
-        model=Model(variant=variant, **{**BY_THE_VARIANT, **fields}),
-    )
+    return Config(data=Data(image_size=image_size), model=Model(variant=variant, **fields))
 
 
-@pytest.mark.parametrize("size", SIZE_FIELDS)
-def test_a_variant_leaves_no_number_open(size):
-    of_variant("B/16", 224).check()
-    option = "--" + size.replace("_", "-")
-    message = f"--variant B/16 sets the sizes.* Received: {size} 7. Add {option} 0, or leave"
-    with pytest.raises(UserError, match=message):
-        of_variant("B/16", 224, **{size: 7}).check()
-    with pytest.raises(UserError, match=f"{option} must be above 0"):
-        Model(**{size: 0}).check()
+@pytest.mark.parametrize("name", SIZE_FIELDS)
+def test_a_size_given_beside_a_variant_overrides_it(name):
+    assert Model(variant="B/16").size == SIZES["B/16"]
+    config = of_variant("B/16", 7 * 16, **{name: 7})
+    config.check()
+    assert config.model.size == dataclasses.replace(SIZES["B/16"], **{"name": "", name: 7})
+    option = "--" + name.replace("_", "-")
+    for model in (Model(variant="B/16", **{name: 0}), Model(**{name: 0})):
+        with pytest.raises(UserError, match=f"{option} must be above 0 .*Pass 1, for example"):
+            model.check()
 
 
-@pytest.mark.parametrize("variant", SIZES.values(), ids=str)
-def test_variants_have_the_patch_behind_the_slash(variant):
+@pytest.mark.parametrize("variant", SIZES.values(), ids=lambda variant: variant.name)
+def test_a_variant_sets_the_patch_size_and_the_blocks(variant):
     name, patch = variant.name, variant.patch_size
-    assert name in VARIANTS
+    assert name in typing.get_args(Variant)
     of_variant(name, 2 * patch).check()
-    message = f"--image-size must be a multiple of the patch of --variant {name}, {patch}. "
-    with pytest.raises(UserError, match=message):
+    message = f"--image-size must be a multiple of the patch size, {patch} with --variant {name}. "
+    with pytest.raises(UserError, match=f"{message}.* Pass {2 * patch}, for example"):
         of_variant(name, 2 * patch + 1).check()
+    blocks = variant.num_blocks
+    of_variant(name, patch).vary(frozen_blocks=blocks).check()
+    message = (
+        f"--frozen-blocks must be at most the number of blocks, {blocks} with --variant {name}"
+    )
+    with pytest.raises(UserError, match=f"{message}. Received: {blocks + 1}. Pass {blocks} "):
+        of_variant(name, patch).vary(frozen_blocks=blocks + 1).check()
+
+
+def test_sizes_equal_to_a_variants_are_the_variant():
+    sizes = SIZES["B/16"].dimensions
+    assert Model(variant="B/16", **sizes).size.name == "B/16"
+    assert Model(**sizes).size.name == ""
+    assert Model(variant="B/16").resolved() == Model(variant="B/16", **sizes)
+    assert Config().resolved().model.size == Config().model.size
+
+
+@pytest.mark.parametrize(
+    "config", [Config(), of_variant("L/16", 224), of_variant("B/16", 224, num_blocks=2)]
+)
+def test_json_entries_hold_all_sizes_and_give_the_same_configuration(config):
+    entries = json.loads(json.dumps(to_entries(config)))
+    assert entries["model"].items() >= config.model.size.dimensions.items()
+    assert from_entries(entries) == config.resolved()
+    with pytest.raises(TypeError, match="channels_mlp_dim is missing"):
+        from_entries(entries | {"model": {"variant": "B/16"}})
+    with pytest.raises(TypeError, match="colour"):
+        from_entries(entries | {"colour": 1})
+
+
+def test_json_entries_of_version_0_1_0_can_be_read():
+    """Sizes were 0 there with a variant, and given without one."""
+    config = of_variant("B/16", 224)
+    entries = to_entries(config)
+    old = entries | {"model": entries["model"] | dict.fromkeys(SIZE_FIELDS, 0)}
+    assert upgrade(old) == entries
+    assert from_entries(old) == config.resolved()
+    assert from_entries(old).model.size == SIZES["B/16"]
+    assert upgrade(to_entries(Config())) == to_entries(Config())
+
+
+def test_vary_changes_fields_of_any_part():
+    config = Config().vary(source="pets", flip=True, variant="S/16", seed=3)
+    assert config == Config(
+        seed=3, data=Data(source="pets", flip=True), model=Model(variant="S/16")
+    )
+    assert config.vary() == config
+    assert config.vary(hardware=Hardware(devices=2)).vary(devices=0) == config
+    with pytest.raises(TypeError, match="no field named colour"):
+        config.vary(colour=1)
+
+
+def test_the_names_of_fields_differ():
+    names = [field.name for part in (Config, *PARTS) for field in dataclasses.fields(part)]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_unsound_seeds_are_refused(seed):
+def test_invalid_seeds_are_refused(seed):
     with pytest.raises(UserError, match="--seed must be"):
         Config(seed=seed).check()
 
 
 def test_every_field_has_a_check():
     """The table above misses no number, so no new field goes unchecked."""
-    marks = test_unsound_values_are_refused.pytestmark[0].args[1]
+    marks = test_invalid_values_are_refused.pytestmark[0].args[1]
     checked = {(part, field) for part, field, *_ in marks}
     for part in ("data", "augmentation", "model", "optimization", "checkpointing"):
         for field in dataclasses.fields(getattr(Config(), part)):
-            assert field.type not in (int, float) or (part, field.name) in checked
+            is_number = field.type in (int, float) or field.name in SIZE_FIELDS
+            assert not is_number or (part, field.name) in checked
 
 
 def test_every_field_is_read():

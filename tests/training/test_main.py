@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from keras_mixer.weights.catalog import NAMES
 from tests.support.command_line import flat
 from training.config import Augmentation, Checkpointing, Data, Model, Optimization
 
@@ -20,7 +21,7 @@ from training.config import Augmentation, Checkpointing, Data, Model, Optimizati
         (["show", "tiny", "--help"], ["--output-dir", "--images", "--mixup-alpha"]),
         (["evaluate", "--help"], ["MODEL", "--source", "--output-dir", "--json", "RUN@best"]),
         (["predict", "--help"], ["MODEL", "IMAGE...", "--top", "--json"]),
-        (["plan", "--help"], ["digits", "tiny", "TPUs that are not there", "nothing runs"]),
+        (["plan", "--help"], ["digits", "tiny", "without having any", "nothing is executed"]),
         (["plan", "tiny", "--help"], ["--tpu", "--model-devices", "--no-search", "--classes"]),
         (["benchmark", "--help"], ["loading", "data", "WHAT --help"]),
         (["benchmark", "loading", "--help"], ["--variant", "--repeats", "--json"]),
@@ -38,9 +39,9 @@ def test_help(call, arguments, expected):
 @pytest.mark.parametrize(
     "command, text",
     [
-        ("train tiny", "10 classes, which come with scikit-learn), folder:PATH"),
+        ("train tiny", "10 classes, included in scikit-learn), folder:PATH"),
         ("evaluate", "If a folder or a file of arrays has no test split, all its"),
-        ("plan tiny", "each side, such as v5e:2x4"),
+        ("plan tiny", "each dimension, such as v5e:2x4"),
     ],
 )
 def test_help_has_no_line_breaks_of_the_source(call, monkeypatch, command, text):
@@ -56,6 +57,8 @@ def test_help_of_a_recipe_lists_every_field(call):
             name = field.name.replace("_", "-")
             assert f"--{'no-' if field.default is True else ''}{name} " in out
     assert "--run-dir" in out and "--seed" in out
+    for name in NAMES:
+        assert name in out  # published weights
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_help_of_a_recipe_lists_every_field(call):
     [
         ([], "Expected one of {benchmark, evaluate, plan, predict, show, train}"),
         (["trian"], "trian"),
-        (["train"], "{digits, tiny, cifar10-scratch, "),
+        (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),
         (["train", "digist"], "digist"),
         (["train", "tiny", "--total-epoch", "2"], "--total-epoch"),
         (["train", "tiny", "--total-epochs", "two"], "--total-epochs"),
@@ -71,7 +74,8 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["train", "tiny", "--source", "cats"], "--source"),
         (["train", "tiny", "--total-epochs", "0"], "--total-epochs must be above 0"),
         (["train", "tiny", "--image-size", "9"], "--image-size must be a multiple"),
-        (["train", "tiny", "--variant", "B/16"], "Add --patch-size 0 --hidden-dim 0"),
+        (["train", "tiny", "--variant", "B/16"], "Pass 16, for example"),
+        (["train", "tiny", "--patch-size", "0"], "--patch-size must be above 0"),
         (["train", "tiny", "--variant", "B/17"], "--variant"),
         (["train", "tiny", "--weights", "imagenet1k"], "--weights must be valid weights of this"),
         (["train", "tiny", "--weights", "no/such.npz"], "no/such.npz': does not exist"),

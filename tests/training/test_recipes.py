@@ -1,8 +1,10 @@
-"""Every recipe: the values of the papers, and two steps of it on images like its own."""
+"""Every recipe: the values in the papers, and two steps on images like its own."""
 
 import dataclasses
 import io
+import itertools
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_mixer.sizes import SIZES
+from run import BACKENDS
 from tests.support.models import architecture_of, random_arrays, random_pixels
-from training.config import Config
+from training import recipes
 from training.data.decode import UPRIGHT, Encoded
 from training.data.pipeline import training_batches
 from training.data.source import Source
@@ -129,8 +132,9 @@ KINDS = {
 }
 PHOTOS = [(500, 375), (333, 500), (500, 400), (640, 427)]  # width and height
 
-# What is whole here; the others are so in the slow tests, and have two blocks here.
+# Recipes that are tested with all blocks. The others have two blocks, and all in the slow tests.
 WHOLE = {"digits", "tiny", "cifar10-scratch", "finetune-pets"}
+EVERYWHERE = ("tiny", "cifar10-scratch")  # on each backend; the others on one backend each
 FEW_BLOCKS = 2
 
 
@@ -144,16 +148,19 @@ def fields(config):
     }
 
 
+@pytest.mark.backend("torch")
 def test_every_recipe_has_its_values_here():
     assert VALUES.keys() | {"digits", "tiny"} == RECIPES.keys()
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("name", VALUES)
 def test_recipes_hold_the_published_values(name):
     found = fields(RECIPES[name].CONFIG)
     assert {field: found[field] for field in VALUES[name]} == VALUES[name]
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_explain_themselves(name):
     lines = RECIPES[name].__doc__.splitlines()
@@ -189,14 +196,6 @@ def source_like(kind):
         split = IndexedSplit(labels, lambda index: Encoded(files[index], upright))
     names = tuple(f"class {number}" for number in range(classes))
     return Source(names, channels, split, split, split)
-
-
-def of_few_blocks(model):
-    """Return the same `training.config.Model` with explicit numbers, and fewer blocks."""
-    if not model.variant:
-        return model
-    sizes = SIZES[model.variant].dimensions | {"num_blocks": FEW_BLOCKS}
-    return dataclasses.replace(model, variant="", **sizes)
 
 
 @pytest.fixture(scope="module")
@@ -236,15 +235,14 @@ class Losses(keras.callbacks.Callback):
 
 
 def run_two_steps(name, published, whole, batch_size=2):
-    """Train by a recipe, from the end of its warmup on, and look at losses and weights."""
+    """Train with a recipe, from the end of its warmup, and check losses and weights."""
     config = RECIPES[name].CONFIG
-    variant, blocks = config.model.variant, FEW_BLOCKS
-    model = config.model if whole else of_few_blocks(config.model)
-    if whole and variant:
-        blocks = SIZES[variant].num_blocks
+    model = config.model
+    if model.variant and not whole:
+        model = dataclasses.replace(model, num_blocks=FEW_BLOCKS)
     if model.weights:
         assert model.weights == "imagenet21k"
-        model = dataclasses.replace(model, weights=published(variant, blocks))
+        model = dataclasses.replace(model, weights=published(model.variant, model.size.num_blocks))
     data = dataclasses.replace(config.data, batch_size=batch_size)
     config = dataclasses.replace(config, model=model, data=data)
     config.check()
@@ -279,28 +277,46 @@ def weights(mixer):
     }
 
 
-@pytest.mark.parametrize("name", RECIPES)
+def rotated(names):
+    """Return parameters such that each backend runs a third of the recipes, to save time."""
+    backends = itertools.cycle(BACKENDS)
+    return [
+        pytest.param(name, marks=pytest.mark.backend(backend))
+        for name, backend in zip(names, backends, strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", [*EVERYWHERE, *rotated(name for name in RECIPES if name not in EVERYWHERE)]
+)
 def test_two_steps(name, published):
-    """Of few blocks where a recipe takes a size of the paper; all else is as it is."""
+    """With few blocks if the recipe has a size from the paper; all else is unchanged."""
     run_two_steps(name, published, whole=name in WHOLE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in WHOLE])
-def test_two_steps_of_the_whole(name, published):
+def test_two_steps_with_all_blocks(name, published):
     run_two_steps(name, published, whole=True, batch_size=1)
 
 
+@pytest.mark.backend("torch")
 def test_the_size_of_the_mixer_for_cifar10():
-    """1.13 million, as the recipe that it is taken from."""
+    """1.13 million, as in the recipe that it is taken from."""
     config = RECIPES["cifar10-scratch"].CONFIG
     mixer = build_model(config.model, config.data.image_size, source_like("cifar10"))
     assert mixer.count_params() == 1_132_170
 
 
-def test_the_other_size_by_one_option():
+@pytest.mark.backend("torch")
+def test_the_larger_model_with_one_option():
     """`--variant L/16`, as the documentation of fine-tuning says."""
-    config = RECIPES["finetune-imagenet-448"].CONFIG
-    model = dataclasses.replace(config.model, variant="L/16")
-    assert isinstance(config, Config)
-    dataclasses.replace(config, model=model).check()
+    config = RECIPES["finetune-imagenet-448"].CONFIG.vary(variant="L/16")
+    config.check()
+    assert config.model.size == SIZES["L/16"]
+
+
+@pytest.mark.backend("torch")
+def test_every_file_is_a_recipe():
+    files = Path(recipes.__file__).parent.glob("[!_]*.py")
+    assert RECIPES.keys() == {file.stem.replace("_", "-") for file in files}

@@ -12,17 +12,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.config import BY_THE_VARIANT, Checkpointing, Config, Data, Model, Optimization
+from training.config import Checkpointing, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
 from training.optimization.duration import Duration
-from training.optimization.finiteness import Finiteness
 from training.optimization.schedule import learning_rate_schedule
-from training.run.checkpoints import Checkpoints, Progress
+from training.run.checkpoints import Checkpoints
 from training.run.compiled_model import compiled_model
+from training.run.fitting import make_callbacks
 from training.run.folder import RunFolder
-from training.run.keeper import Keeper
-from training.run.tensorboard import EpochTensorBoard
+from training.run.ongoing import OngoingRun
+from training.run.progress import Progress, RunProgress
 
 IMAGE_SIZE = 224
 CLASSES = 1000
@@ -62,7 +62,7 @@ def measure(variant, batch_size, steps, repeats):
     """
     config = Config(
         data=Data(image_size=IMAGE_SIZE, batch_size=batch_size),
-        model=Model(variant=variant, **BY_THE_VARIANT),
+        model=Model(variant=variant),
         optimization=OPTIMIZATION,
     )
     nothing = in_memory(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, int))
@@ -189,16 +189,6 @@ def _fit(model, batches, steps, callbacks, in_callbacks=None):
 def _callbacks(config, schedule, folder):
     """Return what a run has at default settings."""
     duration = Duration(OPTIMIZATION.total_steps, OPTIMIZATION.total_steps, 10**6)
-    keeper = Keeper(
-        config,
-        duration,
-        Finiteness(schedule, duration),
-        Checkpoints(folder / "unused"),
-        Progress(),
-        RunFolder(folder),
-    )
-    return [
-        keeper,
-        EpochTensorBoard(folder / "tensorboard", keeper.learning_rate),
-        keras.callbacks.ProgbarLogger(),
-    ]
+    progress = RunProgress(Progress(), duration, schedule, config.data.batch_size)
+    run = OngoingRun(config, RunFolder(folder), Checkpoints(folder / "unused"), progress)
+    return [*make_callbacks(run), keras.callbacks.ProgbarLogger()]

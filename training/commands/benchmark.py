@@ -16,16 +16,16 @@ from training.validation import require_positive
 
 @dataclasses.dataclass(frozen=True)
 class Loading:
-    """Weights from .npz and .safetensors into a model, against reading the same arrays alone.
+    """Loading weights from .npz and .safetensors into a model, compared to only reading the file.
 
-    The times are medians; the peak of memory is that of a process of its own.
+    Times are medians; the peak memory is measured in a separate process.
     """
 
     variant: Variant = "B/16"
-    """A size of the paper."""
+    """Model size from the paper."""
 
     repeats: int = 5
-    """How often each part is timed."""
+    """Number of times that each part is measured."""
 
     as_json: JsonFlag = False
     """Print JSON instead of a table."""
@@ -48,17 +48,17 @@ class Loading:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """The input pipeline with each augmentation, against a plain one written by hand.
+    """The input pipeline with each augmentation, compared to a plain one without the project.
 
-    JPEGs of 500 × 400 pixels, like photographs, become batches of 64 images of 224 × 224 pixels
-    by Inception's crop and flips. Speeds are medians.
+    JPEG files of 500 × 400 pixels are decoded, cropped and flipped into batches of 64 images of
+    224 × 224 pixels. Speeds are medians.
     """
 
     batches: int = 8
-    """How many are timed in each repeat."""
+    """Number of batches per measurement."""
 
     repeats: int = 5
-    """How often each pipeline is timed."""
+    """Number of times that each pipeline is measured."""
 
     as_json: JsonFlag = False
     """Print JSON instead of a table."""
@@ -86,33 +86,34 @@ class Data:
             )
         rich.print(table)
         print(
-            f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} of the sum of the core "
-            "ms that each adds alone.\nms: per image; core ms: of all cores, other programs not "
-            f"counted. Medians of {result.repeats} repeats of {result.batches} batches of "
-            f"{result.batch_size} images of {result.image_size} pixels, from {result.files} JPEGs "
-            f"of 500 × 400, cropped and flipped; on {result.cores} cores, without a model."
+            f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} times the sum of the "
+            "core ms that each adds alone.\nms: milliseconds per image; core ms: summed over all "
+            "cores, without other programs. Medians of "
+            f"{result.repeats} repeats of {result.batches} batches of {result.batch_size} images "
+            f"of {result.image_size} pixels, from {result.files} JPEGs of 500 × 400 pixels, "
+            f"cropped and flipped; on {result.cores} cores, without a model."
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """model.fit against a bare loop over the same compiled step, and what a run adds to it.
+    """model.fit and a full run, compared to a bare loop over the same compiled training step.
 
-    The same batch of images of 224 × 224 pixels each time, by AdamW. Speeds are medians; the
-    overhead is that of a run's records at default settings.
+    Each step trains on the same batch of images of 224 × 224 pixels with AdamW. Speeds are medians;
+    the overhead of a run is that of its callbacks with default settings.
     """
 
     variant: Variant = "B/16"
-    """A size of the paper."""
+    """Model size from the paper."""
 
     batch_size: int = 4
     """Images per step."""
 
     steps: int = 3
-    """How many are timed in each repeat."""
+    """Number of steps per measurement."""
 
     repeats: int = 7
-    """How often each way is timed, in turn."""
+    """Number of times that each is measured, in turn."""
 
     as_json: JsonFlag = False
     """Print JSON instead of a table."""
@@ -137,7 +138,7 @@ def run(
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Training, tyro.conf.subcommand("training")],
 ):
-    """Measure speed and memory on this machine; `benchmark WHAT --help` lists the options."""
+    """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
     require_backend()
     what.run()

@@ -4,14 +4,12 @@ import dataclasses
 import json
 import os
 import sys
-from typing import Annotated
 
 import tyro
 
 from training.backend import require_backend
-from training.cli.recipe_choice import for_each_recipe
+from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import JsonFlag, print_table
-from training.config import Config
 from training.errors import STATUS_INTERRUPTED, UserError
 from training.planning import topology
 from training.planning.image_kinds import channels_of, classes_of
@@ -19,27 +17,26 @@ from training.validation import refuse_unless, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    config: Annotated[Config, tyro.conf.arg(name="")]
-
+class Plan(RecipeOptions):
     tpu: str
-    """Chips to compile for: v4, v5e, v5p or v6e, and how many stand along each side, such as
-    v5e:2x4 for v5e-8, v5e:1x1 for one chip, v5p:8x8x4 for 256."""
+    """Topology to compile for: the TPU version (v4, v5e, v5p or v6e) and the number of chips along
+    each dimension, such as v5e:2x4 for v5e-8, v5e:1x1 for one chip, v5p:8x8x4 for 256 chips."""
 
     classes: int = 0
-    """Number of classes, where the name of the source does not tell it; no image is read."""
+    """Number of classes. Required if it is not known for --source, since no image is read."""
 
     search: bool = True
-    """Look for the largest batch that fits, by some more compilations; --no-search does not."""
+    """By default, a few more compilations search for the largest batch size that fits. --no-search
+    skips them."""
 
     granularity: int = 8
-    """Images per chip between two batches that the search may try."""
+    """Granularity of the search: batch sizes are multiples of this number of images per chip."""
 
     as_json: JsonFlag = False
     """Print JSON instead of a table."""
 
     def check(self):
-        """Raise UserError if an option is unsound, as far as that shows without the compiler."""
+        """Raise UserError if an option is invalid; the compiler is not needed for that."""
         self.config.check()
         require_positive(self, "granularity")
         topology.check_name(self.tpu)
@@ -47,18 +44,18 @@ class Plan:
         refuse_unless(
             self.config.hardware.devices == 0,
             "devices",
-            "must be 0 here, where --tpu says which chips there are",
+            "must be 0 here, since --tpu gives the number of chips",
             self.config.hardware.devices,
-            "Leave it out.",
+            "Drop the option.",
         )
 
 
 @for_each_recipe(lambda name, config: Plan(config, tpu=tyro.MISSING))
 def run(options: Plan):
-    """Compile a recipe's step for TPUs that are not there, and say what fits them.
+    """Compile a recipe's training step for TPUs without having any, and report its memory.
 
-    JAX's step of `train` in bfloat16 is compiled ahead of time by libtpu, which the extra `plan`
-    installs; nothing runs. A compilation takes a minute or some. The options of `train` apply.
+    libtpu, which the extra `plan` installs, compiles JAX's training step in bfloat16 ahead of time;
+    nothing is executed. A compilation takes about a minute or longer. The options of `train` apply.
     """
     options.check()
     topology.require_compiler()
@@ -70,7 +67,7 @@ def run(options: Plan):
 
     if keras.backend.backend() != "jax":
         raise UserError(
-            "KERAS_BACKEND must be jax for `plan`, which compiles the step of JAX. Received: "
+            "KERAS_BACKEND must be jax for `plan`, which compiles JAX's training step. Received: "
             f"{keras.backend.backend()}. Set it to jax for this command."
         )
     hide_accelerators_from_tensorflow()
@@ -78,7 +75,7 @@ def run(options: Plan):
         _print(options, topology.topology(options.tpu))
     except KeyboardInterrupt:
         sys.stdout.flush()
-        os._exit(STATUS_INTERRUPTED)  # XLA still compiles, and an exit would wait for it
+        os._exit(STATUS_INTERRUPTED)  # a normal exit would wait for XLA's compilation
 
 
 def _print(options, target):

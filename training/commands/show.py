@@ -2,21 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from training.backend import require_backend
-from training.cli.recipe_choice import for_each_recipe
+from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import print_table
-from training.config import Config
 from training.validation import require_output_dir, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class Show:
-    config: Annotated[Config, tyro.conf.arg(name="")]
-
+class Show(RecipeOptions):
     output_dir: Path
     """Folder for the figures images.png and classes.png. Existing ones are overwritten."""
 

@@ -4,21 +4,15 @@ import contextlib
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from training.backend import ctrl_c_ends_at_once, require_backend
-from training.cli.recipe_choice import for_each_recipe
+from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import abbreviate, print_table
-from training.config import Config
 from training.run.folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
-    config: Annotated[Config, tyro.conf.arg(name="")]
-
+class Train(RecipeOptions):
     run_dir: Path
     """Folder for the results. If it holds an interrupted run of the same configuration, the run is
     resumed; the folder of another configuration is refused."""
@@ -39,7 +33,7 @@ def run(options: Train):
     with ctrl_c_ends_at_once():  # except in `model.fit`, which saves a checkpoint first
         from training.devices import hosts
         from training.run import train as fit
-        from training.run.keeper import Interrupted
+        from training.run.signals import Interrupted
 
         was_finished = folder.is_finished()
         try:

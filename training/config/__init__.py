@@ -1,6 +1,7 @@
-"""The configuration of a training run: closed, typed, frozen.
+"""Configuration of a training run: closed, typed, frozen.
 
-Every field is an option of `python -m training train RECIPE`, with its docstring as help.
+Every field is an option of `python -m training train RECIPE`; its docstring is the help. The names
+of all fields differ, whichever part they belong to.
 """
 
 import dataclasses
@@ -9,13 +10,12 @@ from training.config.augmentation import Augmentation
 from training.config.checkpointing import Checkpointing
 from training.config.data import Data
 from training.config.hardware import Hardware
-from training.config.model import BY_THE_VARIANT, SIZE_FIELDS, VARIANTS, Model, Variant
+from training.config.model import SIZE_FIELDS, Model, Variant
 from training.config.optimization import Optimization
 from training.validation import refuse_unless
 
 __all__ = [
     "Augmentation",
-    "BY_THE_VARIANT",
     "Checkpointing",
     "Config",
     "Data",
@@ -23,7 +23,6 @@ __all__ = [
     "Model",
     "Optimization",
     "SIZE_FIELDS",
-    "VARIANTS",
     "Variant",
 ]
 
@@ -31,7 +30,7 @@ __all__ = [
 @dataclasses.dataclass(frozen=True)
 class Config:
     seed: int = 0
-    """Seed of everything random: weights, order of the images, augmentation, dropout."""
+    """Seed of all random numbers: initial weights, order of the images, augmentation, dropout."""
 
     data: Data = dataclasses.field(default_factory=Data)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
@@ -40,39 +39,63 @@ class Config:
     checkpointing: Checkpointing = dataclasses.field(default_factory=Checkpointing)
     hardware: Hardware = dataclasses.field(default_factory=Hardware)
 
+    def vary(self, **fields):
+        """Return a copy in which some fields differ: `recipe.vary(source="pets", flip=True)`.
+
+        Args:
+            **fields: New values by the names of fields, of the configuration or of its parts.
+
+        Raises:
+            TypeError: If there is no field with such a name.
+        """
+        changes = {}
+        for name in [field.name for field in dataclasses.fields(self)]:
+            part = getattr(self, name)
+            if name in fields:
+                changes[name] = fields.pop(name)
+            elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+                own = {field.name for field in dataclasses.fields(part)} & fields.keys()
+                changes[name] = dataclasses.replace(part, **{key: fields.pop(key) for key in own})
+        if fields:
+            raise TypeError(f"Config has no field named {', '.join(sorted(fields))}")
+        return dataclasses.replace(self, **changes)
+
+    def resolved(self):
+        """Return the same configuration with all sizes of the model given."""
+        return dataclasses.replace(self, model=self.model.resolved())
+
     def check(self):
-        """Raise UserError, naming the option, if any field is unsound."""
-        parts = (
+        """Raise UserError, naming the option, if a field is invalid."""
+        for part in (
             self.data,
             self.augmentation,
             self.model,
             self.optimization,
             self.checkpointing,
             self.hardware,
-        )
-        for part in parts:
+        ):
             part.check()
         refuse_unless(
             0 <= self.seed < 2**32,
             "seed",
             "must be at least 0 and below 2**32",
             self.seed,
-            "Pass a small whole number.",
+            "Pass 0, for example.",
         )
-        variant, patch = self.model.variant, self.model.patch
+        size = self.model.size
+        of_variant = f" with --variant {size.name}" if size.name else ""
+        nearest = max(1, round(self.data.image_size / size.patch_size)) * size.patch_size
         refuse_unless(
-            self.data.image_size % patch == 0,
+            self.data.image_size % size.patch_size == 0,
             "image_size",
-            "must be a multiple of "
-            + (f"the patch of --variant {variant}, " if variant else "--patch-size, ")
-            + str(patch),
+            f"must be a multiple of the patch size, {size.patch_size}{of_variant}",
             self.data.image_size,
-            "Change one of the two.",
+            f"Pass {nearest}, for example, or another --patch-size.",
         )
-        refuse_unless(  # of a variant: see `training.run.compiled_model`, which knows its blocks
-            variant or self.optimization.frozen_blocks <= self.model.num_blocks,
+        refuse_unless(
+            self.optimization.frozen_blocks <= size.num_blocks,
             "frozen_blocks",
-            f"must be at most --num-blocks, {self.model.num_blocks}",
+            f"must be at most the number of blocks, {size.num_blocks}{of_variant}",
             self.optimization.frozen_blocks,
-            "Pass fewer.",
+            f"Pass {size.num_blocks} to freeze all blocks.",
         )

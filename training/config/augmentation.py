@@ -1,4 +1,4 @@
-"""Random changes to training images."""
+"""Random augmentation of training images."""
 
 import dataclasses
 
@@ -13,48 +13,54 @@ from training.validation import (
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
     shift_fraction: float = 0.0
-    """Largest random shift along either axis, as a share of the image size."""
+    """Largest random translation along each axis, as a fraction of the image size."""
 
     rotation_degrees: float = 0.0
-    """Largest random rotation, either way."""
+    """Largest random rotation in either direction, in degrees."""
 
     zoom_fraction: float = 0.0
-    """Largest random zoom in or out, as a share of the image size."""
+    """Largest random zoom in or out, as a fraction of the image size."""
 
     randaugment_magnitude: float = 0.0
-    """m of RandAugment, in the unit of the Mixer paper, whose values are 10, 15 and 20; 0 turns it
-    off."""
+    """Magnitude of RandAugment, on the scale of the Mixer paper, which uses 10, 15 and 20. 0
+    disables it."""
 
     randaugment_layers: int = 2
-    """Operations per image of RandAugment; 2 in the paper."""
+    """Number of RandAugment operations per image; 2 in the Mixer paper."""
 
     augmix_severity: float = 0.0
-    """Largest level of AugMix's operations, up to 10; 3 in its paper; 0 turns it off."""
+    """Largest severity of AugMix's operations, at most 10; 3 in its paper. 0 disables it."""
 
     color_jitter: float = 0.0
-    """Brightness, contrast and saturation are each changed by a random factor of 1 ± this."""
+    """Multiply brightness, contrast and saturation, each by a random factor between 1 - this value
+    and 1 + this value."""
 
     hue_jitter: float = 0.0
-    """Largest random turn of the hue either way, as a share of the colour circle, up to 0.5."""
+    """Largest random rotation of the hue in either direction, as a fraction of the color circle;
+    at most 0.5."""
 
     cutout_fraction: float = 0.0
-    """Side of the grey square that covers a random part of each image, as a share of the image
-    size; 0 turns it off."""
+    """Side of the gray square that Cutout places at random in each image, as a fraction of the
+    image size. 0 disables it."""
 
     erasing_probability: float = 0.0
-    """Share of the images in which a random rectangle of 2 to 33 % of the area becomes grey."""
+    """Probability that a random rectangle with 2 to 33 % of an image's area is filled with
+    gray."""
 
     mixup_alpha: float = 0.0
-    """Mixup draws the share of two images from Beta(alpha, alpha); 0 turns it off."""
+    """alpha of mixup, which samples the mixing ratio of two images from Beta(alpha, alpha). 0
+    disables it."""
 
     cutmix_alpha: float = 0.0
-    """CutMix draws the share of an image that a box of another leaves from Beta(alpha, alpha); 0
-    turns it off. Where mixup is on too, a batch gets one of the two at random."""
+    """alpha of CutMix, which replaces a box in an image by the same box in another image and
+    samples the fraction of the area that stays from Beta(alpha, alpha). 0 disables it. If mixup is
+    enabled too, each batch gets one of the two at random."""
 
     mix_probability: float = 1.0
-    """Share of the batches that mixup or CutMix changes at all, where either is on."""
+    """Probability that a batch is mixed, if mixup or CutMix is enabled."""
 
     def check(self):
+        """Raise UserError if a field is invalid."""
         require_fraction(self, "shift_fraction", "zoom_fraction", "color_jitter", "cutout_fraction")
         require_not_negative(
             self, "rotation_degrees", "randaugment_magnitude", "mixup_alpha", "cutmix_alpha"

@@ -1,4 +1,4 @@
-"""Devices and precision."""
+"""Devices and numerical precision."""
 
 import dataclasses
 from typing import Literal
@@ -9,17 +9,19 @@ from training.validation import refuse_unless, require_positive
 @dataclasses.dataclass(frozen=True)
 class Hardware:
     devices: int = 0
-    """Devices to train on, the first of those that the backend finds; 0 takes all. They share
-    each batch."""
+    """Number of devices for data parallelism. The first ones that the backend reports are used. 0
+    uses all of them."""
 
     model_devices: int = 1
-    """Devices that share one copy of the weights, for models that are too large for one (JAX)."""
+    """Number of devices over which each copy of the weights is sharded (model parallelism), for
+    models that are too large for one device. JAX only."""
 
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    """What is computed in; weights are kept in float32. auto takes mixed_bfloat16 on TPUs and on
-    GPUs that have it, and float32 elsewhere."""
+    """Precision of the computation; weights are float32. auto selects mixed_bfloat16 on TPUs and on
+    GPUs that support it, and float32 on other devices."""
 
     def check(self):
+        """Raise UserError if a field is invalid."""
         refuse_unless(
             self.devices >= 0, "devices", "must be at least 0", self.devices, "Pass 0 for all."
         )

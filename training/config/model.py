@@ -1,88 +1,120 @@
-"""The size of the model, its regularization and its initial weights."""
+"""Size of the Mixer, its regularization and its initial weights."""
 
 import dataclasses
 import math
-import typing
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
+
+from keras_mixer.sizes import SIZES, MixerSize
+from keras_mixer.weights.catalog import NAMES
 from training.validation import refuse_unless, require_fraction, require_positive
 
-SIZE_FIELDS = ("patch_size", "hidden_dim", "num_blocks", "tokens_mlp_dim", "channels_mlp_dim")
-Variant = Literal["S/32", "S/16", "S/8", "B/32", "B/16", "L/32", "L/16", "H/14"]
-VARIANTS = typing.get_args(Variant)
-BY_THE_VARIANT: dict[str, Any] = dict.fromkeys(
-    SIZE_FIELDS, 0
-)  # for recipes: Model(variant="B/16", **BY_THE_VARIANT)
+SIZE_FIELDS = tuple(SIZES["B/16"].dimensions)  # patch_size, hidden_dim, num_blocks, …
+DEFAULT_SIZE = MixerSize("", 2, 128, 4, 64, 512)  # without a variant
+
+if TYPE_CHECKING:
+    Variant = str
+    VariantOrNone = str
+else:
+    Variant = Literal[tuple(SIZES)]
+    VariantOrNone = Literal["", *SIZES]
+
+# The default, None, is shown as what it stands for.
+Size = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="INT",
+        help_behavior_hint=lambda default: (
+            "(default: the variant's)" if default == "None" else f"(default: {default})"
+        ),
+    ),
+]
+Weights = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar=f"{{{','.join(sorted(NAMES))}}}|FILE|MODEL",
+        help_behavior_hint=lambda default: (
+            "(default: random)" if default == "''" else f"(default: {default})"
+        ),
+    ),
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    variant: Variant | Literal[""] = ""
-    """A size of the paper, with its patch. It sets the five numbers that follow, which must all be
-    0 then; without one they are a size of your own."""
+    """A size that is not given is the variant's; a size that is given replaces it."""
 
-    patch_size: int = 2
-    """P, side of a patch in pixels; it must divide the image size."""
+    variant: VariantOrNone = ""
+    """Size from the paper and its patch size. It sets the five sizes below, unless they are given
+    as well."""
 
-    hidden_dim: int = 128
+    patch_size: Size = None
+    """P, side of a patch in pixels. It must divide the image size."""
+
+    hidden_dim: Size = None
     """C, width of a token."""
 
-    num_blocks: int = 4
+    num_blocks: Size = None
     """Number of Mixer blocks."""
 
-    tokens_mlp_dim: int = 64
+    tokens_mlp_dim: Size = None
     """D_S, hidden width of the token-mixing MLPs."""
 
-    channels_mlp_dim: int = 512
+    channels_mlp_dim: Size = None
     """D_C, hidden width of the channel-mixing MLPs."""
 
     drop_path_rate: float = 0.0
-    """Stochastic depth of the last block; it grows linearly from 0 in the first."""
+    """Stochastic depth: probability of dropping the last block. It increases linearly from 0 in the
+    first block."""
 
     dropout_rate: float = 0.0
-    """Dropout inside the MLPs."""
+    """Dropout rate inside the MLPs."""
 
-    weights: str = ""
-    """Weights to start from, with a new head of zeros: a published checkpoint of the variant
-    (imagenet1k, imagenet21k, sam, gsam, miil_in21k or miil_in21k_ft_in1k; python -m keras_mixer
-    weights lists them), which is fetched, or the path of a file. Random ones if empty."""
+    weights: Weights = ""
+    """Initial weights: the name of a published checkpoint of the variant, which is downloaded
+    (python -m keras_mixer weights lists them), a file, or a MODEL: RUN, RUN@best, RUN@step-1200,
+    FILE.keras or MixerB16:imagenet1k. The head is kept if its classes are known to be those of the
+    dataset. Otherwise it is new and starts at zero."""
 
     resolution: Literal["block_diagonal", "interpolate"] = "block_diagonal"
-    """What becomes of weights at another image size than they were trained at: at a multiple of
-    it each part is mixed by itself, as in the paper; or at any size the maps of the hidden units
-    are resized, which is our method."""
+    """How to adapt weights to another image size than they were trained at: block_diagonal mixes
+    each part of the image separately, as in the paper, and needs a multiple of the size;
+    interpolate resizes the token-mixing weights to any size, a method of this project."""
 
     head_bias: float = 0.0
-    """Bias of each class of the head at the start. With --loss sigmoid on many classes, minus the
-    logarithm of their number says that most answers are no: -6.9 for a thousand."""
+    """Initial bias of the head, the same for each class. With --loss sigmoid and many classes, use
+    minus the logarithm of the number of classes, such as -6.9 for 1000, since most labels are 0."""
 
     rematerialize: bool = False
-    """Keep the input of each block only, and compute the block again for the gradient: less memory
-    for about a third more time. The weights come out the same."""
+    """Store only the input of each block and recompute the block in the backward pass: less memory
+    for about a third more time, and the same weights."""
 
     @property
-    def patch(self):
-        """Side of a patch in pixels, the variant's or its own."""
-        return int(self.variant.partition("/")[2]) if self.variant else self.patch_size
+    def size(self):
+        """The `keras_mixer.sizes.MixerSize` to build: the variant's, with the sizes that are given.
+
+        Its name is empty unless it is equal to a variant's size. Without a variant, sizes that are
+        not given are those of the recipe `digits`.
+        """
+        base = SIZES.get(self.variant, DEFAULT_SIZE)
+        sizes = {name: getattr(self, name) for name in SIZE_FIELDS}
+        given = {name: size for name, size in sizes.items() if size is not None}
+        size = dataclasses.replace(base, **given)
+        return base if size == base else dataclasses.replace(size, name="")
+
+    def resolved(self):
+        """Return the same model with all five sizes given."""
+        return dataclasses.replace(self, **self.size.dimensions)
 
     def check(self):
-        if self.variant:
-            own = {size: getattr(self, size) for size in SIZE_FIELDS if getattr(self, size)}
-            options = " ".join(f"--{size.replace('_', '-')} 0" for size in own)
-            refuse_unless(
-                not own,
-                "variant",
-                f"{self.variant} sets the sizes, and each of them must be 0",
-                ", ".join(f"{size} {value}" for size, value in own.items()),
-                f"Add {options}, or leave --variant out.",
-            )
-        else:
-            require_positive(self, *SIZE_FIELDS)
+        """Raise UserError if a field is invalid."""
+        require_positive(self.size, *SIZE_FIELDS)
         require_fraction(self, "drop_path_rate", "dropout_rate")
         refuse_unless(
             math.isfinite(self.head_bias),
             "head_bias",
             "must be finite",
             self.head_bias,
-            "Pass 0 for none.",
+            "Pass 0, for example.",
         )

@@ -1,4 +1,4 @@
-"""Loss, optimizer, schedule and what is trained."""
+"""Loss, optimizer and learning-rate schedule."""
 
 import dataclasses
 from typing import Literal
@@ -14,69 +14,72 @@ from training.validation import (
 @dataclasses.dataclass(frozen=True)
 class Optimization:
     total_epochs: int = 60
-    """Passes over the training images."""
+    """Number of epochs. Ignored if --total-steps is not 0."""
 
     total_steps: int = 0
-    """Updates of the weights, instead of --total-epochs; 0 counts epochs."""
+    """Number of optimizer updates. 0 trains for --total-epochs."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    """AdamW (β 0.9 and 0.999), by which the Mixers were pre-trained, or SGD with momentum, by which
-    they were fine-tuned."""
+    """adamw (β1 0.9, β2 0.999), used to pre-train the published Mixers, or sgd with momentum, used
+    to fine-tune them."""
 
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate goes on from its peak: to 0 by half a cosine, linearly to a
-    hundred-thousandth, or not down at all."""
+    """Learning-rate schedule after the warmup: cosine decays to 0, linear decays to 1e-5 times the
+    peak, constant keeps the peak."""
 
     learning_rate: float = 1e-3
-    """Peak learning rate, after the warmup."""
+    """Peak learning rate, reached at the end of the warmup."""
 
     reference_batch_size: int = 0
-    """Images per update for which the learning rate is meant: it is multiplied by --batch-size
-    times --accumulation-steps, and divided by this. 0 takes it as it is."""
+    """Batch size at which the learning rate was tuned; the rate scales linearly with the actual
+    batch size (--batch-size times --accumulation-steps). 0 disables scaling."""
 
     warmup_steps: int = 100
-    """Updates of linear warmup from 0 to the peak."""
+    """Updates of linear warmup, from 0 to the peak learning rate."""
 
     weight_decay: float = 0.1
-    """Decoupled weight decay of the kernels, per update and multiplied by the learning rate. The
-    authors fine-tuned, by sgd, with 0."""
+    """Decoupled weight decay of the kernels, multiplied by the learning rate at each update. The
+    authors fine-tuned, with sgd, without weight decay."""
 
     momentum: float = 0.9
-    """Share of the earlier gradients that sgd keeps."""
+    """Momentum of sgd."""
 
     clip_global_norm: float = 1.0
-    """Largest norm of all gradients together; longer ones are scaled down to it. 0 leaves them."""
+    """Clip the gradients to this global norm. 0 disables clipping."""
 
     loss: Literal["softmax", "sigmoid"] = "softmax"
-    """Cross-entropy of the classes together, or of each by itself, summed over them: so the
-    Mixers were trained on ImageNet."""
+    """Cross-entropy of the softmax, or the sum over the classes of the binary cross-entropy of the
+    sigmoid, as used to pre-train the published Mixers."""
 
     label_smoothing: float = 0.0
-    """Share of each label that is spread evenly over all classes."""
+    """Fraction of each label that is spread evenly over all classes."""
 
     accumulation_steps: int = 1
-    """Batches whose gradients are averaged for one update: --batch-size times this are its
-    images, of which --batch-size need memory at a time."""
+    """Number of batches whose gradients are averaged for one update. An update sees --batch-size
+    times this number of images, and only --batch-size of them need memory at a time."""
 
     ema_momentum: float = 0.0
-    """Share that the moving average of the weights keeps at each update, such as 0.9999; the
-    average is what is validated, tested and saved. 0 takes the last weights."""
+    """Momentum of an exponential moving average of the weights, such as 0.9999. If enabled, the
+    averaged weights are validated, tested and saved. 0 disables it."""
 
     freeze: Literal["nothing", "body"] = "nothing"
-    """What keeps its weights: with body all but the head."""
+    """What to freeze: body freezes all layers but the head."""
 
     frozen_blocks: int = 0
-    """Number of blocks, from the first, that keep their weights, with the stem before them."""
+    """Number of blocks to freeze, counted from the stem, which is frozen with them."""
 
     layer_decay: float = 1.0
-    """Factor of the learning rate from each layer to the one before it: the head has it whole, the
-    last block times this, the one before times its square, and so on to the stem."""
+    """Layer-wise learning-rate decay: the rate of the head is not changed, that of the last block
+    is multiplied by this factor, that of the block before by its square, and so on down to the
+    stem. 1 disables it."""
 
     sam_rho: float = 0.0
-    """ρ of sharpness-aware minimization: the weights move by the gradient at a point that lies so
-    far up the slope, such as 0.05. It takes twice the time. 0 turns it off."""
+    """ρ of sharpness-aware minimization (SAM), such as 0.05: gradients are computed at weights that
+    are displaced by this distance along the gradient. A step takes twice as long. 0 disables
+    it."""
 
     def check(self):
+        """Raise UserError if a field is invalid."""
         require_positive(self, "total_epochs", "learning_rate", "accumulation_steps", "layer_decay")
         require_not_negative(
             self,
@@ -99,7 +102,7 @@ class Optimization:
         refuse_unless(
             self.freeze == "nothing" or not self.frozen_blocks,
             "frozen_blocks",
-            f"must be 0 with --freeze {self.freeze}, which has them all",
+            f"must be 0 with --freeze {self.freeze}, which freezes all blocks",
             self.frozen_blocks,
-            "Leave one of the two out.",
+            "Drop one of the two options.",
         )

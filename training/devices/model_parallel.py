@@ -2,7 +2,6 @@
 
 import keras
 
-from keras_mixer.sizes import SIZES
 from training.validation import refuse_unless
 
 BATCH, MODEL = "batch", "model"  # mesh axes: over images and over hidden units
@@ -36,9 +35,8 @@ def require_even_split(model, model_devices):
         model: A `training.config.Model`.
         model_devices: Number of devices over which each copy of the weights is sharded.
     """
-    sizes = SIZES.get(model.variant, model)
     for name in SHARDED_SIZES:
-        size = getattr(sizes, name)
+        size = getattr(model.size, name)
         refuse_unless(
             model_devices >= 1 and size % model_devices == 0,
             "model_devices",

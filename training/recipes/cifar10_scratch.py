@@ -1,14 +1,15 @@
-"""A Mixer of 1.1 million parameters on CIFAR-10 from scratch.
+"""A Mixer with 1.1 million parameters on CIFAR-10, from scratch.
 
     python3 run.py train cifar10-scratch
 
-Source: github.com/omihub777/MLP-Mixer-CIFAR, with its sizes, 300 epochs, batches, peak learning
-rate, CutMix of half of the batches, smoothing and pad-crop, without flips. Different here: AdamW (β
-0.9 and 0.999) whose decay of 0.05 times 1e-3 is their 5e-5, which they add to the gradient of Adam
-(0.9 and 0.99); a learning rate that ends at 0 instead of 1e-6; gradients clipped at 1; RandAugment
-of our choice, not tuned, for their AutoAugment. 1,910 steps are their 5 epochs of warmup, of the
-49,000 images that the validation leaves; `--train-split train` takes all 50,000, as they do.
-Expected: 90.83 %, and 90.06 when others repeated it (its README and issue 2; theirs, not ours).
+Source: github.com/omihub777/MLP-Mixer-CIFAR: its model size, 300 epochs, batch size, peak learning
+rate, CutMix on half of the batches, label smoothing and crops after padding, without flips. What
+differs here: AdamW (β1 0.9, β2 0.999), whose decay of 0.05 times the rate of 1e-3 is their 5e-5,
+which they add to the gradient of Adam (0.9, 0.99); a learning rate that ends at 0 instead of 1e-6;
+gradient clipping at 1; RandAugment with a magnitude of our choice, not tuned, instead of their
+AutoAugment. The 1,910 warmup steps are their 5 epochs, on the 49,000 images that are left after
+holding out the validation split; `--train-split train` uses all 50,000, as they do.
+Expected: 90.83 %, and 90.06 % when others reproduced it (its README and issue 2; theirs, not ours).
 Hardware: 3 h 34 min on a P100 there. Not measured by us.
 """
 

@@ -1,7 +1,8 @@
-"""Handwritten digits from scratch in about two minutes on two CPU cores.
+"""Handwritten digits from scratch, in about two minutes on two CPU cores.
 
-We measured test accuracies of 0.992 on TensorFlow, 0.989 on JAX and 0.994 on PyTorch, seed 0, by
-`KERAS_BACKEND=… python3 run.py train digits`.
+    python3 run.py train digits
+
+We measured test accuracies of 0.992 on TensorFlow, 0.989 on JAX and 0.994 on PyTorch, with seed 0.
 """
 
 from training.config import Augmentation, Config, Data, Model, Optimization

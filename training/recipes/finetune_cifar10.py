@@ -2,17 +2,11 @@
 
     python3 run.py train finetune-cifar10
 
-As `finetune-imagenet`, for the 10,000 steps of ViT's table 4 (arXiv 2010.11929). Expected: 96.82 %,
-L/16 98.34 (the authors' code, whose evaluation is `--evaluation-transform resize`; theirs, not
-ours). Hardware: 9.6 h on four V100 there. Not measured by us.
+Like `finetune-imagenet`, for the 10,000 steps of ViT's table 4 (arXiv 2010.11929). Expected:
+96.82 %, L/16 98.34 (the authors' code, which evaluates with `--evaluation-transform resize`;
+theirs, not ours). Hardware: 9.6 h on four V100 there. Not measured by us.
 """
-
-import dataclasses
 
 from training.recipes import finetune_imagenet
 
-CONFIG = dataclasses.replace(
-    finetune_imagenet.CONFIG,
-    data=dataclasses.replace(finetune_imagenet.CONFIG.data, source="cifar10"),
-    optimization=dataclasses.replace(finetune_imagenet.CONFIG.optimization, total_steps=10_000),
-)
+CONFIG = finetune_imagenet.CONFIG.vary(source="cifar10", total_steps=10_000)

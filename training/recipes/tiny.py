@@ -1,4 +1,4 @@
-"""The digits recipe shrunk to seconds, to try the machinery rather than to learn."""
+"""The digits recipe scaled down to a few seconds, to try the commands."""
 
 from training.config import Config, Data, Model, Optimization
 

@@ -2,51 +2,44 @@
 
 from keras import ops
 
-from keras_mixer.sizes import SIZES
 from training.model import build_model
 from training.optimization.freezing import freeze
 from training.optimization.layer_decay import layer_scale
 from training.optimization.loss import loss_function
 from training.optimization.optimizer import optimizer
 from training.optimization.sharpness_aware import sharpness_aware
-from training.validation import refuse_unless
 
 
 def compiled_model(config, source, schedule):
     """Return the model of a `training.config.Config`, ready for `fit`.
 
-    Args:
-        config: The configuration.
-        source: The `training.data.source.Source` of its images.
-        schedule: Its `training.optimization.schedule.Schedule`.
+        Args:
+            config: The configuration.
+            source: The `training.data.source.Source` of its images.
+            schedule: Its `training.optimization.schedule.Schedule`.
 
-    Raises:
-        UserError: See `build_model`; or if more blocks are to be frozen than the variant has.
+        Raises:
+    <<<<<<< HEAD
+            UserError: See `build_model`; or if `frozen_blocks` exceeds the blocks of the variant.
+    =======
+            UserError: See `build_model`.
+    >>>>>>> main
     """
     optimization = config.optimization
-    if config.model.variant:
-        num_blocks = SIZES[config.model.variant].num_blocks
-        refuse_unless(
-            optimization.frozen_blocks <= num_blocks,
-            "frozen_blocks",
-            f"must be at most the blocks of --variant {config.model.variant}, {num_blocks}",
-            optimization.frozen_blocks,
-            "Pass fewer.",
-        )
     model = build_model(config.model, config.data.image_size, source)
     freeze(model, optimization)
     model = sharpness_aware(model, optimization.sam_rho)
     model.compile(
         optimizer=optimizer(optimization, schedule, layer_scale(model, optimization.layer_decay)),
         loss=loss_function(optimization),
-        weighted_metrics=["accuracy"],  # of what fills up a validation nothing is counted
+        weighted_metrics=["accuracy"],  # padding examples have weight 0
     )
     return model
 
 
 def make_variables(model, classes):
-    """Make the variables that Keras otherwise makes in the first step, so that they can be set."""
+    """Create the variables that Keras creates in the first step, so that they can be restored."""
     model.optimizer.build(model.trainable_variables)
-    nothing = ops.zeros((1, classes))
-    model.compute_metrics(None, nothing, nothing)
+    zeros = ops.zeros((1, classes))
+    model.compute_metrics(None, zeros, zeros)
     model.reset_metrics()

@@ -69,7 +69,7 @@ def files(folder):
 
 
 class TestCache:
-    def test_it_is_keras_own(self, monkeypatch, tmp_path):
+    def test_it_is_the_cache_of_keras(self, monkeypatch, tmp_path):
         assert cached_path("models/x") == tmp_path / "keras/models/x"
         monkeypatch.setenv("KERAS_HOME", "~/elsewhere")
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -79,7 +79,7 @@ class TestCache:
         monkeypatch.delenv("KERAS_HOME")
         assert cached_path("models/x") == tmp_path / ".keras/models/x"
 
-    def test_a_file_is_fetched_once(self, server, home):
+    def test_a_file_is_downloaded_once(self, server, home):
         server.serve(SERVED, CONTENT)
         for _ in range(3):
             path = fetch(URL, PATH)
@@ -89,24 +89,28 @@ class TestCache:
 
     @pytest.mark.parametrize("digest", [None, f"sha256:{SHA256}", f"md5:{MD5.upper()}"])
     @pytest.mark.parametrize("num_bytes", [None, len(CONTENT)])
-    def test_a_right_file_needs_no_network(self, offline, capsys, num_bytes, digest):
+    def test_a_valid_file_needs_no_network(self, offline, capsys, num_bytes, digest):
         path = put(CONTENT)
         assert fetch(URL, PATH, num_bytes, digest) == path
         assert capsys.readouterr() == ("", "")
 
     @pytest.mark.parametrize(
-        "content, said",
+        "content, fault",
         [(CONTENT[:-1], "has 5,119 bytes instead of 5,120"), (ALTERED, "has the sha256 digest")],
     )
-    def test_a_wrong_file_is_fetched_anew(self, server, capsys, content, said):
+    def test_a_wrong_file_is_downloaded_again(self, server, capsys, content, fault):
         path = put(content)
         server.serve(SERVED, CONTENT)
         fetch(URL, PATH, len(CONTENT), f"sha256:{SHA256}")
         assert path.read_bytes() == CONTENT
-        told = [line for line in capsys.readouterr().err.splitlines() if "keras_mixer" in line]
-        assert len(told) == 1 and f"{path} {said}" in told[0] and "fetching it anew" in told[0]
+        printed = [line for line in capsys.readouterr().err.splitlines() if "keras_mixer" in line]
+        assert (
+            len(printed) == 1
+            and f"{path} {fault}" in printed[0]
+            and "downloading it again" in printed[0]
+        )
 
-    def test_a_wrong_file_stays_until_there_is_a_right_one(self, server):
+    def test_a_wrong_file_stays_until_the_right_one_is_complete(self, server):
         path = put(b"another file")
         server.serve(SERVED, Answer(CONTENT, send_bytes=100))
         with pytest.raises(DownloadError):
@@ -114,7 +118,7 @@ class TestCache:
         assert path.read_bytes() == b"another file"
         assert list(path.parent.iterdir()) == [path]
 
-    def test_the_new_file_takes_the_place_in_one_step(self, server, monkeypatch):
+    def test_the_new_file_replaces_the_old_one_atomically(self, server, monkeypatch):
         path = put(b"another file")
         server.serve(SERVED, CONTENT)
         moves = []
@@ -287,7 +291,7 @@ class TestVerification:
     def test_another_digest_is_refused(self, server, home, headers, digest, algorithm):
         server.serve(SERVED, Answer(ALTERED, headers=headers))
         cause = f"the received file has the {algorithm} digest [0-9a-f]+ instead of [0-9a-f]+"
-        with pytest.raises(DownloadError, match=f"{cause}.*pass its path as `weights`"):
+        with pytest.raises(DownloadError, match=f"{cause}.*pass the path as `weights`"):
             fetch(URL, PATH, len(CONTENT), digest)
         assert not files(home)
         assert len(server.requests) == 3
@@ -330,7 +334,7 @@ class TestVerification:
         with pytest.raises(DownloadError) as error:
             fetch(URL, PATH, num_bytes=1_234_567)
         assert "the server offers 5,120 bytes instead of 1,234,567." in str(error.value)
-        assert "fetch it by hand and pass its path as `weights`" in str(error.value)
+        assert "download them manually and pass the path as `weights`" in str(error.value)
         assert server.count(SERVED) == 1
         assert not files(home)
 
@@ -371,7 +375,7 @@ FAILURES = {
         Answer(CONTENT, headers={"Content-Length": None}, send_bytes=1234),
         "the received file has 1,234 bytes instead of 5,120",
     ),
-    "damaged": (
+    "corrupt": (
         Answer(ALTERED, headers={"x-goog-hash": google_hash(CONTENT)}),
         "the received file has the crc32c digest",
     ),
@@ -386,9 +390,9 @@ class TestAttempts:
         assert fetch(URL, PATH, len(CONTENT)).read_bytes() == CONTENT
         assert len(server.requests) == 3
         assert files(home) == {PATH}
-        told = [line for line in capsys.readouterr().err.splitlines() if "keras_mixer" in line]
-        assert len(told) == 2
-        assert all(cause in line and "Trying again in 0 s" in line for line in told)
+        printed = [line for line in capsys.readouterr().err.splitlines() if "keras_mixer" in line]
+        assert len(printed) == 2
+        assert all(cause in line and "Trying again in 0 s" in line for line in printed)
 
     @pytest.mark.parametrize("failure", FAILURES)
     def test_there_is_no_fourth(self, server, home, failure):
@@ -405,7 +409,7 @@ class TestAttempts:
         with pytest.raises(DownloadError) as error:
             fetch(URL, PATH)
         message = str(error.value)
-        assert f"{server.url}{SERVED} could not be fetched" in message
+        assert f"{server.url}{SERVED} could not be downloaded" in message
         assert f"the server answered {status} {reason}." in message
         assert f"It belongs at {home / PATH}." in message
         assert "put the file there" in message and "KERAS_MIXER_MIRROR" in message
@@ -432,9 +436,9 @@ class TestAttempts:
         with pytest.raises(DownloadError) as error:
             fetch(URL, PATH)
         message = str(error.value)
-        assert f"{offline}{SERVED} could not be fetched: no connection: " in message
+        assert f"{offline}{SERVED} could not be downloaded: no connection: " in message
         assert "Connection refused." in message
-        assert f"It belongs at {home / PATH}. Fetch that URL by other means" in message
+        assert f"It belongs at {home / PATH}. Download that URL by other means" in message
         assert capsys.readouterr().err.count("no connection: Connection refused. Trying again") == 2
         assert not files(home)
 

@@ -1,13 +1,15 @@
-"""The names and orientations of other programs."""
+"""Names and orientations of the arrays in other programs."""
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from keras_mixer.weights.formats import WeightsError, open_arrays
-from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, PRE_LINEN, TIMM, recognise
+from keras_mixer.weights.layouts import GOOGLE, KERAS, LAYOUTS, PRE_LINEN, TIMM, recognize
 from tests.support.layouts import in_layout
 from tests.support.models import random_arrays, small_architecture, small_mixer
+
+pytestmark = pytest.mark.backend("torch")  # files are read without a backend
 
 ARCHITECTURE = small_architecture()
 
@@ -56,7 +58,7 @@ PRE_LINEN_SHAPES = {
 
 def read_all(path):
     with open_arrays(path) as arrays:
-        file = recognise(arrays)
+        file = recognize(arrays)
         file.check(ARCHITECTURE.shapes())
         return file, {name: file.read(name) for name in ARCHITECTURE.shapes()}
 
@@ -76,7 +78,7 @@ def test_names_and_shapes(layout, shapes, arrays):
     assert {name.replace("0", "1", 1) for name in first_block} < set(shapes)
 
 
-def test_keras_names_are_those_that_keras_writes(arrays, tmp_path):
+def test_keras_names_are_those_in_files_of_keras(arrays, tmp_path):
     small_mixer().save_weights(tmp_path / "model.weights.h5")
     with open_arrays(tmp_path / "model.weights.h5") as file:
         assert file.shapes == {n: a.shape for n, a in in_layout(KERAS, arrays).items()}
@@ -95,8 +97,8 @@ def test_reading(layout, suffix, arrays, tmp_path):
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_timm_orientation_is_pytorchs(arrays):
-    """A convolution's and a linear layer's weight give the same outputs as torch's own."""
+def test_the_orientation_of_timm_is_that_of_pytorch(arrays):
+    """PyTorch's convolution and linear layer compute the same with these arrays."""
     torch = pytest.importorskip("torch")
     theirs = {name: torch.tensor(array) for name, array in in_layout(TIMM, arrays).items()}
     pixels = np.random.default_rng(0).standard_normal((1, 4, 4, 3), dtype=np.float32)
@@ -112,7 +114,7 @@ def test_timm_orientation_is_pytorchs(arrays):
 
 
 def test_old_numbers_and_axes_of_pre_linen_files(arrays, tmp_path):
-    """Parts were numbered together there, and arrays of the MLPs had axes of length one."""
+    """Submodules were numbered together, and arrays of the MLPs had axes of length one."""
     theirs = {}
     for name, array in in_layout(PRE_LINEN, arrays).items():
         name = name.replace("LayerNorm_1", "LayerNorm_2").replace("token_mixing_phase_0", "t_1")
@@ -138,7 +140,7 @@ def test_parameters_inside_a_training_state(tree, layout, arrays, tmp_path):
         read_all(tmp_path / "state.npz")
 
 
-def test_messages_use_the_names_of_the_file(arrays, tmp_path):
+def test_messages_use_the_names_in_the_file(arrays, tmp_path):
     theirs = in_layout(TIMM, arrays)
     del theirs["blocks.1.norm2.bias"]
     np.savez(tmp_path / "model.npz", **theirs)
@@ -146,6 +148,6 @@ def test_messages_use_the_names_of_the_file(arrays, tmp_path):
         read_all(tmp_path / "model.npz")
 
 
-def test_layouts_are_told_apart(arrays):
+def test_layouts_are_distinguishable(arrays):
     stems = [layout.rename("stem/kernel") for layout in LAYOUTS.values()]
     assert len(set(stems)) == len(LAYOUTS)

@@ -1,4 +1,4 @@
-"""Checkpoints into models: the numerics of each, its head, and nothing half done."""
+"""Loading weights into models: numerics, heads, and failures."""
 
 import keras
 import numpy as np
@@ -23,11 +23,11 @@ from tests.support.models import (
 from tests.support.reference import LARGEST_ERROR, mixer_features, relative_error
 from tests.support.reference import mixer as reference_mixer
 
-FEWER_BLOCKS = {"MixerL16": 2, "MixerH14": 2}  # the whole ones are slow
+FEWER_BLOCKS = {"MixerL16": 2, "MixerH14": 2}  # with all blocks they are slow
 
 
 def logits_of(variant, path, num_blocks, pixels, **arguments):
-    """Return the logits of a variant, by its constructor if it has all its blocks."""
+    """Return the logits of a variant, built with its constructor if it has all its blocks."""
     arguments |= {"weights": path, "classifier_activation": None}
     if num_blocks == variant.num_blocks:
         model = getattr(keras_mixer, variant.constructor_name)(**arguments)
@@ -62,14 +62,14 @@ def test_published_layout_against_the_float64_reference(variant, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FEWER_BLOCKS)
-def test_the_largest_whole(name, tmp_path):
+def test_the_largest_variants_with_all_blocks(name, tmp_path):
     variant = next(v for v in SIZES.values() if v.constructor_name == name)
     check_published_layout(variant, variant.num_blocks, tmp_path)
 
 
 @pytest.mark.long
 def test_timm_layout_against_the_float64_reference(tmp_path):
-    """Mixer-B/16 as MIIL's files have it: PyTorch's names and axes, exact GELU, [0, 1]."""
+    """Mixer-B/16 as in MIIL's files: PyTorch's names and axes, exact GELU, pixels in [0, 1]."""
     variant = next(v for v in SIZES.values() if v.constructor_name == "MixerB16")
     arrays = random_arrays(architecture_of(variant, num_blocks=12).shapes())
     safetensors.numpy.save_file(in_layout(TIMM, arrays), tmp_path / "model.safetensors")
@@ -100,7 +100,7 @@ def pixels():
 
 
 class TestNumerics:
-    """The kind of GELU and the range of the pixels follow the weights; arguments change both."""
+    """GELU and range of the pixels are those of the weights, unless arguments are given."""
 
     @pytest.mark.parametrize("approximate", [True, False])
     @pytest.mark.parametrize("value_range", [(-1, 1), (0, 1), (-2.5, 7)])
@@ -115,16 +115,14 @@ class TestNumerics:
         reference = reference_mixer(arrays, pixels, True, (-1, 1))
         assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
 
-    def test_a_keras_file_says_what_it_computes(self, path, arrays, pixels, tmp_path):
+    def test_a_keras_file_states_its_numerics(self, path, arrays, pixels, tmp_path):
         numerics = {"approximate_gelu": False, "value_range": (0, 1)}
         small_mixer(weights=path, classes=None, **numerics).save(tmp_path / "model.keras")
         model = small_mixer(weights=tmp_path / "model.keras", classes=None)
         reference = reference_mixer(arrays, pixels, **numerics)
         assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
 
-    def test_without_preprocessing_the_model_takes_what_the_weights_took(
-        self, path, arrays, pixels
-    ):
+    def test_without_preprocessing_the_model_takes_scaled_images(self, path, arrays, pixels):
         model = small_mixer(weights=path, classes=None, include_preprocessing=False)
         scaled = pixels.astype("float32") / 127.5 - 1
         reference = reference_mixer(arrays, pixels)
@@ -143,7 +141,7 @@ class TestNumerics:
             {"grid": "2 x"},
         ],
     )
-    def test_unsound_metadata(self, metadata, arrays, tmp_path):
+    def test_invalid_metadata(self, metadata, arrays, tmp_path):
         metadata = {f"keras_mixer.{key}": value for key, value in metadata.items()}
         safetensors.numpy.save_file(arrays, tmp_path / "bad.safetensors", metadata)
         with pytest.raises(WeightsError, match="bad.safetensors.*in a form that is not known"):
@@ -155,13 +153,13 @@ class TestNumerics:
         with pytest.raises(WeightsError, match=r"states a grid of \(3, 3\).*weights for 6"):
             small_mixer(weights=tmp_path / "bad.safetensors", classes=None)
 
-    def test_metadata_of_other_programs_is_theirs(self, arrays, tmp_path):
+    def test_metadata_of_other_programs_is_ignored(self, arrays, tmp_path):
         metadata = {"format": "pt", "grid": "another thing", "value_range": "?"}
         safetensors.numpy.save_file(arrays, tmp_path / "model.safetensors", metadata)
         small_mixer(weights=tmp_path / "model.safetensors", classes=None)
 
     def test_a_keras_file_whose_images_are_resized_first(self, path, arrays, pixels, tmp_path):
-        """The grid is that of the stem's input, not that of the model's."""
+        """The grid is that of the stem's input, not that of the model's input."""
         inputs = keras.Input((None, None, 3))
         x = keras.layers.Resizing(8, 12)(inputs)
         small_mixer(weights=path, classes=None, input_shape=None, input_tensor=x).save(
@@ -199,7 +197,7 @@ class TestHead:
             assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
 
     @pytest.mark.parametrize("head_in_file", [True, False])
-    def test_no_head_needs_none_in_the_file(self, head_in_file, arrays, pixels, tmp_path):
+    def test_a_model_without_head_needs_no_head(self, head_in_file, arrays, pixels, tmp_path):
         kept = {k: v for k, v in arrays.items() if head_in_file or not k.startswith("head")}
         np.savez(tmp_path / "body.npz", **kept)
         model = small_mixer(weights=tmp_path / "body.npz", include_top=False, pooling="avg")
@@ -214,7 +212,7 @@ class TestHead:
 
     @pytest.mark.parametrize("lost", ["kernel", "bias"])
     @pytest.mark.parametrize("head", [{"classes": 5}, {"classes": 7}, {"include_top": False}])
-    def test_half_a_head_is_refused(self, lost, head, arrays, tmp_path):
+    def test_an_incomplete_head_is_refused(self, lost, head, arrays, tmp_path):
         del arrays[f"head/{lost}"]
         np.savez(tmp_path / "half.npz", **arrays)
         with pytest.raises(WeightsError, match="1 (missing|unexpected): head/bias"):
@@ -231,12 +229,12 @@ class TestModels:
         reference = reference_mixer(arrays, pixels)
         assert relative_error(model.predict(pixels, verbose=0), reference) < 0.05
 
-    def test_a_quantized_model_is_loaded_first_and_quantized_then(self, path):
+    def test_a_model_is_loaded_first_and_then_quantized(self, path):
         with pytest.raises(ValueError, match=r"Build the model without.*model.quantize\('int8'\)"):
             small_mixer(weights=path, classes=None, dtype="int8_from_float32")
         small_mixer(weights=path, classes=None).quantize("int8")
 
-    def test_layers_before_the_mixer_are_left_alone(self, path, arrays, pixels):
+    def test_layers_before_the_mixer_are_unchanged(self, path, arrays, pixels):
         inputs = keras.Input((8, 12, 3))
         x = keras.layers.Conv2D(3, 1, name="adapter", kernel_initializer="ones")(inputs)
         model = small_mixer(weights=path, classes=None, input_shape=None, input_tensor=x)
@@ -244,7 +242,7 @@ class TestModels:
         reference = reference_mixer(arrays, adapted)
         assert relative_error(model.predict(pixels, verbose=0), reference) <= 2 * LARGEST_ERROR
 
-    def test_two_models_in_one_name_scope(self, path, arrays, pixels):
+    def test_a_model_in_a_name_scope(self, path, arrays, pixels):
         with keras.name_scope("outer"):
             model = small_mixer(weights=path, classes=None, name="inner")
         reference = reference_mixer(arrays, pixels)
@@ -255,16 +253,16 @@ class TestModels:
         reference = reference_mixer(arrays, pixels)
         assert relative_error(model.predict(pixels, verbose=0), reference) <= LARGEST_ERROR
 
-    def test_grey_images(self, pixels, tmp_path):
+    def test_grayscale_images(self, pixels, tmp_path):
         arrays = random_arrays(small_architecture(channels=1).shapes())
-        np.savez(tmp_path / "grey.npz", **arrays)
-        grey = {"weights": tmp_path / "grey.npz", "classes": None}
-        model = small_mixer(input_shape=(8, 12, 1), **grey)
+        np.savez(tmp_path / "gray.npz", **arrays)
+        gray = {"weights": tmp_path / "gray.npz", "classes": None}
+        model = small_mixer(input_shape=(8, 12, 1), **gray)
         reference = reference_mixer(arrays, pixels[..., :1])
         logits = model.predict(pixels[..., :1], verbose=0)
         assert relative_error(logits, reference) <= LARGEST_ERROR
         with pytest.raises(WeightsError, match=r"stem/kernel \(4, 4, 1, 16\) instead of \(4, 4, 3"):
-            small_mixer(**grey)
+            small_mixer(**gray)
 
     @pytest.mark.parametrize(
         "change",
@@ -274,8 +272,7 @@ class TestModels:
         with pytest.raises(WeightsError, match="does not hold exactly the arrays of this model"):
             small_mixer(weights=path, classes=None, **change)
 
-    def test_a_clone_starts_anew_like_that_of_any_model(self, path):
-        """Loading draws no weights, but cloning does."""
+    def test_a_clone_is_initialized_normally(self, path):
         clone = keras.models.clone_model(small_mixer(weights=path, classes=None))
         random = small_mixer()
         for variable, other in zip(clone.weights, random.weights, strict=True):
@@ -283,7 +280,7 @@ class TestModels:
                 spread, usual = (float(keras.ops.std(v)) for v in (variable, other))
                 assert 0.5 < spread / usual < 2, variable.path
 
-    def test_a_failure_in_the_last_array_leaves_no_model(self, arrays, tmp_path):
+    def test_a_nan_in_the_last_array_is_refused(self, arrays, tmp_path):
         arrays["head/bias"][0] = np.nan
         np.savez(tmp_path / "nan.npz", **arrays)
         with pytest.raises(WeightsError, match="'head/bias' holds values that are not finite"):
@@ -291,11 +288,11 @@ class TestModels:
 
 
 class TestPublished:
-    """By name, from a server on this machine that has random weights of the real form."""
+    """Published weights by name, from a local server with random weights of the real form."""
 
     @pytest.fixture
     def served(self, monkeypatch, tmp_path):
-        """Serve a small file as the checkpoint `gsam` of Mixer-S/32."""
+        """Serve a file of random weights as `gsam` of Mixer-S/32."""
         row = catalog.find("MixerS32", "gsam")
         variant = next(v for v in SIZES.values() if v.constructor_name == "MixerS32")
         arrays = random_arrays(architecture_of(variant).shapes())
@@ -317,7 +314,7 @@ class TestPublished:
         keras_mixer.MixerS32(weights="gsam", include_top=False)
         assert len(server.requests) == 1
 
-    def test_wrong_arguments_fetch_nothing(self, served):
+    def test_invalid_arguments_download_nothing(self, served):
         server, _, cached = served
         for wrong in (
             {"input_shape": (100, 100, 3)},
@@ -332,7 +329,7 @@ class TestPublished:
 
     @pytest.mark.slow
     def test_miil_by_name(self, monkeypatch, tmp_path):
-        """The numerics of the catalog's row: exact GELU and [0, 1]."""
+        """The numerics are those of the row: exact GELU and pixels in [0, 1]."""
         row = catalog.find("MixerB16", "miil_in21k_ft_in1k")
         variant = next(v for v in SIZES.values() if v.constructor_name == "MixerB16")
         arrays = random_arrays(architecture_of(variant).shapes())

@@ -1,4 +1,4 @@
-"""Weights at other image sizes: each part by itself, or interpolated."""
+"""Weights at other image sizes: block-diagonal or interpolated."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ TRAINED = (8, 12)  # pixels; 2 × 3 patches of 4 × 4
 
 @pytest.fixture
 def trained(tmp_path):
-    """A file of weights that says at which size they were trained, and its arrays."""
+    """A weight file that states its image size, and its arrays."""
     model = small_mixer(input_shape=(*TRAINED, 3))
     arrays = randomize(model)
     model.save(tmp_path / "trained.keras")
@@ -32,7 +32,7 @@ def trained(tmp_path):
 
 @pytest.mark.parametrize("down, across", [(2, 2), (2, 1), (1, 3), (3, 2)])
 def test_pooled_features_are_the_mean_over_the_tiles(down, across, trained):
-    """Appendix C: the parts of a large image are mixed by themselves; only the pooling joins."""
+    """Appendix C: each part of a large image is mixed by itself; only the pooling joins them."""
     path, _ = trained
     features = {"include_top": False, "pooling": "avg", "weights": path}
     height, width = TRAINED
@@ -53,8 +53,8 @@ def test_logits_of_a_tiled_image_are_those_of_the_tile(trained):
     assert relative_error(logits, reference_mixer(arrays, pixels)) <= LARGEST_ERROR
 
 
-def test_tokens_keep_their_places(trained):
-    """The token at row y, column x of part (r, c) stands at row 2r + y, column 3c + x."""
+def test_tokens_keep_their_positions(trained):
+    """The token at row y, column x of part (r, c) is at row 2r + y, column 3c + x."""
     path, _ = trained
     tokens = {"include_top": False, "weights": path}
     large = small_mixer(input_shape=(16, 24, 3), **tokens)
@@ -79,7 +79,7 @@ def test_naive_block_diagonal_weights_would_be_wrong():
     np.testing.assert_array_equal(np.sort(adapted, axis=None), np.sort(naive, axis=None))
 
 
-def test_against_the_formula_of_the_index():
+def test_block_diagonal_weights_against_a_formula():
     """`kron(I, kernel)[index]` with the index of each token in the order of the parts."""
     rng = np.random.default_rng(0)
     (h, w), (H, W), hidden = (2, 3), (6, 6), 5
@@ -108,7 +108,7 @@ GRIDS = [(4, 5), (3, 3), (2, 7), (1, 1), (2, 3), (4, 6)]
 
 
 @pytest.mark.parametrize("wanted", GRIDS)
-def test_interpolated_weights_answer_a_constant_input_as_before(wanted):
+def test_interpolated_weights_keep_the_response_to_a_constant_input(wanted):
     rng = np.random.default_rng(0)
     kernel_0, kernel_1 = rng.standard_normal((6, 8)), rng.standard_normal((8, 6))
     bias_0, bias_1 = rng.standard_normal(8), rng.standard_normal(6)
@@ -127,7 +127,7 @@ def test_interpolated_weights_answer_a_constant_input_as_before(wanted):
 
 
 def test_interpolation_keeps_a_smooth_map():
-    """A unit that looks for a ramp across the image still does, on a grid twice as fine."""
+    """A hidden unit that detects a ramp still does so on a grid twice as fine."""
     ramp = np.broadcast_to(np.linspace(-1, 1, 14), (14, 14)).reshape(-1, 1)
     finer = resolution.adapt("Dense_0/kernel", ramp, (14, 14), (28, 28), "interpolate")
     finer = finer.reshape(28, 28)
@@ -137,7 +137,7 @@ def test_interpolation_keeps_a_smooth_map():
 
 
 def test_interpolation_of_a_model(trained):
-    """In the model too, a constant map excites the hidden units as before."""
+    """In a model, a constant map excites the hidden units as before."""
     path, _ = trained
     weights = {"weights": path, "classes": None}
     small = small_mixer(**weights)
@@ -187,7 +187,7 @@ def test_other_sizes_are_refused_or_interpolated(trained):
     assert model.get_layer("MixerBlock_0").tokens_mlp_dim == 8
 
 
-def test_a_square_grid_is_taken_for_granted(tmp_path):
+def test_a_square_grid_is_assumed(tmp_path):
     arrays = random_arrays(small_architecture(num_patches=9).shapes())
     np.savez(tmp_path / "square.npz", **arrays)
     weights = {"weights": tmp_path / "square.npz", "classes": None}
@@ -198,14 +198,14 @@ def test_a_square_grid_is_taken_for_granted(tmp_path):
         small_mixer(input_shape=(4, 36, 3), **weights)
 
 
-def test_a_grid_that_cannot_be_known(tmp_path):
+def test_an_unknown_grid_is_refused(tmp_path):
     np.savez(tmp_path / "oblong.npz", **random_arrays(small_architecture().shapes()))
     with pytest.raises(ValueError, match=r"4 × 6 patches for '.*oblong.npz', trained on 6 patches"):
         small_mixer(weights=tmp_path / "oblong.npz", classes=None, input_shape=(16, 24, 3))
 
 
 def test_a_variant_takes_its_own_weights_of_a_larger_size(tmp_path):
-    """K times D_S at K times the usual grid is what block-diagonal expansion makes."""
+    """Block-diagonal expansion gives K times D_S at K times the usual grid."""
     small = architecture_of(SIZES["S/32"])
     np.savez(tmp_path / "small.npz", **random_arrays(small.shapes()))
     shape = (448, 224, 3)
@@ -219,7 +219,7 @@ def test_a_variant_takes_its_own_weights_of_a_larger_size(tmp_path):
     )
 
 
-def test_another_width_is_not_taken_for_an_expansion(trained):
+def test_another_width_is_not_mistaken_for_an_expansion(trained):
     path, _ = trained
     with pytest.raises(ValueError, match=r"\(6, 8\) instead of \(6, 4\)"):
         small_mixer(weights=path, classes=None, tokens_mlp_dim=4)

@@ -30,7 +30,7 @@ def test_benchmark_data_prints_every_pipeline(call, small_benchmark):
     assert status == 0 and "measuring" in err
     rows = [line.split("│")[1].strip() for line in out.splitlines() if line.startswith("│")]
     assert rows == names
-    for words in ("images/s", "to plain", "of the sum", "16 JPEGs", "cores"):
+    for words in ("images/s", "to plain", "times the sum", "16 JPEGs", "cores"):
         assert words in flat(out)
     status, out, _ = call(*arguments, "--json")
     result = json.loads(out)

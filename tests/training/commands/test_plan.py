@@ -156,7 +156,7 @@ def test_mistakes_are_named_before_anything_is_imported(recipe, options, expecte
 @pytest.mark.parametrize(
     "part, values, expected",
     [
-        ("hardware", {"devices": 4}, "--devices must be 0 here, where --tpu says which chips"),
+        ("hardware", {"devices": 4}, "--devices must be 0 here, since --tpu gives the number"),
         ("hardware", {"model_devices": 0}, "--model-devices must be above 0"),
         ("hardware", {"model_devices": 3}, "--model-devices must divide the number of devices, 8"),
         ("hardware", {"precision": "mixed_float16"}, "--precision must not be mixed_float16 on a"),

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from training.config import BY_THE_VARIANT, VARIANTS, Model
+from keras_mixer.sizes import SIZES
+from training.config import Model
 from training.devices.model_parallel import require_even_split
 from training.errors import UserError
 
@@ -73,17 +74,17 @@ def test_sharded_training_equals_that_on_one_device():
 
 @pytest.mark.backend("torch")
 def test_every_variant_shards_by_powers_of_two():
-    for variant in VARIANTS:
+    for variant in SIZES:
         for model_devices in (1, 2, 4, 8, 16, 32, 64, 128):
-            require_even_split(Model(variant=variant, **BY_THE_VARIANT), model_devices)
+            require_even_split(Model(variant=variant), model_devices)
 
 
 @pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "model, model_devices, expected",
     [
-        (Model(variant="B/16", **BY_THE_VARIANT), 5, "hidden_dim of the Mixer, 768. Received: 5"),
-        (Model(variant="B/16", **BY_THE_VARIANT), 256, "tokens_mlp_dim of the Mixer, 384. Rec"),
+        (Model(variant="B/16"), 5, "hidden_dim of the Mixer, 768. Received: 5"),
+        (Model(variant="B/16"), 256, "tokens_mlp_dim of the Mixer, 384. Rec"),
         (Model(channels_mlp_dim=510), 4, "channels_mlp_dim of the Mixer, 510. Received: 4"),
         (Model(), 0, "hidden_dim of the Mixer, 128. Received: 0"),
     ],

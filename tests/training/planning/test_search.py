@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from training.config import BY_THE_VARIANT, Config, Data, Hardware, Model
+from training.config import Config, Data, Hardware, Model
 from training.planning.candidates import candidates
 from training.planning.footprint import Footprint
 from training.planning.search import search
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.backend("torch")
 
 CONFIG = Config(
     data=Data(source="imagenet", image_size=224, batch_size=1024),
-    model=Model(variant="B/16", **BY_THE_VARIANT),
+    model=Model(variant="B/16"),
 )
 REMATERIALIZED = dataclasses.replace(
     CONFIG, model=dataclasses.replace(CONFIG.model, rematerialize=True)

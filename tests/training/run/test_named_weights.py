@@ -12,8 +12,10 @@ from training.optimization.freezing import freeze
 from training.optimization.optimizer import optimizer
 from training.optimization.schedule import learning_rate_schedule
 from training.optimization.sharpness_aware import sharpness_aware
-from training.run.checkpoints import PROGRESS, Checkpoints, Progress
+from training.run.checkpoint_file import PROGRESS
+from training.run.checkpoints import Checkpoints
 from training.run.named_weights import numerics
+from training.run.progress import Progress
 
 KERNEL = "MixerBlock_1/token_mixing/Dense_0/kernel"
 

@@ -13,7 +13,7 @@ from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mi
         ({"input_shape": (8, 3, 3)}, r"divisible by the patch, .* 8 × 3 .* 8 × 4"),
         ({"input_shape": (8, 12)}, r"`input_shape` must be \(height, width, channels\)"),
         ({"input_shape": (8, None, 3)}, r"`input_shape\[1\]` must be a positive integer"),
-        ({"input_shape": (8, 12, 2)}, r"1 \(grey\) or 3 \(RGB\) .* 2 channels.*False"),
+        ({"input_shape": (8, 12, 2)}, r"1 \(grayscale\) or 3 \(RGB\) .* 2 channels.*False"),
         ({"drop_path_rate": -0.1}, r"`drop_path_rate`.*-0.1"),
         ({"drop_path_rate": 1}, r"`drop_path_rate`.*=1"),
         ({"dropout_rate": 1.0}, r"`dropout_rate`.*=1.0"),
@@ -22,8 +22,11 @@ from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mi
         ({"classes": 5, "include_top": False}, r"`classes` is the size of the head"),
         ({"pooling": "avg"}, r"`pooling` applies to a model without head.*include_top=False"),
         ({"pooling": "sum", "include_top": False}, r"`pooling` must be None, 'avg' or 'max'"),
-        ({"weights": "imagenet1k"}, r"`weights` can be the name of a published .*'imagenet1k'"),
-        ({"weights": 3}, r"`weights` must be the path of a file of weights, or None.*weights=3"),
+        (
+            {"weights": "imagenet1k"},
+            r"`weights` can be the name of published weights .*'imagenet1k'",
+        ),
+        ({"weights": 3}, r"`weights` must be the path of a weight file, or None.*weights=3"),
         ({"resolution": "crop"}, r"`resolution` must be one of .*'crop'"),
         ({"approximate_gelu": "erf"}, r"`approximate_gelu` must be True .*'erf'"),
         ({"value_range": (1, 0)}, r"`value_range` must be \(low, high\).*\(1, 0\)"),
@@ -44,12 +47,12 @@ from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mi
         ({"input_tensor": np.zeros((1, 8, 12, 3))}, r"`input_tensor` must be a symbolic"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         small_mixer(**arguments)
 
 
-def test_wrong_input_tensors_are_refused():
+def test_invalid_input_tensors_are_refused():
     with pytest.raises(ValueError, match="must be fixed"):
         small_mixer(input_tensor=keras.Input((None, None, 3)), input_shape=None)
     with pytest.raises(ValueError, match="must be a batch of images"):
@@ -58,7 +61,7 @@ def test_wrong_input_tensors_are_refused():
         small_mixer(input_tensor=keras.Input((8, 8, 3)))
 
 
-def test_the_layers_have_the_names_of_the_published_checkpoints():
+def test_the_layers_have_the_names_in_the_published_files():
     paths = {variable.path for variable in small_mixer().weights}
     block = {
         f"MixerBlock_{i}/{name}"
@@ -83,7 +86,7 @@ def test_the_layers_have_the_names_of_the_published_checkpoints():
     assert paths == block | ends | norm
 
 
-def test_fresh_weights():
+def test_random_weights():
     model = small_mixer(hidden_dim=256, channels_mlp_dim=512)
     weights = {v.path: ops.convert_to_numpy(v) for v in model.weights}
     assert not weights["head/kernel"].any()
@@ -97,7 +100,7 @@ def test_fresh_weights():
         assert weights[path].std() == pytest.approx(fan_in**-0.5, rel=0.05), path  # lecun normal
 
 
-def test_every_norm_has_the_epsilon_of_the_checkpoints():
+def test_every_norm_has_the_epsilon_of_the_published_weights():
     model = small_mixer()
     norms = [
         layer
@@ -123,7 +126,7 @@ def test_arguments_reach_the_blocks():
     assert block.stochastic_depth.rescale
 
 
-def test_preprocessing_scales_pixels_to_the_range_of_the_checkpoints():
+def test_preprocessing_scales_pixels_to_the_range_of_the_published_weights():
     plain = small_mixer(include_preprocessing=False)
     scaling = small_mixer()
     for model in (plain, scaling):
@@ -134,7 +137,7 @@ def test_preprocessing_scales_pixels_to_the_range_of_the_checkpoints():
         np.testing.assert_allclose(scaling.predict(images, verbose=0), expected, atol=1e-5)
 
 
-def test_preprocessing_keeps_every_pixel_value_apart_in_half_precision():
+def test_preprocessing_keeps_pixel_values_distinct_in_half_precision():
     model = small_mixer(dtype="mixed_bfloat16", input_shape=(16, 16, 1))
     rescaled = keras.Model(model.inputs, model.get_layer("preprocessing").output)
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
@@ -169,7 +172,7 @@ def test_the_default_head_gives_probabilities_of_1000_classes():
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_it_builds_on_a_tensor_of_another_model():
+def test_a_mixer_on_a_tensor_of_another_model():
     raw = keras.Input((16, 24, 3))
     halved = keras.layers.AveragePooling2D(2)(raw)
     model = small_mixer(input_tensor=halved, input_shape=None)
@@ -195,7 +198,7 @@ def test_intermediate_features_by_name():
     assert features.output_shape == (None, 6, 16)
 
 
-def test_the_global_policy_holds_where_no_dtype_is_given():
+def test_the_global_policy_is_the_default():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -1,0 +1,141 @@
+"""MLP of a Mixer block, and how Keras saves the dtype policies of its parts."""
+
+import keras
+from keras import ops
+
+from keras_mixer.layers.initialization import build
+from keras_mixer.validation import check_positive_int, check_rate
+
+
+def serialize_dtype(layer, mlp_blocks):
+    """Return the `dtype` entry of `layer.get_config()`, including what `quantize` changed.
+
+    Keras saves the policy of a composite layer only. The policies of quantized dense layers in
+    its `mlp_blocks` are added as a map, which `MlpBlock` reads when a file is loaded.
+    """
+    policy = layer.dtype_policy
+    if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+        policy = policy.default_policy
+    quantized = {
+        f"{block.name}/{dense.name}": dense.dtype_policy
+        for block in mlp_blocks
+        for dense in block.dense_layers
+        if dense.quantization_mode is not None
+    }
+    if quantized:
+        policy = keras.dtype_policies.DTypePolicyMap(policy, policy_map=quantized)
+    return keras.dtype_policies.serialize(policy)
+
+
+@keras.saving.register_keras_serializable("keras_mixer")
+class MlpBlock(keras.layers.Layer):
+    """Two dense layers with a GELU between them, along the last axis.
+
+    In equation 1 of the paper this is `W2 σ(W1 x)` for token mixing and `W4 σ(W3 x)` for channel
+    mixing: W1 or W3 is `Dense_0`, W2 or W4 is `Dense_1`, both with a bias, which the equation
+    omits, and σ is the GELU. `MixerBlock` lists the shapes.
+
+    The input is `(..., width)`, and so is the output.
+
+    The layer has no `training` argument: Keras passes the flag on to the layers inside, and with
+    such an argument JAX and TensorFlow could not rematerialize a block.
+
+    Args:
+        mlp_dim: Width of the hidden layer: D_S for token mixing, D_C for channel mixing.
+        dropout_rate: Probability of dropping a unit, after the GELU and after `Dense_1`.
+        approximate_gelu: Whether GELU uses the tanh approximation (Flax's, so Google's
+            weights) or the exact erf (PyTorch's).
+        kernel_initializer: Initializer of both dense layers.
+        **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.
+
+    Raises:
+        ValueError: If `mlp_dim` is not a positive integer or `dropout_rate` not in [0, 1).
+
+    Examples:
+        The token mixing of Mixer-B/16, whose input has a row for each channel:
+
+        >>> import keras
+        >>> import keras_mixer
+        >>> mlp = keras_mixer.MlpBlock(mlp_dim=384)
+        >>> tuple(mlp(keras.random.normal((2, 768, 196))).shape)
+        (2, 768, 196)
+    """
+
+    def __init__(
+        self,
+        mlp_dim: int,
+        dropout_rate: float = 0.0,
+        approximate_gelu: bool = True,
+        kernel_initializer="lecun_normal",
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mlp_dim = check_positive_int("MlpBlock", "mlp_dim", mlp_dim)
+        self.dropout_rate = check_rate("MlpBlock", "dropout_rate", dropout_rate)
+        self.approximate_gelu = approximate_gelu
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+        # At rate 0 no layer that reads `training`, so that JAX can rematerialize all of it.
+        self.dropout = (
+            keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+            if self.dropout_rate
+            else keras.layers.Identity(dtype=self.dtype_policy)
+        )
+
+    def build(self, input_shape):
+        self.dense_0 = self._dense(self.mlp_dim, "Dense_0")
+        build(self.dense_0, input_shape)
+        self.dense_1 = self._dense(input_shape[-1], "Dense_1")
+        build(self.dense_1, (*input_shape[:-1], self.mlp_dim))
+
+    @property
+    def dense_layers(self):
+        """The two dense layers in order; empty before the block is built."""
+        return [self.dense_0, self.dense_1] if self.built else []
+
+    def _dense(self, units, name):
+        policy = self.dtype_policy
+        if isinstance(policy, keras.dtype_policies.DTypePolicyMap):  # see `serialize_dtype`
+            policy = policy[f"{self.name}/{name}"]
+        initializer = self.kernel_initializer.clone()  # one seed would give both the same values
+        return keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=policy)
+
+    def call(self, x, keep=None):
+        keep_hidden, keep_output = keep or (None, None)
+        x = self.dense_0(x)  # (..., mlp_dim)
+        x = self.activation(x)
+        x = self._drop(x, keep_hidden)
+        x = self.dense_1(x)  # (..., width)
+        return self._drop(x, keep_output)
+
+    def _drop(self, x, keep):
+        if keep is None:
+            return self.dropout(x)
+        return ops.where(keep, x / (1 - self.dropout_rate), ops.zeros_like(x))
+
+    def sample_masks(self, x):
+        """Sample the two boolean dropout masks of `call` for an input `x`; None without dropout."""
+        if self.dropout_rate == 0:
+            return None
+        *batch, _ = ops.shape(x)
+        ones = [
+            ops.ones((*batch, width), self.compute_dtype) for width in (self.mlp_dim, x.shape[-1])
+        ]
+        return [ops.not_equal(self.dropout(units, training=True), 0) for units in ones]
+
+    def activation(self, x):
+        """Apply σ, in an attribute whose name Keras rematerializes in its mode "activations"."""
+        return keras.activations.gelu(x, approximate=self.approximate_gelu)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dtype": serialize_dtype(self, [self]),
+            "mlp_dim": self.mlp_dim,
+            "dropout_rate": self.dropout_rate,
+            "approximate_gelu": self.approximate_gelu,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
