@@ -20,7 +20,7 @@ from training.cli.model_options import (
 )
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
-from training.errors import UserError
+from training.errors import UserError, out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir
 
 WORDNET_ID = re.compile(r"n[0-9]{8}")
@@ -108,7 +108,9 @@ def run(
             disable=True if as_json else None,  # None: unless stderr is a terminal
         )
         confusion = Confusion()
-        result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
+        received = f"--batch-size {data.batch_size} with images of {size} pixels"
+        with out_of_memory_as_user_error(received, "Pass a smaller --batch-size."):
+            result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
     _report(result, confusion, examples, data, output, as_json)
 
 
