@@ -29,7 +29,7 @@ from PIL import Image
 import keras_mixer
 from keras_mixer.convert import convert
 from keras_mixer.sizes import SIZES
-from keras_mixer.weights.catalog import CHECKPOINTS
+from keras_mixer.weights.catalog import CATALOG
 from tests.support.loopback import Loopback
 from tests.support.published import serve_everything, weight_file
 
@@ -244,7 +244,7 @@ def trained_model(input_shape, classes):
 @pytest.fixture(scope="module")
 def timm_weights(tmp_path_factory):
     """The path of a Mixer-S/32 in timm's layout."""
-    (checkpoint,) = (c for c in CHECKPOINTS if (c.name, c.variant) == ("gsam", "MixerS32"))
+    (checkpoint,) = (c for c in CATALOG if (c.name, c.variant) == ("gsam", "MixerS32"))
     folder = tmp_path_factory.mktemp("timm")
     (folder / "mixer_s32.npz").write_bytes(weight_file(checkpoint))
     convert(folder / "mixer_s32.npz", folder / "mixer_s32.safetensors")

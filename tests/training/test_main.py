@@ -11,6 +11,8 @@ from keras_mixer.weights.catalog import NAMES
 from tests.support.command_line import flat
 from training.config import Augmentation, Checkpointing, Data, Model, Optimization
 
+pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike under every backend
+
 
 @pytest.mark.parametrize(
     "arguments, expected",

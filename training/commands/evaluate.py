@@ -179,7 +179,7 @@ def _report(result, confusion, examples, data, output, as_json):
     """Write the files of an evaluation, and print its results."""
     from training.evaluation.report import write_report
 
-    prefix = "real_" if examples.several_classes else ""  # ReaL accuracy is a metric of its own
+    prefix = "real_" if examples.multi_label else ""  # ReaL accuracy is a metric of its own
     entries = {
         "source": data.source,
         "test_split": data.test_split,
@@ -190,13 +190,13 @@ def _report(result, confusion, examples, data, output, as_json):
         "examples": result.examples,
     }
     title = f"{data.source}: {result.examples:,} images, accuracy {result.accuracy:.2%}"
-    if examples.several_classes:
+    if examples.multi_label:
         title += "\nan incorrect prediction counts for each class of the image"
     paths = write_report(output, entries, confusion, examples.class_names, title)
     if as_json:
         print(json.dumps(entries, indent=2))
         return
-    kind = "ReaL " if examples.several_classes else ""
+    kind = "ReaL " if examples.multi_label else ""
     print_table(
         {
             f"{kind}accuracy": f"{result.accuracy:.4f}",

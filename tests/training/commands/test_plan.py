@@ -142,7 +142,7 @@ def test_without_libtpu():
         (
             "tiny",
             {"classes": -1},
-            "Received: -1. Pass their number, such as 21843",
+            "Received: -1. Pass the number of classes, such as",
         ),
     ],
 )

@@ -271,5 +271,5 @@ def test_a_source_without_images_in_a_split_is_rejected(tmp_path, monkeypatch, p
     source = fit.load_source(TINY.data)
     without = dataclasses.replace(source, **{part: IndexedSplit(np.zeros(0, int))})
     monkeypatch.setattr(fit, "load_source", lambda data: without)
-    with pytest.raises(UserError, match=f"--source must have images for {part}"):
+    with pytest.raises(UserError, match=f"--source must have images in its {part} split"):
         fit.train(TINY, RunFolder(tmp_path / "run"))
