@@ -40,6 +40,7 @@ WAYS = {
 }[BACKEND]
 EVALUATED_ON = (1, 3, 4)  # devices
 PATIENCE_SECONDS = 600
+pytestmark = pytest.mark.long  # starts many processes
 on_several = pytest.mark.skipif(not WAYS, reason="PyTorch trains on one device of one host")
 
 

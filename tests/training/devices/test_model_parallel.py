@@ -57,6 +57,7 @@ for i, variable in enumerate(per_weight):
 """
 
 
+@pytest.mark.long
 @pytest.mark.backend("jax")
 def test_sharded_training_equals_that_on_one_device():
     flags = "--xla_force_host_platform_device_count=4"

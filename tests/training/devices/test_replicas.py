@@ -13,7 +13,7 @@ from tests import support
 
 PATIENCE_SECONDS = 500
 
-pytestmark = pytest.mark.backend("tensorflow")
+pytestmark = [pytest.mark.backend("tensorflow"), pytest.mark.long]
 
 
 def start(*arguments, **environment):
