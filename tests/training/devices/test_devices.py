@@ -233,7 +233,7 @@ def test_two_hosts_resume_after_either_is_killed(alone, images, tmp_path):
 
 WAITING = """
 from training.devices import hosts
-with hosts.ending_together():
+with hosts.exit_on_failure():
     hosts.connect()
     while True:
         hosts.gather(0)
