@@ -13,17 +13,13 @@ from training.optimization.sharpness_aware import sharpness_aware
 def compiled_model(config, source, schedule):
     """Return the model of a `training.config.Config`, ready for `fit`.
 
-        Args:
-            config: The configuration.
-            source: The `training.data.source.Source` of its images.
-            schedule: Its `training.optimization.schedule.Schedule`.
+    Args:
+        config: The configuration.
+        source: The `training.data.source.Source` of its images.
+        schedule: Its `training.optimization.schedule.Schedule`.
 
-        Raises:
-    <<<<<<< HEAD
-            UserError: See `build_model`; or if `frozen_blocks` exceeds the blocks of the variant.
-    =======
-            UserError: See `build_model`.
-    >>>>>>> main
+    Raises:
+        UserError: See `build_model`.
     """
     optimization = config.optimization
     model = build_model(config.model, config.data.image_size, source)

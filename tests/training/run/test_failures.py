@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from training.config import Config
-from training.errors import UserError
+from training.errors import UserError, out_of_memory_as_user_error
 from training.recipes import RECIPES
 from training.run import train as fit
 from training.run.failures import as_user_errors
@@ -43,6 +43,12 @@ def test_errors_of_all_backends_that_memory_is_exhausted(error):
     with pytest.raises(UserError, match="memory.*--accumulation-steps.*--rematerialize"):
         with as_user_errors(Config()):
             raise error
+
+
+def test_the_message_about_memory_has_the_options_of_the_command():
+    with pytest.raises(UserError, match="Received: --batch-size 64, which do not fit. Pass less."):
+        with out_of_memory_as_user_error("--batch-size 64", "Pass less."):
+            raise MemoryError
 
 
 @pytest.mark.parametrize("error", [UserError("mine"), ValueError("no sign"), KeyboardInterrupt()])
