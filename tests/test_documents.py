@@ -101,7 +101,7 @@ def test_the_reference_has_every_option(site):
     ):
         for field in dataclasses.fields(part):
             assert f'id="training.config.{part.__name__}.{field.name}"' in page
-    assert "How many of the newest checkpoints are kept" in words(site / "api" / "training.html")
+    assert "Number of latest checkpoints to keep" in words(site / "api" / "training.html")
 
 
 def test_the_reference_has_the_command_line(site):

@@ -45,7 +45,8 @@ TWO_STEPS = "--variant S/32 --batch-size 8 --total-steps 2 --warmup-steps 1"
 EXECUTED = {
     "training train digits": ONE_EPOCH,
     "training train tiny": f"{ONE_EPOCH} --batch-size 8",
-    "training train finetune-pets --source folder:": f"{TWO_STEPS} --weights gsam",
+    "training train finetune-pets --source folder:photos": f"{TWO_STEPS} --weights gsam",
+    "training train finetune-pets --source folder:more-photos --weights runs/photos": TWO_STEPS,
     "training show digits": "",
     "training show tiny": "--batch-size 8",
     "training show finetune-pets --source folder:": "--batch-size 8",
@@ -58,9 +59,7 @@ ONLY_PARSED = {
     "training train imagenet": "ImageNet is a manual download",
     "training train finetune-": "needs a download",
     "training train cifar10-scratch": "needs a download",
-    "training train finetune-pets --source folder:more-photos --weights runs": "MODEL is not built",
     "training evaluate MixerB16:imagenet1k --source imagenet": "ImageNet is a manual download",
-    "training evaluate runs/digits@best": "MODEL is not built",
     "training plan": "the compiler for TPUs needs an environment of its own",
     "training benchmark": "a measurement takes minutes",
 }

@@ -20,8 +20,8 @@ from tests.support.models import random_arrays
 from tests.support.published import CLASS_INDEX, serve_everything, weight_file, weight_shapes
 from tests.support.tfds import build_tfds
 from training.config import Model
+from training.data import presets
 from training.data.source import Source
-from training.data.sources import presets
 from training.data.splits import in_memory
 from training.errors import UserError
 from training.model import build_model
