@@ -41,7 +41,7 @@ def run(options: Train):
         except Interrupted as end:
             if hosts.is_first():  # the host that saved the checkpoint
                 with contextlib.suppress(OSError):  # whoever read our output may have ended too
-                    print("Saved. The same command goes on from here.", flush=True)
+                    print("Checkpoint saved. Run the same command to resume.", flush=True)
             sys.exit(128 + end.number)  # as a shell reports a program that a signal ended
     if not hosts.is_first():
         return

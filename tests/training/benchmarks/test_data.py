@@ -7,6 +7,8 @@ from PIL import Image
 from training.benchmarks import data
 from training.config import Augmentation
 
+pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+
 FILES, BATCH = 16, 4
 
 
@@ -17,6 +19,7 @@ def pipelines(tmp_path_factory):
     return folder, data.pipelines(folder, image_size=224, batch_size=BATCH)
 
 
+@pytest.mark.long
 def test_files_are_different_photographs(pipelines):
     folder, _ = pipelines
     files = sorted(folder.glob("class */*.jpg"))
@@ -27,6 +30,7 @@ def test_files_are_different_photographs(pipelines):
         assert np.asarray(photo).std() > 20
 
 
+@pytest.mark.long
 def test_nothing_is_cached_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     folder = tmp_path / "photos"
@@ -37,6 +41,7 @@ def test_nothing_is_cached_in_the_home_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [data.PLAIN, data.OURS])
+@pytest.mark.long
 def test_both_pipelines_give_equal_kinds_of_batches_from_the_same_files(pipelines, name):
     _, datasets = pipelines
     batches = list(datasets[name].take(FILES // BATCH).as_numpy_iterator())
@@ -50,6 +55,7 @@ def test_both_pipelines_give_equal_kinds_of_batches_from_the_same_files(pipeline
 
 
 @pytest.mark.parametrize("name", [*data.AUGMENTATIONS, data.PRETRAINING])
+@pytest.mark.long
 def test_every_augmentation_changes_the_images(pipelines, name):
     """Both pipelines crop alike, so that only the augmentation differs."""
     _, datasets = pipelines
@@ -72,6 +78,7 @@ def test_every_augmentation_is_measured():
     assert fields - measured == {"randaugment_layers", "mix_probability"}  # their defaults
 
 
+@pytest.mark.long
 def test_measurement_is_complete():
     """The speed itself is not asserted."""
     result = data.measure(batches=1, repeats=1, files=FILES, image_size=16, batch_size=BATCH)

@@ -56,5 +56,5 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, number):
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
-    assert "Saved. The same command goes on from here." in out
+    assert "Checkpoint saved. Run the same command to resume." in out
     assert "Traceback" not in err
