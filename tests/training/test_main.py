@@ -4,12 +4,17 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from keras_mixer.weights.catalog import NAMES
 from tests.support.command_line import flat
+from training import commands
+from training.__main__ import app
 from training.config import Augmentation, Checkpointing, Data, Model, Optimization
+
+pytestmark = pytest.mark.backend("torch")  # the command line is the same with each
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,21 @@ def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, argum
     assert expected in flat(err)
     assert "Traceback" not in err and "__tyro" not in err
     assert not (tmp_path / "run").exists()
+
+
+def test_every_file_is_a_command():
+    files = Path(commands.__file__).parent.glob("[!_]*.py")
+    assert list(app._subcommands) == sorted(file.stem for file in files)
+
+
+def test_help_imports_no_backend():
+    """So that help and errors appear at once."""
+    code = (
+        "import sys, training.__main__\n"
+        "print(*sorted({'keras', 'tensorflow', 'jax', 'torch'} & sys.modules.keys()))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr
 
 
 @pytest.mark.parametrize("backend", ["no_such", "numpy"])

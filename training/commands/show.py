@@ -24,7 +24,7 @@ class Show(RecipeOptions):
 
 @for_each_recipe(lambda name, config: Show(config, output_dir=Path("figures") / name))
 def run(options: Show):
-    """Plot training images of a recipe as the model sees them, and one image of each class.
+    """Plot training images of a recipe as the model sees them, and the images per class.
 
     The options of `train` change what is plotted. Below each training image is the same image as
     evaluation sees it, with the classes in its label and their shares.

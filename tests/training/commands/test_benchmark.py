@@ -22,6 +22,7 @@ def small_benchmark(monkeypatch):
     return data
 
 
+@pytest.mark.backend("torch")  # tf.data computes with each
 def test_benchmark_data_prints_every_pipeline(call, small_benchmark):
     names = [small_benchmark.PLAIN, small_benchmark.OURS, *small_benchmark.AUGMENTATIONS]
     names.append(small_benchmark.PRETRAINING)
