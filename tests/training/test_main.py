@@ -49,7 +49,7 @@ def test_help(call, arguments, expected):
         ("plan tiny", "each dimension, such as v5e:2x4"),
     ],
 )
-def test_help_has_no_line_breaks_of_the_source(call, monkeypatch, command, text):
+def test_help_is_not_broken_into_the_lines_of_the_source(call, monkeypatch, command, text):
     monkeypatch.setenv("COLUMNS", "1000")
     assert text in call(*command.split(), "--help")[1]
 
@@ -110,7 +110,7 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["benchmark", "training", "--variant", "B16"], "--variant"),
     ],
 )
-def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, arguments, expected):
+def test_a_mistake_ends_with_status_2_and_a_message(call, tmp_path, arguments, expected):
     if arguments[:2] == ["train", "tiny"]:
         arguments = [*arguments, "--run-dir", tmp_path / "run"]
     status, _, err = call(*arguments)

@@ -40,13 +40,13 @@ def run(options: Train):
             summary = fit.train(options.config, folder, verbose=2 if options.quiet else "auto")
         except Interrupted as end:
             if hosts.is_first():  # the host that saved the checkpoint
-                with contextlib.suppress(OSError):  # whoever read our output may have ended too
-                    print("Saved. The same command goes on from here.", flush=True)
-            sys.exit(128 + end.number)  # as a shell reports a program that a signal ended
+                with contextlib.suppress(OSError):  # the reader of a pipe may have ended too
+                    print("Saved a checkpoint. Repeat the command to resume.", flush=True)
+            sys.exit(128 + end.number)  # as shells report an end by a signal
     if not hosts.is_first():
         return
     if was_finished:
-        print(f"{folder.path} holds this run, finished. Its results:")
+        print(f"The run in {folder.path} is already finished. Its results:")
     print_table(_results(summary, folder))
 
 
@@ -59,8 +59,8 @@ def _results(summary, folder):
         "test examples": f"{summary['test_examples']:,}",
         "skipped images": f"{summary['skipped_images']:,}",
         "parameters": f"{summary['parameters']:,}",
-        "images per second, training": _rounded(summary["train_images_per_second"]),
-        "seconds, of all sessions": _rounded(summary["wall_seconds"]),
+        "training images per second": _rounded(summary["train_images_per_second"]),
+        "seconds, all sessions": _rounded(summary["wall_seconds"]),
         "backend": summary["backend"],
         "hardware": f"{hardware}, {summary['precision']}",
         "model": folder.model,
