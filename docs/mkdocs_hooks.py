@@ -1,7 +1,7 @@
-"""Hooks of MkDocs (see mkdocs.yml): what the site takes from outside of `docs/`.
+"""MkDocs hooks (see mkdocs.yml): pages from outside `docs/`, and the output of `--help`.
 
-README.md is its first page, CHANGELOG.md another, and what pages link to there comes along.
-A command that ends in `--help`, alone in a fence, is followed by what it prints.
+README.md is the first page; CONTRIBUTING.md, CHANGELOG.md and the files that pages link to are
+added as well. A fence with a single command that ends in `--help` shows its output too.
 """
 
 import os
@@ -24,7 +24,7 @@ HELP = re.compile(r"(^```\n(?:\S+/)?python -m ([^\n]+ --help)\n)```$", re.MULTIL
 
 
 def on_files(files, config):
-    """Add the pages that lie outside of `docs/`."""
+    """Add the pages that are outside `docs/`."""
     for source, page in PAGES.items():
         if (ROOT / source).exists():
             files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
@@ -32,38 +32,38 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Let links lead to where their targets are in the site, and show helps."""
+    """Rewrite links to their targets in the site, and add the output of `--help` commands."""
     source = Path(page.file.abs_src_path).relative_to(ROOT)
 
-    def replaced(match):
+    def rewrite(match):
         target = posixpath.normpath(posixpath.join(source.parent.as_posix(), match[2]))
         return match[1] + _in_site(target, match[2], page, config, files)
 
-    return HELP.sub(_with_help, LINK.sub(replaced, markdown))
+    return HELP.sub(_with_help, LINK.sub(rewrite, markdown))
 
 
 def _in_site(target, link, page, config, files):
-    """Return the link to a path of the repository from a page of the site."""
+    """Return the link from a page of the site to a file of the repository."""
     if target.startswith("../") or not (ROOT / target).is_file():
-        return link  # into the site itself, or of something that is no link
+        return link  # to a page of the site, or to no file
     if target in PAGES:
-        place = PAGES[target]
+        uri = PAGES[target]
     elif target.startswith("docs/"):
-        place = target.removeprefix("docs/")
+        uri = target.removeprefix("docs/")
     else:
-        place = target
-        if place not in files.src_uris:
-            files.append(File.generated(config, place, abs_src_path=str(ROOT / target)))
-    return posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or ".")
+        uri = target
+        if uri not in files.src_uris:
+            files.append(File.generated(config, uri, abs_src_path=str(ROOT / target)))
+    return posixpath.relpath(uri, posixpath.dirname(page.file.src_uri) or ".")
 
 
 def _with_help(match):
     environment = {**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
-    shown = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", *match[2].split()],
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    return f"{match[1]}\n{shown.rstrip()}\n```"
+    return f"{match[1]}\n{output.rstrip()}\n```"

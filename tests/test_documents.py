@@ -1,4 +1,4 @@
-"""The site, the model cards and the citation: whole, without dead links, and true to the code."""
+"""The site, the model cards and the citation: complete, without dead links, true to the code."""
 
 import dataclasses
 import html
@@ -23,40 +23,40 @@ pytestmark = pytest.mark.backend("torch")
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "docs" / "model_cards"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PLACES = {"README.md": "index.html"}  # of pages that have other names in the site
+SITE_NAMES = {"README.md": "index.html"}  # of pages with another name in the site
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'(?:\]\(|(?:src|href)=")([^)"\s]+)')
 
 
-def named(path):
+def page_id(path):
     return str(path.relative_to(ROOT))
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the built site. A warning is an error."""
+    """The folder of the built site. Warnings are errors."""
     folder = tmp_path_factory.mktemp("site")
-    result = subprocess.run(  # not --quiet, which would not count warnings
+    result = subprocess.run(  # --quiet would not count warnings
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=ROOT,
-        # The theme's remark on its successor, which is no warning about this site.
+        # The variable silences a message of the theme about its successor.
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
     )
-    printed = (result.stdout + result.stderr).splitlines()
-    assert not [line for line in printed if not line.startswith("INFO ")]
+    output = (result.stdout + result.stderr).splitlines()
+    assert not [line for line in output if not line.startswith("INFO ")]
     assert result.returncode == 0
     return folder
 
 
 def words(page):
-    """Return the text of a page of the site on one line."""
+    """Return the text of an HTML page on one line."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", page.read_text())).split())
 
 
 def public_names():
-    """Return `{path: object}` of what users import."""
+    """Return `{dotted name: object}` of the public names."""
     names = {f"keras_mixer.{name}": getattr(keras_mixer, name) for name in keras_mixer.__all__}
     module = names.pop("keras_mixer.preprocessing")
     return {**names, "keras_mixer.preprocessing.prepare_image": module.prepare_image}
@@ -67,18 +67,18 @@ def test_the_reference_has_every_public_name(site, name):
     pages = [p for p in site.glob("api/*.html") if f'id="{name}"' in p.read_text()]
     assert len(pages) == 1
     text = words(pages[0])
-    thing, short = public_names()[name], name.rpartition(".")[2]
-    function = thing.__init__ if isinstance(thing, type) else thing
+    value, short = public_names()[name], name.rpartition(".")[2]
+    function = value.__init__ if isinstance(value, type) else value
     arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
     signature = re.search(rf"\b{short}\(([^¶]*?)\)? (?=[A-Z])", text)[1]
     for argument in arguments:
         assert argument == "self" or re.search(rf"\b{argument}\b", signature), argument
-    first = " ".join(thing.__doc__.partition("\n\n")[0].split()).replace("`", "")
+    first = " ".join(value.__doc__.partition("\n\n")[0].split()).replace("`", "")
     assert first in text
 
 
 def test_a_signature_shows_the_defaults(site):
-    """Also of the constructors that a function makes, each with its own name and example."""
+    """Each constructor has its own signature, model name and example."""
     text = words(site / "api" / "models.html")
     for variant in SIZES.values():
         name = variant.constructor_name
@@ -101,7 +101,7 @@ def test_the_reference_has_every_option(site):
     ):
         for field in dataclasses.fields(part):
             assert f'id="training.config.{part.__name__}.{field.name}"' in page
-    assert "How many of the newest checkpoints are kept" in words(site / "api" / "training.html")
+    assert "Number of latest checkpoints to keep" in words(site / "api" / "training.html")
 
 
 def test_the_reference_has_the_command_line(site):
@@ -109,24 +109,24 @@ def test_the_reference_has_the_command_line(site):
     assert "usage: python -m keras_mixer convert [-h] [--layout {google,timm,pre-linen}]" in text
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_every_page_is_in_the_site_and_its_navigation(site, path):
-    name = named(path).removeprefix("docs/")
-    place = PLACES.get(name, name.removesuffix(".md") + ".html")
+    name = page_id(path).removeprefix("docs/")
+    uri = SITE_NAMES.get(name, name.removesuffix(".md") + ".html")
     if path.parent == ROOT:
-        place = place.lower()
-    assert (site / place).exists()
-    assert f'href="{place}"' in (site / "index.html").read_text().partition("<article")[0]
+        uri = uri.lower()
+    assert (site / uri).exists()
+    assert f'href="{uri}"' in (site / "index.html").read_text().partition("<article")[0]
 
 
-def test_the_site_fetches_nothing_from_elsewhere(site):
+def test_the_site_loads_nothing_from_other_hosts(site):
     for page in site.rglob("*.html"):
         assert not re.findall(r'<(?:script|img)[^>]*src="https?:', page.read_text()), page
         assert not re.findall(r'<link[^>]*rel="stylesheet"[^>]*href="https?:', page.read_text())
 
 
 def anchors(path):
-    """Return the anchors of a Markdown file's headings, as GitHub makes them."""
+    """Return the anchors of the headings of a Markdown file, as on GitHub."""
     found = set()
     for heading in re.findall(r"^#+ (.+)$", FENCE.sub("", path.read_text()), re.MULTILINE):
         heading = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
@@ -134,20 +134,29 @@ def anchors(path):
     return found
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
-def test_links_lead_somewhere(path):
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_links_have_targets(path):
     for link in LINK.findall(FENCE.sub("", path.read_text())):
         if re.match(r"[a-z]+:", link):
-            continue  # elsewhere
+            continue  # another host
         target, _, anchor = link.partition("#")
         file = (path.parent / target).resolve() if target else path
         assert file.is_relative_to(ROOT) and file.exists(), link
-        of_the_reference = anchor.startswith("keras_mixer.")  # which the build has checked
-        if anchor and not of_the_reference:
+        in_reference = anchor.startswith("keras_mixer.")  # checked by the build
+        if anchor and not in_reference:
             assert anchor in anchors(file), link
 
 
-FAMILIES = {"miil_in21k": "miil", "miil_in21k_ft_in1k": "miil"}  # others are cards of their own
+FILE_NAME = re.compile(r"`((?:keras_mixer|training|tests|docs|notebooks)/[\w./]*)`")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_files_in_the_text_exist(path):
+    for name in FILE_NAME.findall(path.read_text()):
+        assert (ROOT / name).exists() or "my_" in name, name
+
+
+FAMILIES = {"miil_in21k": "miil", "miil_in21k_ft_in1k": "miil"}  # other names have own cards
 
 
 def card_of(checkpoint):
@@ -155,7 +164,7 @@ def card_of(checkpoint):
 
 
 def rows(path):
-    """Return the table of files of a card: a dictionary for each row."""
+    """Return the rows of the table of files in a card, as dictionaries."""
     section = path.read_text().partition("## Files\n")[2].partition("\n## ")[0]
     cells = [
         [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
@@ -166,8 +175,8 @@ def rows(path):
     return [dict(zip(heading, row, strict=True)) for row in body]
 
 
-@pytest.mark.parametrize("card", sorted(CARDS.glob("*.md")), ids=named)
-def test_the_files_of_a_card_are_those_of_the_catalog(card):
+@pytest.mark.parametrize("card", sorted(CARDS.glob("*.md")), ids=page_id)
+def test_a_card_lists_the_files_of_the_catalog(card):
     if card.name == "index.md":
         return
     architectures = {v.constructor_name: v for v in SIZES.values()}
@@ -176,10 +185,10 @@ def test_the_files_of_a_card_are_those_of_the_catalog(card):
         if card_of(c) != card:
             continue
         shapes = architecture_of(architectures[c.variant], classes=c.classes).shapes()
-        place = re.search(r"At `(\S+)`", card.read_text())[1]
+        base_url = re.search(r"At `(\S+)`", card.read_text())[1]
         expected.append(
             {
-                "file": c.url.removeprefix(place),
+                "file": c.url.removeprefix(base_url),
                 "weights=": f'"{c.name}"',
                 "variant": c.variant,
                 "classes": str(c.classes),
@@ -190,7 +199,7 @@ def test_the_files_of_a_card_are_those_of_the_catalog(card):
     assert sorted(rows(card), key=str) == sorted(expected, key=str)
 
 
-def test_every_family_has_a_whole_card():
+def test_every_family_has_a_complete_card():
     cards = {card_of(checkpoint) for checkpoint in CATALOG}
     assert {card.name for card in CARDS.glob("*.md")} == {"index.md", *(c.name for c in cards)}
     index = (CARDS / "index.md").read_text()
@@ -209,7 +218,7 @@ def test_every_family_has_a_whole_card():
             assert f"\n## {heading}\n" in text, (card, heading)
 
 
-def test_cards_state_what_the_catalog_states():
+def test_cards_agree_with_the_catalog():
     for checkpoint in CATALOG:
         text = card_of(checkpoint).read_text()
         for percent, _ in checkpoint.top1:
@@ -222,12 +231,12 @@ def test_cards_state_what_the_catalog_states():
 
 def test_the_citation():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    # Version 1.2.0 of the format requires these of a citation, and of each of its references.
+    # Version 1.2.0 of the format requires these fields, also in each reference.
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert citation["cff-version"] == "1.2.0"
     assert citation["authors"] == [{"name": "The keras_mixer authors"}]
     assert citation["type"] == "software" and citation["license"] == "Apache-2.0"
-    assert "version" not in citation  # keras_mixer.__version__ has it
+    assert "version" not in citation  # it is in keras_mixer.__version__ only
     (paper,) = citation["references"]
     assert {"type", "title", "authors"} <= paper.keys()
     assert paper["type"] == "article" and len(paper["authors"]) == 12

@@ -29,7 +29,7 @@ from PIL import Image
 import keras_mixer
 from keras_mixer.convert import convert
 from keras_mixer.sizes import SIZES
-from keras_mixer.weights.catalog import CHECKPOINTS
+from keras_mixer.weights.catalog import CATALOG
 from tests.support.loopback import Loopback
 from tests.support.published import serve_everything, weight_file
 
@@ -45,7 +45,8 @@ TWO_STEPS = "--variant S/32 --batch-size 8 --total-steps 2 --warmup-steps 1"
 EXECUTED = {
     "training train digits": ONE_EPOCH,
     "training train tiny": f"{ONE_EPOCH} --batch-size 8",
-    "training train finetune-pets --source folder:": f"{TWO_STEPS} --weights gsam",
+    "training train finetune-pets --source folder:photos": f"{TWO_STEPS} --weights gsam",
+    "training train finetune-pets --source folder:more-photos --weights runs/photos": TWO_STEPS,
     "training show digits": "",
     "training show tiny": "--batch-size 8",
     "training show finetune-pets --source folder:": "--batch-size 8",
@@ -58,9 +59,7 @@ ONLY_PARSED = {
     "training train imagenet": "ImageNet is a manual download",
     "training train finetune-": "needs a download",
     "training train cifar10-scratch": "needs a download",
-    "training train finetune-pets --source folder:more-photos --weights runs": "MODEL is not built",
     "training evaluate MixerB16:imagenet1k --source imagenet": "ImageNet is a manual download",
-    "training evaluate runs/digits@best": "MODEL is not built",
     "training plan": "the compiler for TPUs needs an environment of its own",
     "training benchmark": "a measurement takes minutes",
 }
@@ -244,7 +243,7 @@ def trained_model(input_shape, classes):
 @pytest.fixture(scope="module")
 def timm_weights(tmp_path_factory):
     """The path of a Mixer-S/32 in timm's layout."""
-    (checkpoint,) = (c for c in CHECKPOINTS if (c.name, c.variant) == ("gsam", "MixerS32"))
+    (checkpoint,) = (c for c in CATALOG if (c.name, c.variant) == ("gsam", "MixerS32"))
     folder = tmp_path_factory.mktemp("timm")
     (folder / "mixer_s32.npz").write_bytes(weight_file(checkpoint))
     convert(folder / "mixer_s32.npz", folder / "mixer_s32.safetensors")

@@ -19,3 +19,9 @@ def test_nothing_is_found_by(command):
         [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_conflict_of_a_merge_is_left():
+    marker = r"^ *(<{7}|>{7}) "
+    found = subprocess.run(["git", "grep", "-nE", marker], cwd=ROOT, capture_output=True, text=True)
+    assert not found.stdout

@@ -1,8 +1,14 @@
-"""The one error of the application."""
+"""The one error of the application, and the failures that become it."""
 
+import contextlib
+import re
 import sys
 import traceback
 
+# How TensorFlow, XLA, PyTorch and NumPy say that memory is exhausted.
+NO_MEMORY = re.compile(
+    "RESOURCE_EXHAUSTED|OOM when|[Oo]ut of memory|can't allocate memory|Unable to allocate"
+)
 STATUS_USER_ERROR = 2
 STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
 
@@ -12,6 +18,27 @@ class UserError(ValueError):
 
     The command line prints the message alone and ends with status 2.
     """
+
+
+@contextlib.contextmanager
+def out_of_memory_as_user_error(received, advice):
+    """Turn an error that says that memory is exhausted into a UserError.
+
+    Args:
+        received: What does not fit, such as "--batch-size 64".
+        advice: The sentence that says what to do.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+            raise UserError(
+                "The model and its batches must fit into the memory of the device. Received: "
+                f"{received}, which do not fit. {advice}"
+            ) from error
+        raise
 
 
 def report(error):

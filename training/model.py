@@ -20,7 +20,6 @@ from training.model_argument import (
     RunModel,
     constructor,
     find_published,
-    model_sizes,
     parse,
     published_classes,
 )
@@ -135,7 +134,7 @@ def _starting_weights(model):
     argument = parse(text, "--weights")
     if isinstance(argument, RunModel):
         config = argument.folder.read_config()
-        _require_same_size(text, model, model_sizes(config.model))
+        _require_same_size(text, model, config.model.size.dimensions)
         return _StartingWeights(text, argument.path, argument.class_names)
     if isinstance(argument, KerasModel):
         return _StartingWeights(text, argument.path)
@@ -166,7 +165,7 @@ def _is_model_argument(text):
 
 def _require_same_size(text, model, theirs):
     """Raise UserError unless a configuration has the sizes of the weights."""
-    ours = model_sizes(model)
+    ours = model.size.dimensions
     if ours == theirs:
         return
     options = {f"--{size.replace('_', '-')}": value for size, value in theirs.items()}

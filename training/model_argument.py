@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mixer.sizes import SIZES
+from keras_mixer.weights import catalog
 from training.config import Data
 from training.errors import UserError
 from training.run.folder import RunFolder
@@ -50,15 +51,12 @@ class RunModel:
         """Path of the file with the weights."""
         if self.is_finished:
             return self.folder.model
-        raise UserError(
-            f"MODEL must be a finished run for now. Received: {self.text}. Finish it with the "
-            "command that started it."
-        )
+        return self.folder.find_checkpoint(self.checkpoint)
 
     @property
     def class_names(self):
         """Names of the classes, in the order of the logits."""
-        return tuple(self.folder.read_summary()["class_names"])
+        return tuple(self.folder.read_class_names())
 
     @property
     def report_dir(self):
@@ -268,22 +266,15 @@ def constructor(model):
     """Return the constructor of a `training.config.Model`, which takes the remaining arguments."""
     import keras_mixer
 
-    sizes = model_sizes(model)
+    sizes = model.size.dimensions
     for size in SIZES.values():
         if size.dimensions == sizes:
             return getattr(keras_mixer, size.constructor_name)
     return functools.partial(keras_mixer.MlpMixer, **sizes)
 
 
-def model_sizes(model):
-    """Return `{name: value}` of the five sizes of a `training.config.Model`."""
-    return model.size.dimensions
-
-
 def find_published(constructor, weights):
     """Return the row of the catalog for published weights; None for a path."""
-    from keras_mixer.weights import catalog
-
     return catalog.find(constructor, weights) if weights in catalog.NAMES else None
 
 
@@ -319,9 +310,7 @@ def read_class_names(path):
 
 
 def _weights_advice(constructor):
-    from keras_mixer.weights.catalog import published
-
-    names = published(constructor) or ["FILE.npz"]
+    names = catalog.published(constructor) or ["FILE.npz"]
     return f"Pass {' or '.join(f'{constructor}:{name}' for name in names)}"
 
 

@@ -102,6 +102,7 @@ def test_unknown_arguments_are_refused():
         keras_mixer.MixerB16(weights=None, pool="avg")
 
 
+@skip_initialization()
 def test_arguments_reach_the_model():
     model = keras_mixer.MixerS32(
         weights=None,

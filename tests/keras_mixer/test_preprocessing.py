@@ -1,3 +1,5 @@
+"""Evaluation transforms against the libraries that define them."""
+
 import sys
 
 import keras
@@ -7,8 +9,10 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from keras_mixer.preprocessing import TRANSFORMS, prepare_image, preprocess_input
+from keras_mixer.preprocessing import prepare_image, preprocess_input
+from keras_mixer.transforms import TRANSFORMS
 
+ONCE = pytest.mark.backend("torch")  # NumPy and TensorFlow compute it, whatever the backend
 PHOTOS = load_sample_images().images  # two of 427 × 640
 NOISE = np.random.default_rng(0).choice(np.array([0, 255], "uint8"), (300, 401, 3))
 WHITE = np.full((333, 517, 3), 255, "uint8")
@@ -60,6 +64,7 @@ def with_pillow(image, resample, resized, image_size):
     return image[top : top + height, left : left + width]
 
 
+@ONCE
 @pytest.mark.parametrize("image, image_size, resmall, squash, timm", SIZES)
 def test_each_transform_equals_its_library_bit_for_bit(image, image_size, resmall, squash, timm):
     shape = np.broadcast_to(image_size, 2)
@@ -77,6 +82,7 @@ def test_each_transform_equals_its_library_bit_for_bit(image, image_size, resmal
         np.testing.assert_array_equal(result, expected[name], err_msg=name)
 
 
+@ONCE
 @pytest.mark.parametrize("image_size", [384, (64, 320)])
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_tf_data_and_numpy_agree(name, image_size):
@@ -88,12 +94,14 @@ def test_tf_data_and_numpy_agree(name, image_size):
         np.testing.assert_array_equal(result, prepare_image(image, name, image_size))
 
 
+@ONCE
 def test_the_default_is_resmall_crop_at_224():
     np.testing.assert_array_equal(
         prepare_image(PHOTOS[0]), prepare_image(PHOTOS[0], "resmall-crop", 224)
     )
 
 
+@ONCE
 @pytest.mark.parametrize("prepare", [prepare_image, prepare_in_graph])
 class TestByHand:
     """Small cases that show the rounding."""
@@ -141,6 +149,7 @@ class TestByHand:
         np.testing.assert_array_equal(bilinear[0, 3:11, 0], [50, 50, 50, 75, 125, 150, 150, 150])
 
 
+@ONCE
 @pytest.mark.parametrize("prepare", [prepare_image, prepare_in_graph])
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_grayscale_becomes_three_equal_channels(name, prepare):
@@ -149,6 +158,7 @@ def test_grayscale_becomes_three_equal_channels(name, prepare):
     np.testing.assert_array_equal(result, prepare(np.repeat(gray, 3, axis=2), name, 64))
 
 
+@ONCE
 @pytest.mark.parametrize("prepare", [prepare_image, prepare_in_graph])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_floats_are_rounded(dtype, prepare):
@@ -158,12 +168,14 @@ def test_floats_are_rounded(dtype, prepare):
     np.testing.assert_array_equal(result, prepare(levels, "resize", 64))
 
 
+@ONCE
 def test_fractions_of_one_are_refused():
     with pytest.raises(ValueError, match="fractions from .* Multiply them by 255"):
         prepare_image(PHOTOS[0] / 255)
     prepare_image(np.zeros((8, 8, 3), "float32"))
 
 
+@ONCE
 def test_values_outside_are_clipped_in_a_graph():
     image = np.random.default_rng(0).uniform(-300, 600, (20, 30, 3)).astype("float32")
     result = prepare_in_graph(image, "timm-bicubic", 7)
@@ -178,11 +190,13 @@ def test_tensors_of_the_backend(dtype):
     np.testing.assert_array_equal(result, prepare_image(levels, "resize", 64))
 
 
+@ONCE
 def test_tensors_of_tensorflow_outside_a_graph():
     result = prepare_image(tf.constant(PHOTOS[0]), "timm-bicubic")
     np.testing.assert_array_equal(result, prepare_image(PHOTOS[0], "timm-bicubic"))
 
 
+@ONCE
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_files(name, tmp_path):
     path = tmp_path / "photo.png"
@@ -196,6 +210,7 @@ def test_files(name, tmp_path):
     np.testing.assert_array_equal(result.numpy(), expected)
 
 
+@ONCE
 def test_files_of_other_modes_become_rgb(tmp_path):
     gray = Image.fromarray(PHOTOS[0][:, :, 0])
     for mode in ("L", "LA", "RGBA", "1", "P"):
@@ -205,6 +220,7 @@ def test_files_of_other_modes_become_rgb(tmp_path):
         np.testing.assert_array_equal(prepare_image(path), prepare_image(expected))
 
 
+@ONCE
 def test_tensorflow_is_not_needed(monkeypatch):
     expected = prepare_image(PHOTOS[0])
     monkeypatch.delitem(sys.modules, "tensorflow")
@@ -212,6 +228,7 @@ def test_tensorflow_is_not_needed(monkeypatch):
     assert "tensorflow" not in sys.modules
 
 
+@ONCE
 def test_the_transforms_differ():
     results = {prepare_image(PHOTOS[0], name).tobytes() for name in TRANSFORMS}
     assert len(results) == len(TRANSFORMS) == 5
@@ -223,6 +240,7 @@ def test_preprocess_input_is_the_identity():
     assert preprocess_input(x, data_format="channels_last") is x
 
 
+@ONCE
 class TestErrors:
     image = PHOTOS[0][:20, :30]
 
@@ -305,3 +323,9 @@ class TestErrors:
             prepare((0, None, 3), "uint8")
         with pytest.raises(ValueError, match="Received: dtype string"):
             prepare((None, None, 3), "string")
+
+
+@ONCE
+def test_the_docstring_names_every_transform():
+    for name in TRANSFORMS:
+        assert f'`"{name}"`' in prepare_image.__doc__

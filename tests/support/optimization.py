@@ -1,4 +1,4 @@
-"""A small network, its gradients and its training in float64 NumPy, written from the papers."""
+"""Reference in float64 NumPy, written from the papers: a small network and its training."""
 
 import dataclasses
 
@@ -31,14 +31,14 @@ def weights(seed=0):
 
 
 def batches(count, seed=1):
-    """Return `(count · BATCH)` examples: inputs and one-hot labels."""
+    """Return `count` batches of examples: inputs and one-hot labels."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count * BATCH, 5)).astype("float32")
     return x, np.eye(3, dtype="float32")[rng.integers(0, 3, len(x))]
 
 
 def loss_and_gradients(w, x, y):
-    """Return the softmax cross-entropy of `W2 tanh(W1 x)`, and its derivatives."""
+    """Return the softmax cross-entropy of `W2 tanh(W1 x)` and its gradients."""
     hidden = np.tanh(x @ w["hidden/kernel"] + w["hidden/bias"])
     logits = hidden @ w["head/kernel"] + w["head/bias"]
     logits = logits - logits.max(axis=1, keepdims=True)
@@ -68,7 +68,7 @@ def batch_gradients(w, x, y, rho):
 
 
 def train(settings, x, y, rates, scales=None, frozen=()):
-    """Return `(weights, averages, losses)` after `len(rates)` updates by `settings`."""
+    """Return `(weights, averages, losses)` after `len(rates)` updates with `settings`."""
     w = weights()
     first = {path: np.zeros_like(a) for path, a in w.items()}
     second = {path: np.zeros_like(a) for path, a in w.items()}
@@ -106,7 +106,7 @@ def train(settings, x, y, rates, scales=None, frozen=()):
 
 
 def rates(settings, updates):
-    """Return the learning rate of each update, of a cosine after a warmup."""
+    """Return the learning rate of each update: a cosine after a warmup."""
     t, warmup = np.arange(updates), settings.warmup_steps
     cosine = 0.5 + 0.5 * np.cos(np.pi * (t - warmup) / (updates - warmup))
     return settings.learning_rate * np.where(t < warmup, t / max(warmup, 1), cosine)
@@ -122,7 +122,7 @@ def keras_model(rho=0.0):
 
 
 def settings(**changes):
-    """Return an `Optimization` of momentum SGD in which only what is named is at work."""
+    """Return an `Optimization` with momentum SGD and only the named changes."""
     plain = Optimization(
         optimizer="sgd", learning_rate=0.1, warmup_steps=5, weight_decay=0.0, clip_global_norm=0.0
     )
@@ -130,7 +130,7 @@ def settings(**changes):
 
 
 def fit(chosen, x, y, scale_of=None, prepare=None, wrap=None, callbacks=(), **compiled):
-    """Return the model and the losses of its batches, trained by `model.fit` through the parts."""
+    """Train a model with `model.fit`; return it and the loss of each batch."""
     model = keras_model(chosen.sam_rho)
     if prepare:
         prepare(model)
@@ -146,7 +146,7 @@ def fit(chosen, x, y, scale_of=None, prepare=None, wrap=None, callbacks=(), **co
 
 
 class Losses(keras.callbacks.Callback):
-    """The loss of each batch, from the means that Keras gives."""
+    """Records the loss of each batch, from Keras's running means."""
 
     def __init__(self):
         super().__init__()
@@ -160,7 +160,7 @@ class Losses(keras.callbacks.Callback):
 
 
 def largest_error(model, expected):
-    """Return the largest error of any weight, as a share of the largest weight."""
+    """Return the largest error of any weight, divided by the largest weight."""
     largest = max(np.abs(a).max() for a in expected.values())
     errors = [np.abs(np.array(v) - expected[v.path]).max() for v in model.weights]
     return max(errors) / largest

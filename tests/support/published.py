@@ -32,11 +32,19 @@ def serve_everything(server, monkeypatch, cache):
     serve_class_lists(server, monkeypatch, FILES | {CLASS_INDEX: json.dumps(INDEX | first)})
 
 
-def weight_file(row):
-    """Return a file of random weights in the format of a row of the catalog, and of its size."""
-    shapes = architecture_of(row.size, classes=row.classes).shapes()
-    noise = 0.02 * np.random.default_rng(0).standard_normal(2**20, dtype="float32")
-    arrays = {name: np.resize(noise, shape) for name, shape in shapes.items()}
+def weight_shapes(row):
+    """Return `{published name: shape}` of the arrays of a row of the catalog."""
+    return architecture_of(row.size, classes=row.classes).shapes()
+
+
+def weight_file(row, arrays=None):
+    """Return a file of weights in the format of a row of the catalog, and of its size.
+
+    The weights are random unless `arrays` are given, by their published names.
+    """
+    if arrays is None:
+        noise = 0.02 * np.random.default_rng(0).standard_normal(2**20, dtype="float32")
+        arrays = {name: np.resize(noise, shape) for name, shape in weight_shapes(row).items()}
     if row.url.endswith(".safetensors"):
         return safetensors.numpy.save(in_layout(TIMM, arrays))
     file = io.BytesIO()

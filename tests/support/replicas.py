@@ -16,15 +16,16 @@ import tensorflow as tf
 from tests.support import optimization as reference
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.sources import load_source
-from training.devices.hosts.tensorflow import Strategy
-from training.optimization.ema import EvaluateEma
+from training.keras_workarounds.multi_worker_reduce import Strategy
+from training.keras_workarounds.replica_seeds import decorrelate_replica_seeds, random_states
 from training.optimization.freezing import plain_model
-from training.optimization.replicas import decorrelate_replica_seeds, random_states
 from training.optimization.schedule import learning_rate_schedule
 from training.optimization.sharpness_aware import sharpness_aware
 from training.recipes import RECIPES
-from training.run.checkpoints import Checkpoints, Progress, groups_of_variables
+from training.run.callbacks.evaluate_ema import EvaluateEma
+from training.run.checkpoints import Checkpoints, groups_of_variables
 from training.run.compiled_model import compiled_model
+from training.run.progress import Progress
 
 tf.config.set_visible_devices([], "GPU")
 if "TF_CONFIG" in os.environ:

@@ -1,7 +1,7 @@
 """Small datasets of TensorFlow Datasets, built on disk."""
 
 
-def build_tfds(folder, set_name, label_feature, splits, num_shards=4):
+def build_tfds(folder, set_name, label_feature, splits, num_shards=4, image_shape=(8, 8, 1)):
     """Build a dataset of TensorFlow Datasets on disk.
 
     `splits` maps the name of a split to its `(image, label)` pairs.
@@ -13,7 +13,7 @@ def build_tfds(folder, set_name, label_feature, splits, num_shards=4):
         name = set_name
 
         def _info(self):
-            features = {"image": tfds.features.Image(shape=(8, 8, 1)), "label": label_feature}
+            features = {"image": tfds.features.Image(shape=image_shape), "label": label_feature}
             return self.dataset_info_from_configs(
                 features=tfds.features.FeaturesDict(features), supervised_keys=("image", "label")
             )

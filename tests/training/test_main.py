@@ -14,7 +14,7 @@ from training import commands
 from training.__main__ import app
 from training.config import Augmentation, Checkpointing, Data, Model, Optimization
 
-pytestmark = pytest.mark.backend("torch")  # the command line is the same with each
+pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike under every backend
 
 
 @pytest.mark.parametrize(

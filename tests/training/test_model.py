@@ -8,11 +8,13 @@ import pytest
 
 from keras_mixer.weights import download
 from tests.support.models import random_arrays, random_pixels, small_architecture
+from tests.support.runs import CLASS_NAMES, train_run
 from training.config import Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
 from training.errors import UserError
 from training.model import build_model
+from training.model_argument import load_model, parse
 from training.optimization.schedule import Schedule
 from training.run.compiled_model import compiled_model
 
@@ -121,6 +123,87 @@ def test_weights_that_do_not_fit_are_refused(path, fields, expected):
         f"--weights must be valid weights of this model. Received: {fields['weights']}. "
     )
     assert expected in message or "stem/kernel" in message
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train_run(tmp_path_factory.mktemp("run"))
+
+
+def named_source(names):
+    return dataclasses.replace(source(len(names)), class_names=tuple(names))
+
+
+def weights_of(mixer, skip=()):
+    return {
+        variable.path: array(variable)
+        for layer in mixer.layers
+        if layer.name not in skip
+        for variable in layer.weights
+    }
+
+
+@pytest.mark.parametrize("form", ["RUN", "RUN@best", "RUN@step-3"])
+def test_a_run_is_continued_with_its_head_where_the_classes_are_the_same(run, capsys, form):
+    text = form.replace("RUN", str(run.path))
+    expected = weights_of(load_model(parse(text)).model)
+    model = dataclasses.replace(SMALL, weights=text, head_bias=-6.9)
+    mixer = build_model(model, 8, named_source(CLASS_NAMES))
+    found = weights_of(mixer)
+    assert found.keys() == expected.keys() and "head/kernel" in found
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert found["head/kernel"].any()
+    assert capsys.readouterr().out == f"Keeping the head of {text}: same 3 classes.\n"
+
+
+@pytest.mark.parametrize("names", [("cat", "emu", "dog"), ("a", "b", "c"), ("cat", "dog")])
+def test_a_run_with_other_classes_gets_a_new_head(run, capsys, names):
+    model = dataclasses.replace(SMALL, weights=str(run.path), head_bias=-2.0)
+    mixer = build_model(model, 8, named_source(names))
+    head = mixer.get_layer("head")
+    assert not array(head.kernel).any() and (array(head.bias) == -2).all()
+    expected = weights_of(load_model(parse(str(run.path))).model, skip=["head"])
+    for name, value in weights_of(mixer, skip=["head"]).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    line = f"New head for {len(names)} classes: {run.path} has other classes.\n"
+    assert capsys.readouterr().out == line
+
+
+@pytest.mark.parametrize("kind", ["copy", "Sequential"])
+def test_the_body_of_a_keras_file_is_loaded_below_a_new_head(run, tmp_path, capsys, kind):
+    """Nobody knows which classes the file has."""
+    original = load_model(parse(str(run.path))).model
+    path = tmp_path / "model.keras"
+    if kind == "copy":
+        path.write_bytes(run.model.read_bytes())
+    else:
+        body = keras.Model(original.input, original.get_layer("avg_pool").output)
+        keras.Sequential([body, keras.layers.Dense(3, activation="softmax")]).save(path)
+    model = dataclasses.replace(SMALL, weights=str(path))
+    mixer = build_model(model, 8, named_source(CLASS_NAMES))
+    expected = weights_of(original, skip=["head"])
+    for name, value in weights_of(mixer, skip=["head"]).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    assert not array(mixer.get_layer("head").kernel).any()
+    out = capsys.readouterr().out
+    assert out == f"New head for 3 classes: those of {path} are not known to be these.\n"
+
+
+def test_models_of_another_size_are_refused_by_name(run):
+    model = dataclasses.replace(SMALL, hidden_dim=32, weights=str(run.path))
+    with pytest.raises(UserError) as error:
+        build_model(model, 8, source())
+    assert str(error.value) == (
+        f"--weights must have the size of the model. Received: {run.path}, with hidden_dim 16 "
+        "instead of 32. Pass --patch-size 4 --hidden-dim 16 --num-blocks 2 --tokens-mlp-dim 8 "
+        "--channels-mlp-dim 24, or other weights."
+    )
+    model = Model(variant="S/32", weights="MixerB32:sam")
+    with pytest.raises(UserError, match="hidden_dim 768 instead of 512.*Pass --variant B/32, or"):
+        build_model(model, 224, source(side=224))
+    with pytest.raises(UserError, match="^--weights must be a folder of a run .*MixerS32:gsam"):
+        build_model(dataclasses.replace(model, weights="MixerS33:gsam"), 224, source(side=224))
 
 
 def test_damaged_weights_are_refused(path, tmp_path):

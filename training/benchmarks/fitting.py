@@ -16,13 +16,13 @@ from training.config import Checkpointing, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
 from training.optimization.duration import Duration
-from training.optimization.finiteness import Finiteness
 from training.optimization.schedule import learning_rate_schedule
-from training.run.checkpoints import Checkpoints, Progress
+from training.run.checkpoints import Checkpoints
 from training.run.compiled_model import compiled_model
+from training.run.fitting import make_callbacks
 from training.run.folder import RunFolder
-from training.run.keeper import Keeper
-from training.run.tensorboard import EpochTensorBoard
+from training.run.ongoing import OngoingRun
+from training.run.progress import Progress, RunProgress
 
 IMAGE_SIZE = 224
 CLASSES = 1000
@@ -189,16 +189,6 @@ def _fit(model, batches, steps, callbacks, in_callbacks=None):
 def _callbacks(config, schedule, folder):
     """Return what a run has at default settings."""
     duration = Duration(OPTIMIZATION.total_steps, OPTIMIZATION.total_steps, 10**6)
-    keeper = Keeper(
-        config,
-        duration,
-        Finiteness(schedule, duration),
-        Checkpoints(folder / "unused"),
-        Progress(),
-        RunFolder(folder),
-    )
-    return [
-        keeper,
-        EpochTensorBoard(folder / "tensorboard", keeper.learning_rate),
-        keras.callbacks.ProgbarLogger(),
-    ]
+    progress = RunProgress(Progress(), duration, schedule, config.data.batch_size)
+    run = OngoingRun(config, RunFolder(folder), Checkpoints(folder / "unused"), progress)
+    return [*make_callbacks(run), keras.callbacks.ProgbarLogger()]

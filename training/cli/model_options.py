@@ -1,22 +1,20 @@
 """Options of the commands that use a model."""
 
-import typing
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from training.config import Data
+from keras_mixer.transforms import TRANSFORMS
 from training.model_argument import parse, read_class_names
 
 ModelText = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
 Activation = Literal["", "softmax", "sigmoid"]
 ClassNames = Annotated[str, tyro.conf.arg(metavar="FILE")]
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     EvaluationTransform = str
 else:
-    TRANSFORMS = typing.get_args(typing.get_type_hints(Data)["evaluation_transform"])
-    EvaluationTransform = Literal[("", *TRANSFORMS)]
+    EvaluationTransform = Literal["", *TRANSFORMS]
 
 
 def read_model_options(model, class_names):

@@ -11,6 +11,7 @@ from rich.table import Table
 from training.backend import require_backend
 from training.cli.terminal import JsonFlag, print_table
 from training.config import Variant
+from training.errors import out_of_memory_as_user_error
 from training.validation import require_positive
 
 
@@ -126,7 +127,9 @@ class Training:
         from training.devices import detection
 
         detection.hide_accelerators_from_tensorflow()
-        result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
+        advice = "Pass a smaller --batch-size or --variant."
+        with out_of_memory_as_user_error(f"--batch-size {self.batch_size}", advice):
+            result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
         if self.as_json:
             _print_json(result)
         else:

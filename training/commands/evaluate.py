@@ -20,7 +20,7 @@ from training.cli.model_options import (
 )
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
-from training.errors import UserError
+from training.errors import UserError, out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir
 
 WORDNET_ID = re.compile(r"n[0-9]{8}")
@@ -90,7 +90,10 @@ def run(
     examples.require("test", data)
     output = Path(output_dir) if output_dir else argument.report_dir
     require_output_dir(output)
-    with hardware.scope():
+    memory = out_of_memory_as_user_error(
+        f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
+    )
+    with hardware.scope(), memory:
         loaded = load_model(argument, activation, names)
         _require_same_inputs(examples, loaded)
         _require_same_classes(examples, loaded)
@@ -177,7 +180,7 @@ def _report(result, confusion, examples, data, output, as_json):
     """Write the files of an evaluation, and print its results."""
     from training.evaluation.report import write_report
 
-    prefix = "real_" if examples.several_classes else ""  # ReaL accuracy is a metric of its own
+    prefix = "real_" if examples.multi_label else ""  # ReaL accuracy is a metric of its own
     entries = {
         "source": data.source,
         "test_split": data.test_split,
@@ -188,13 +191,13 @@ def _report(result, confusion, examples, data, output, as_json):
         "examples": result.examples,
     }
     title = f"{data.source}: {result.examples:,} images, accuracy {result.accuracy:.2%}"
-    if examples.several_classes:
+    if examples.multi_label:
         title += "\nan incorrect prediction counts for each class of the image"
     paths = write_report(output, entries, confusion, examples.class_names, title)
     if as_json:
         print(json.dumps(entries, indent=2))
         return
-    kind = "ReaL " if examples.several_classes else ""
+    kind = "ReaL " if examples.multi_label else ""
     print_table(
         {
             f"{kind}accuracy": f"{result.accuracy:.4f}",

@@ -59,7 +59,7 @@ def run(options: Plan):
     """
     options.check()
     topology.require_compiler()
-    topology.stand_without_tpus()
+    topology.hide_tpus()
     require_backend()
     import keras
 
@@ -80,17 +80,17 @@ def run(options: Plan):
 
 def _print(options, target):
     from training.planning import report
-    from training.planning.outcome import search
+    from training.planning.search import search
     from training.planning.step import compile_step
 
     source = options.config.data.source
     classes, channels = classes_of(source, options.classes), channels_of(source)
 
-    def compile_way(way, images):
-        words = " ".join(filter(None, ["compiling", f"{images:,} images", way.options]))
+    def compile_candidate(candidate, images):
+        words = " ".join(filter(None, ["compiling", f"{images:,} images", candidate.options]))
         print(words, end=": ", file=sys.stderr, flush=True)
-        config = way.with_batch(images)
-        footprint = compile_step(config, classes, channels, target.hardware(config))
+        config = candidate.with_batch(images)
+        footprint = compile_step(config, classes, channels, target.distribution(config))
         verdict = "fits" if footprint.fits else "does not fit"
         print(
             f"{report.needed(footprint)} of {target.chip.usable_gib} GiB, {verdict} "
@@ -103,10 +103,10 @@ def _print(options, target):
     # Weights to start from would have to be fetched, and change nothing here.
     model = dataclasses.replace(options.config.model, weights="")
     config = dataclasses.replace(options.config, model=model)
-    hardware = target.hardware(config)
-    multiple = options.granularity * hardware.replicas if options.search else 0
-    outcome = search(compile_way, config, len(target.devices), multiple)
-    chosen = {"precision": hardware.precision, "model_devices": hardware.model_devices}
+    distribution = target.distribution(config)
+    multiple = options.granularity * distribution.replicas if options.search else 0
+    outcome = search(compile_candidate, config, len(target.devices), multiple)
+    chosen = {"precision": distribution.precision, "model_devices": distribution.model_devices}
     if options.as_json:
         print(json.dumps(report.as_entries(outcome, target) | chosen, indent=2))
         return

@@ -24,7 +24,7 @@ class Show(RecipeOptions):
 
 @for_each_recipe(lambda name, config: Show(config, output_dir=Path("figures") / name))
 def run(options: Show):
-    """Plot training images of a recipe as the model sees them, and the images per class.
+    """Plot the training images of a recipe as the model sees them, and the images per class.
 
     The options of `train` change what is plotted. Below each training image is the same image as
     evaluation sees it, with the classes in its label and their shares.
@@ -43,8 +43,8 @@ def run(options: Show):
     source.require("train", config.data)
     steps_per_epoch(source.train, config.data)  # raises UserError if there is not one full batch
     images, classes = (options.output_dir / name for name in ("images.png", "classes.png"))
-    figures.draw_images(
+    figures.plot_images(
         source, config.data, config.augmentation, config.seed, options.images, images
     )
-    figures.draw_classes(source, config.data.source, classes)
+    figures.plot_class_distribution(source, config.data.source, classes)
     print_table({"images": images, "classes": classes, "skipped": len(source.skipped)})

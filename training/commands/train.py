@@ -33,7 +33,7 @@ def run(options: Train):
     with ctrl_c_ends_at_once():  # except in `model.fit`, which saves a checkpoint first
         from training.devices import hosts
         from training.run import train as fit
-        from training.run.keeper import Interrupted
+        from training.run.signals import Interrupted
 
         was_finished = folder.is_finished()
         try:

@@ -1,4 +1,4 @@
-"""Encoded images kept near: in memory, or on a disk that is faster than where they come from."""
+"""Cache of encoded images in memory, or on a disk that is faster than their source."""
 
 import contextlib
 import dataclasses
@@ -16,16 +16,17 @@ from training.data.decode import Encoded
 from training.data.splits import IndexedSplit
 from training.errors import UserError
 
+CACHED_SPLITS = ("train", "validation")
 FILES_PER_FOLDER = 1000
 INDEX = "index.json"
 
 
 def cached(source, data):
-    """Return a source whose training and validation images are read from where `data` says.
+    """Return a source whose training and validation images are read from the cache of `data`.
 
-    They can then be read by number, also if the source's can be read in a row only: their order
-    is random over all examples, and a run starts in the middle without reading what is before.
-    What is in memory anyway stays as it is.
+    The cached splits have random access, even if the source can only be read in order: examples
+    are shuffled across the whole split, and a run resumes without reading the examples before.
+    Images that are pixels in memory are not cached.
 
     Args:
         source: A `training.data.source.Source`.
@@ -34,18 +35,18 @@ def cached(source, data):
     Raises:
         UserError: If the cache cannot be written or read.
     """
-    keep = {"none": None, "memory": _in_memory, "disk": _on_disk}[data.cache]
+    cache_split = {"none": None, "memory": _in_memory, "disk": _on_disk}[data.cache]
     splits = {}
-    for part in ("train", "validation"):
-        split = getattr(source, part)
-        if keep and len(split) and isinstance(split.in_order().element_spec[1], Encoded):
-            splits[part] = keep(split, part, source, data)
+    for name in CACHED_SPLITS:
+        split = getattr(source, name)
+        if cache_split and len(split) and isinstance(split.in_order().element_spec[1], Encoded):
+            splits[name] = cache_split(split, name, source, data)
     return dataclasses.replace(source, **splits)
 
 
-def _in_memory(split, part, source, data):
+def _in_memory(split, name, source, data):
     files, orientations, labels = [], [], []
-    for _, image, label in _progress(split, f"reading the images for {part}"):
+    for _, image, label in _read(split, f"caching the {name} split"):
         files.append(image.file.numpy())
         orientations.append(int(image.orientation))
         labels.append(int(label))
@@ -54,8 +55,8 @@ def _in_memory(split, part, source, data):
     return IndexedSplit(np.array(labels), lambda i: Encoded(files[i], orientations[i]))
 
 
-def _on_disk(split, part, source, data):
-    """Write one file for each example, and an index, unless that was done before."""
+def _on_disk(split, name, source, data):
+    """Write a file per example and an index, unless an earlier run did."""
     fields = (
         "source",
         "data_dir",
@@ -64,61 +65,61 @@ def _on_disk(split, part, source, data):
         "validation_fraction",
         "test_fraction",
     )
-    contents = [source.fingerprint, part, len(split), *(getattr(data, field) for field in fields)]
-    name = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
-    folder = Path(data.cache_dir) / f"{part}-{name}"
+    contents = [source.fingerprint, name, len(split), *(getattr(data, field) for field in fields)]
+    digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
+    folder = Path(data.cache_dir) / f"{name}-{digest}"
     index = folder / INDEX
     try:
         if not index.exists():
-            _write(split, part, folder)
+            _write(split, name, folder)
         labels, orientations = json.loads(index.read_text())
     except OSError as error:
         raise UserError(
-            "--cache-dir must be a folder that can be written and has room. Received: "
-            f"{data.cache_dir}: {error.strerror}. Choose another, or pass --cache memory."
+            "--cache-dir must be a folder that can be written and has enough space. Received: "
+            f"{data.cache_dir}: {error.strerror}. Pass another folder, or --cache memory."
         ) from error
     with tf.device("CPU"):
         orientations = tf.constant(orientations, tf.int32)
 
-    def load(number):
-        return Encoded(tf.io.read_file(_path(folder, number)), orientations[number])
+    def load(index):
+        return Encoded(tf.io.read_file(_path(folder, index)), orientations[index])
 
     return IndexedSplit(np.array(labels), load)
 
 
-def _write(split, part, folder):
-    """Write the folder beside its place, and move it there when it is whole.
+def _write(split, name, folder):
+    """Write a draft of the folder and rename it when it is complete.
 
-    So neither what is left of an interruption nor another process can spoil it.
+    The cache is therefore never incomplete, after an interruption or with several processes.
     """
     draft = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     draft.mkdir(parents=True)
     try:
         labels, orientations = [], []
-        for number, image, label in _progress(split, f"copying the images for {part}"):
-            path = Path(_path(draft, number).numpy().decode())
+        for index, image, label in _read(split, f"caching the {name} split"):
+            path = Path(_path(draft, index).numpy().decode())
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(image.file.numpy())
             labels.append(int(label))
             orientations.append(int(image.orientation))
         (draft / INDEX).write_text(json.dumps([labels, orientations]))
-        with contextlib.suppress(OSError):  # of another process that was first
+        with contextlib.suppress(OSError):  # another process was faster
             draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _path(folder, number):
-    number = tf.convert_to_tensor(number)
+def _path(folder, index):
+    index = tf.convert_to_tensor(index)
     return tf.strings.join(
         [
             str(folder),
-            tf.strings.as_string(number // FILES_PER_FOLDER),
-            tf.strings.as_string(number % FILES_PER_FOLDER),
+            tf.strings.as_string(index // FILES_PER_FOLDER),
+            tf.strings.as_string(index % FILES_PER_FOLDER),
         ],
         separator="/",
     )
 
 
-def _progress(split, description):
+def _read(split, description):
     return tqdm(split.in_order().prefetch(tf.data.AUTOTUNE), description, len(split), unit="image")

@@ -1,4 +1,4 @@
-"""Pictures of a set: the images as the model sees them, and how many there are of each class."""
+"""Figures of a dataset: its images as the model sees them, and the class distribution."""
 
 import dataclasses
 import math
@@ -15,29 +15,29 @@ from training.data.source import SPLITS
 from training.data.splits import IndexedSplit
 
 COLUMNS = 8
-NAMED_CLASSES = 40  # more names would cover each other
-COUNTED_EXAMPLES = 50_000  # of splits that have to be read for their labels
+NAMED_CLASSES = 40  # more names would overlap
+COUNTED_EXAMPLES = 50_000  # of splits whose labels have to be read from files
 LONGEST_NAME = 18
 
 
-def draw_images(source, data, augmentation, seed, number, path):
-    """Draw the first training images of a run into a PNG, each above its evaluation form.
+def plot_images(source, data, augmentation, seed, number, path):
+    """Plot the first training images of a run, each above the same image as in evaluation.
 
-    Below a training image stand the classes of its label with their shares, as mixup and CutMix
-    leave them; below the other its class.
+    The label of a training image is the share of each class after mixup and CutMix; that of an
+    evaluation image is its class.
 
     Args:
         source: A `training.data.source.Source`.
         data: The `training.config.Data`.
         augmentation: The `training.config.Augmentation`.
-        seed: The run's.
-        number: How many images, of those of the first batch.
-        path: Path of the picture.
+        seed: The run's seed.
+        number: Number of images; at most those of the first batch are shown.
+        path: Path of the PNG file.
     """
-    data = dataclasses.replace(data, deterministic=True)  # so that the pairs are of one image
+    data = dataclasses.replace(data, deterministic=True)  # so that the images of a pair match
     ((batch, labels),) = training_batches(source, data, augmentation, seed).take(1)
     number = min(number, data.batch_size)
-    shares = [_shares(label, source) for label in labels[:number].numpy()]
+    shares = [_describe_label(label, source) for label in labels[:number].numpy()]
     training = batch[:number].numpy().astype("uint8"), shares
     originals = source.train.shuffled(seed, data.batch_size).take(number)
     originals = originals.map(
@@ -47,7 +47,7 @@ def draw_images(source, data, augmentation, seed, number, path):
         )
     )
     unchanged, names = zip(*originals.as_numpy_iterator(), strict=True)
-    evaluation = unchanged, [_short(name.decode()) for name in names]
+    evaluation = unchanged, [_shorten(name.decode()) for name in names]
 
     columns, blocks = min(number, COLUMNS), math.ceil(number / COLUMNS)
     figure = Figure(figsize=(max(5, columns * 1.5), blocks * 3.9 + 0.5), layout="constrained")
@@ -65,66 +65,66 @@ def draw_images(source, data, augmentation, seed, number, path):
             if column == 0:
                 axes.set_ylabel(("training", "evaluation")[kind])
     size = f"{data.image_size} × {data.image_size} pixels"
-    figure.suptitle(f"{data.source}: the first training images of seed {seed}, {size}")
+    figure.suptitle(f"{data.source}: the first training images with seed {seed}, {size}")
     figure.savefig(path, dpi=120)
 
 
-def _shares(label, source):
-    """Return the classes of a label, one line each, with their shares unless there is one."""
+def _describe_label(label, source):
+    """Return the classes of a label, one per line, with their shares if there are several."""
     classes = [c for c in np.argsort(-label) if label[c] >= 0.005]
     if len(classes) == 1:
-        return _short(source.class_names[classes[0]])
-    return "\n".join(f"{label[c]:.2f} {_short(source.class_names[c])}" for c in classes)
+        return _shorten(source.class_names[classes[0]])
+    return "\n".join(f"{label[c]:.2f} {_shorten(source.class_names[c])}" for c in classes)
 
 
-def _short(name):
+def _shorten(name):
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def draw_classes(source, name, path):
-    """Draw how many images each class has in each part into a PNG.
+def plot_class_distribution(source, name, path):
+    """Plot the number of images of each class in each split.
 
     Args:
         source: A `training.data.source.Source`.
-        name: Of the set, for the title.
-        path: Path of the picture.
+        name: Name of the dataset, for the title.
+        path: Path of the PNG file.
     """
-    counts = {part: _count(getattr(source, part), part, source) for part in SPLITS}
-    counts = {part: count for part, count in counts.items() if count.sum()}
+    counts = {split: _count(getattr(source, split), split, source) for split in SPLITS}
+    counts = {split: count for split, count in counts.items() if count.sum()}
     classes = np.arange(len(source.class_names))
     width = min(12, 5 + 0.5 * len(classes))
     figure = Figure(figsize=(width, 1 + 2.2 * len(counts)), layout="constrained")
     FigureCanvasAgg(figure)
     rows = figure.subplots(len(counts), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (part, count) in zip(rows, counts.items(), strict=True):
+    for axes, (split, count) in zip(rows, counts.items(), strict=True):
         axes.bar(classes, count, width=0.8 if len(classes) <= NAMED_CLASSES else 1.0)
-        total = len(getattr(source, part))
+        total = len(getattr(source, split))
         counted = f"{total:,} images"
         if count.sum() < total:
             counted = f"the first {int(count.sum()):,} of {total:,} images"
         axes.set_ylabel("images")
         axes.set_title(
-            f"{part}: {counted}, {count.min():,.0f} to {count.max():,.0f} of a class", fontsize=10
+            f"{split}: {counted}, {count.min():,.0f} to {count.max():,.0f} per class", fontsize=10
         )
     if len(classes) <= NAMED_CLASSES:
-        names = [_short(name) for name in source.class_names]
-        slanted = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 5 else {}
-        rows[-1].set_xticks(classes, names, **slanted)
+        names = [_shorten(name) for name in source.class_names]
+        rotated = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 5 else {}
+        rows[-1].set_xticks(classes, names, **rotated)
     else:
-        rows[-1].set_xlabel("number of the class")
+        rows[-1].set_xlabel("class index")
     rows[-1].set_xlim(-0.6, len(classes) - 0.4)
     figure.suptitle(f"{name}: {len(classes)} classes")
     figure.savefig(path, dpi=120)
 
 
-def _count(split, part, source):
-    """Return how many examples of each class a split has, or its first ones."""
+def _count(split, name, source):
+    """Return the number of examples of each class in a split, or in its first examples."""
     classes = len(source.class_names)
     if isinstance(split, IndexedSplit):
         return np.bincount(split.labels, minlength=classes)
     counts = np.zeros(classes)
     total = min(len(split), COUNTED_EXAMPLES)
     examples = split.in_order().map(lambda position, image, label: label).take(total)
-    for label in tqdm(examples.as_numpy_iterator(), f"counting {part}", total, unit="label"):
+    for label in tqdm(examples.as_numpy_iterator(), f"counting {name}", total, unit="label"):
         counts += label if np.ndim(label) else np.eye(1, classes, label)[0]
     return counts

@@ -1,4 +1,4 @@
-"""From a split to batches, by tf.data, under every backend."""
+"""Batches of a split: tf.data pipelines for training and evaluation, on every backend."""
 
 import math
 
@@ -13,15 +13,23 @@ from training.errors import UserError
 def training_batches(source, data, augmentation, seed, start_step=0, shard=ALL_EXAMPLES):
     """Return an endless dataset of shuffled, augmented batches `(images, one-hot labels)`.
 
-    An epoch is `steps_per_epoch` of them. All batches are full, and the seed and the step alone
-    decide what is in one, also if the dataset begins at a later `start_step`. On several hosts
-    each reads its part, of `batch_size / hosts`, of every batch, and mixes within it.
+    All batches are full. The seed and the step alone determine a batch, also if the dataset
+    begins at a later `start_step`. With several hosts, each reads `batch_size / hosts` examples
+    of every batch, and mixes among these.
+
+    Args:
+        source: The `training.data.source.Source`.
+        data: The `training.config.Data`.
+        augmentation: The `training.config.Augmentation`.
+        seed: The run's seed.
+        start_step: The first step.
+        shard: The shard of this host.
     """
 
     def prepare(position, image, label):
         example_seed = tf.random.fold_in([seed, 0], position)
         image = crop.prepare_training_image(image, data, source.channels, example_seed)
-        # The first two parts of the seed are the crop's and the flip's.
+        # The first two of the three seeds are those of the crop and the flip.
         image = augment_image(image, augmentation, tf.random.split(example_seed, 3)[2])
         return image, _as_vector(label, source)
 
@@ -32,14 +40,14 @@ def training_batches(source, data, augmentation, seed, start_step=0, shard=ALL_E
     dataset = source.train.shuffled(seed, data.batch_size, start_step, shard, prepare)
     dataset = dataset.batch(local_batch_size(data.batch_size, shard), drop_remainder=True)
     dataset = dataset.enumerate(start_step).map(mix_batch, tf.data.AUTOTUNE)
-    return _in_order_if(data.deterministic, dataset.prefetch(tf.data.AUTOTUNE))
+    return _set_deterministic(dataset.prefetch(tf.data.AUTOTUNE), data.deterministic)
 
 
 def steps_per_epoch(split, data):
-    """Return how many full batches a split gives.
+    """Return the number of full batches in a split.
 
     Raises:
-        UserError: If it gives none.
+        UserError: If there is none.
     """
     if len(split) < data.batch_size:
         raise UserError(
@@ -52,15 +60,16 @@ def steps_per_epoch(split, data):
 def evaluation_batches(split, source, data, shard=ALL_EXAMPLES):
     """Return a dataset of `(images, labels, weights)` with every example once, in order.
 
-    All batches are full, and all hosts give as many: what is missing is filled up by black images
-    that weigh 0. All others weigh the same, a little above 1, so that Keras's mean over what
-    there is, black images too, is the mean over the examples. Those without a label weigh 0.
+    All batches are full, and all hosts have the same number of batches: the last ones are padded
+    with black images of weight 0. The other examples have equal weights a little above 1, so that
+    the weighted mean over all images, which Keras computes, is the mean over the examples.
+    Examples without a label have weight 0, too.
 
     Args:
-        split: A part of the source.
+        split: A split of the source.
         source: The `training.data.source.Source`.
         data: The `training.config.Data`.
-        shard: On several hosts, which part of the examples to read.
+        shard: The shard of this host.
     """
     batch_size = local_batch_size(data.batch_size, shard)
     batches = math.ceil(len(split) / data.batch_size)
@@ -72,20 +81,20 @@ def evaluation_batches(split, source, data, shard=ALL_EXAMPLES):
         return pixels, label, weight * tf.cast(tf.reduce_any(label > 0), tf.float32)
 
     dataset = split.in_order(shard).map(prepare, tf.data.AUTOTUNE)
-    nothing = tf.data.Dataset.from_tensors(
+    padding = tf.data.Dataset.from_tensors(
         tuple(tf.zeros(spec.shape, spec.dtype) for spec in dataset.element_spec)
     )
-    dataset = dataset.concatenate(nothing.repeat()).take(batches * batch_size)
+    dataset = dataset.concatenate(padding.repeat()).take(batches * batch_size)
     return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def _as_vector(label, source):
     if label.shape.rank == 1:
-        return label  # of several classes
+        return label  # multi-label
     return tf.one_hot(label, len(source.class_names))
 
 
-def _in_order_if(deterministic, dataset):
+def _set_deterministic(dataset, deterministic):
     options = tf.data.Options()
     options.deterministic = deterministic
     return dataset.with_options(options)

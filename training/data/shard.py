@@ -1,11 +1,11 @@
-"""Which of the hosts this is."""
+"""The share of the examples that one of several hosts reads."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Host `index` of `count` hosts."""
+    """Shard `index` of `count`, one per host."""
 
     index: int = 0
     count: int = 1

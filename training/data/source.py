@@ -1,4 +1,4 @@
-"""A labelled set of images in three parts."""
+"""A labeled set of images with its three splits."""
 
 import dataclasses
 
@@ -13,38 +13,41 @@ SPLITS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A classification set; of its parts, all but one may be empty."""
+    """A classification dataset; all splits but one may be empty."""
 
     class_names: tuple[str, ...]
     channels: int  # of the images: 1 or 3
     train: Split
     validation: Split
     test: Split
-    skipped: tuple[str, ...] = ()  # "path: cause" of each image that was left out
-    several_classes: bool = False  # whether an image may have more than one, or none
-    fingerprint: str = ""  # changes with the files, where they may be cached on disk
+    skipped: tuple[str, ...] = ()  # "path: fault" of each image that was left out
+    multi_label: bool = False  # whether an image may have several classes or none
+    fingerprint: str = ""  # changes with the files, if they may be cached on disk
 
-    def require(self, part, data):
-        """Raise UserError unless there are images for a part; `data` says where from."""
-        if not len(getattr(self, part)):
+    def require(self, split, data):
+        """Raise UserError if a split has no images; `data` is where they come from."""
+        if not len(getattr(self, split)):
             raise UserError(
-                f"--source must have images for {part}. Received: {data.source}, which has none. "
-                f"Choose another source, or another --{part}-split of a tfds set, or a "
-                "--test-fraction above 0 of folders and arrays."
+                f"--source must have images in its {split} split. Received: {data.source}, which "
+                f"has none. Choose another source; for a tfds dataset, another --{split}-split; "
+                "for folders and arrays, a --test-fraction above 0."
             )
 
 
 def hold_out(indices, labels, fraction, option):
-    """Divide examples by class, always in the same way; return what stays and what is held out.
+    """Hold out a share of the examples of every class, always the same.
 
     Args:
-        indices: Numbers of the examples.
-        labels: The class of every example of the set.
+        indices: Indices of the examples.
+        labels: The classes of all examples of the dataset.
         fraction: Share to hold out; 0 for nothing, 1 for everything.
         option: Name of the option for the message.
 
+    Returns:
+        The indices that stay, and those that are held out.
+
     Raises:
-        UserError: If a class would be missing on one side.
+        UserError: If either side would lack a class.
     """
     if fraction == 0:
         return indices, indices[:0]
@@ -61,26 +64,26 @@ def hold_out(indices, labels, fraction, option):
             f"{option} must leave images of every class on both sides. "
             f"Received: {fraction} of {len(indices)} images: {error} Pass about 0.1, or more."
         ) from error
-    if lost := set(labels[indices]) - (set(labels[kept]) & set(labels[held_out])):
+    if missing := set(labels[indices]) - (set(labels[kept]) & set(labels[held_out])):
         raise UserError(
             f"{option} must leave images of every class on both sides. Received: {fraction}, "
-            f"which leaves none of class number {min(lost)} on one of them. Pass a larger one, or "
+            f"which leaves none of class {min(missing)} on one side. Pass a larger fraction, or "
             "add images."
         )
     return kept, np.sort(held_out)
 
 
-def complete(parts, data):
-    """Hold the parts that a set does not have out of its training part.
+def hold_out_missing_splits(splits, data):
+    """Hold out the splits that a dataset does not have from its training split.
 
     Args:
-        parts: `{"train": (examples, labels), …}`, arrays of equal length; changed in place.
-        data: The `training.config.Data` that says how much to hold out.
+        splits: `{"train": (examples, labels), …}`, arrays of equal length; changed in place.
+        data: The `training.config.Data` with the fractions to hold out.
     """
-    for part, fraction in [("test", data.test_fraction), ("validation", data.validation_fraction)]:
-        if part not in parts:
-            examples, labels = parts["train"]
-            everything = np.arange(len(labels))
-            kept, held_out = hold_out(everything, labels, fraction, f"--{part}-fraction")
-            parts["train"] = examples[kept], labels[kept]
-            parts[part] = examples[held_out], labels[held_out]
+    for name, fraction in [("test", data.test_fraction), ("validation", data.validation_fraction)]:
+        if name not in splits:
+            examples, labels = splits["train"]
+            indices = np.arange(len(labels))
+            kept, held_out = hold_out(indices, labels, fraction, f"--{name}-fraction")
+            splits["train"] = examples[kept], labels[kept]
+            splits[name] = examples[held_out], labels[held_out]

@@ -1,12 +1,12 @@
-"""One part of a labelled set: read once in its order, or endlessly in random orders.
+"""Splits of a dataset: read once in order, or endlessly in random orders.
 
-Both give `(position, image, label)`. The position counts the examples that were drawn, from 0
-on; whatever is random about an example is derived from the run's seed and its position, so that
-a run that starts in the middle sees what one that came that way would see. An image is uint8
-pixels, (height, width, channels), or `Encoded`; a label is the number of its class, or for
-images of several classes a float32 vector with ones for these.
+Both give `(position, image, label)`. The position counts the examples that were read, from 0.
+Everything random about an example is derived from the run's seed and the position, so that a
+resumed run sees what an uninterrupted run sees. An image is uint8 pixels, (height, width,
+channels), or `training.data.decode.Encoded`. A label is the index of a class or, in a multi-label
+dataset, a float32 vector with ones for the classes of the image.
 
-On several hosts each reads its part, by its `Shard` among them.
+With several hosts, each reads its `Shard`.
 """
 
 import dataclasses
@@ -20,36 +20,34 @@ from training.data.shard import Shard
 from training.errors import UserError
 
 ENDLESS = tf.int64.max
-FILES_AT_ONCE = 16
-BUFFER_EXAMPLES = 10_000  # of encoded images, a few hundred kilobytes each at the most
-
-
-ALL_EXAMPLES = Shard()  # all examples on one host
+PARALLEL_FILES = 16
+BUFFER_EXAMPLES = 10_000  # encoded images, each a few hundred kilobytes at most
+ALL_EXAMPLES = Shard()  # of a single host
 
 
 def local_batch_size(batch_size, shard):
-    """Return how many images of each batch a host reads."""
+    """Return how many images of each batch one host reads."""
     if batch_size % shard.count:
         raise UserError(
             f"--batch-size must be a multiple of the number of hosts, {shard.count}. Received: "
-            f"{batch_size}. Pass a multiple."
+            f"{batch_size}. Pass {shard.count * max(batch_size // shard.count, 1)}."
         )
     return batch_size // shard.count
 
 
-def counts_from(start_step, batch_size, shard):
-    """Return an endless dataset that counts what a host reads, from that of `start_step` on."""
+def local_counts(start_step, batch_size, shard):
+    """Return an endless dataset that counts the examples of one host, beginning at a step."""
     return tf.data.Dataset.range(start_step * local_batch_size(batch_size, shard), ENDLESS)
 
 
-def position_of(count, batch_size, shard):
-    """Return the position of what a host reads as its `count`-th example.
+def global_position(count, batch_size, shard):
+    """Return the position, among the examples of all hosts, of the `count`-th of one host.
 
-    Of the positions of each step, `batch_size` of all hosts together, it takes its part in a row.
+    Each step has `batch_size` positions, of which every host reads a contiguous range.
     """
     local = local_batch_size(batch_size, shard)
-    step, place = count // local, count % local
-    return step * batch_size + shard.index * local + place
+    step, offset = count // local, count % local
+    return step * batch_size + shard.index * local + offset
 
 
 def _unchanged(position, image, label):
@@ -58,11 +56,11 @@ def _unchanged(position, image, label):
 
 @dataclasses.dataclass(frozen=True)
 class IndexedSplit:
-    """Examples that can be read by number: in memory, or one file each.
+    """Examples with random access: in memory, or one file each.
 
     Args:
         labels: The class of every example, integers.
-        load: Function of an int64 scalar tensor that returns that example's image.
+        load: Function from an index, an int64 scalar tensor, to the image of this example.
     """
 
     labels: np.ndarray
@@ -72,33 +70,40 @@ class IndexedSplit:
         return len(self.labels)
 
     def in_order(self, shard=ALL_EXAMPLES):
-        """Return a dataset of every example once; on several hosts, of every `count`-th."""
-        example = self._by_number()
-        numbers = tf.data.Dataset.range(shard.index, len(self), shard.count)
-        return numbers.map(lambda index: (index, *example(index)), tf.data.AUTOTUNE)
+        """Return a dataset of every example once; with several hosts, of every `count`-th."""
+        example = self._example_function()
+        indices = tf.data.Dataset.range(shard.index, len(self), shard.count)
+        return indices.map(lambda index: (index, *example(index)), tf.data.AUTOTUNE)
 
     def shuffled(self, seed, batch_size, start_step=0, shard=ALL_EXAMPLES, prepare=_unchanged):
         """Return an endless dataset that begins with the examples of step `start_step`.
 
-        Each pass over the examples is a random permutation of its own. No buffer is needed:
-        where a position lies in its permutation is computed. `prepare` is a function of the
-        position, the image and the label, done in the same map: with one more, a JPEG took
-        9 % longer.
+        Each epoch is a random permutation of the examples. No shuffle buffer is needed: the index
+        at a position of a permutation is computed.
+
+        Args:
+            seed: The run's seed.
+            batch_size: Examples per step on all hosts together.
+            start_step: The first step.
+            shard: The shard of this host.
+            prepare: Function of the position, the image and the label. It runs in the same map,
+                since a second map made each JPEG 9 % slower.
         """
-        example = self._by_number()
+        example = self._example_function()
         last = tf.constant(len(self) - 1, tf.int64)
 
-        def at(count):
-            position = position_of(count, batch_size, shard)
+        def example_at(count):
+            position = global_position(count, batch_size, shard)
             epoch = tf.cast(position // len(self), tf.uint32)
             index = tf.random.experimental.index_shuffle(
                 position % len(self), tf.stack([tf.constant(seed, tf.uint32), epoch]), last
             )
             return prepare(position, *example(index))
 
-        return counts_from(start_step, batch_size, shard).map(at, tf.data.AUTOTUNE)
+        return local_counts(start_step, batch_size, shard).map(example_at, tf.data.AUTOTUNE)
 
-    def _by_number(self):
+    def _example_function(self):
+        """Return a function from an index to `(image, label)`."""
         with tf.device("CPU"):
             labels = tf.constant(self.labels, tf.int64)  # once, not in the graph of every map
         load = self.load
@@ -107,14 +112,14 @@ class IndexedSplit:
 
 
 def in_memory(images, labels):
-    """Return the `IndexedSplit` of NumPy arrays: uint8 images, and integers."""
+    """Return the `IndexedSplit` of NumPy arrays: uint8 images and integer labels."""
     with tf.device("CPU"):
         images = tf.constant(images)
     return IndexedSplit(labels, lambda index: images[index])
 
 
-class FilePart(NamedTuple):
-    """Examples in a row of a TFRecord file."""
+class FileSlice(NamedTuple):
+    """Consecutive examples in a TFRecord file."""
 
     path: str
     skip: int
@@ -123,17 +128,17 @@ class FilePart(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StreamedSplit:
-    """Examples in files that can be read in a row only.
+    """Examples in files without random access.
 
     Args:
-        num_examples: How many there are.
-        parts: Function of a `Shard` that returns the number of its examples, and the `FilePart`s
-            that hold them. The shards are disjoint, and together whole.
-        parse: Function of a record, a string tensor, that returns `(image, label)`.
+        num_examples: Number of examples.
+        shard_files: Function from a `Shard` to the number of its examples and the `FileSlice`s
+            that contain them. The shards are disjoint, and together they are the split.
+        parse: Function from a record, a string tensor, to `(image, label)`.
     """
 
     num_examples: int
-    parts: Callable
+    shard_files: Callable
     parse: Callable
 
     def __len__(self):
@@ -141,56 +146,58 @@ class StreamedSplit:
 
     def in_order(self, shard=ALL_EXAMPLES):
         """Return a dataset of every example of the shard once."""
-        _, parts = self.parts(shard)
-        files = tf.data.Dataset.from_tensor_slices(_columns(parts))
+        _, slices = self.shard_files(shard)
+        files = tf.data.Dataset.from_tensor_slices(_as_columns(slices))
         examples = self._read(files).enumerate()
         return examples.map(lambda position, example: (position, *example))
 
     def shuffled(self, seed, batch_size, start_step=0, shard=ALL_EXAMPLES, prepare=_unchanged):
         """Return an endless dataset that begins with the examples of step `start_step`.
 
-        In each pass over the examples the files come in a random order, and the examples of some
-        of them through a buffer. What comes before the start in its pass is read and thrown away.
-        `prepare` is that of `IndexedSplit`.
+        In each epoch the files are read in a random order, several at a time, and their examples
+        go through a shuffle buffer. The examples of the epoch before the start are read and
+        discarded. Arguments are those of `IndexedSplit.shuffled`.
         """
-        num_examples, parts = self.parts(shard)
-        columns = _columns(parts)
-        first_pass, skipped = divmod(start_step * local_batch_size(batch_size, shard), num_examples)
+        num_examples, slices = self.shard_files(shard)
+        columns = _as_columns(slices)
+        first_epoch, skipped = divmod(
+            start_step * local_batch_size(batch_size, shard), num_examples
+        )
 
-        def one_pass(number):
-            # The number of the pass is a tensor, so that a run may start in any of them at once.
-            pass_seed = tf.random.fold_in([seed, 2], number)
-            order_seed, buffer_seed = tf.unstack(tf.random.split(pass_seed))
-            order = tf.random.experimental.stateless_shuffle(tf.range(len(parts)), order_seed)
+        def read_epoch(epoch):
+            # The epoch is a tensor, so that the graph is the same wherever a run starts.
+            epoch_seed = tf.random.fold_in([seed, 2], epoch)
+            order_seed, buffer_seed = tf.unstack(tf.random.split(epoch_seed))
+            order = tf.random.experimental.stateless_shuffle(tf.range(len(slices)), order_seed)
             shuffled_columns = tuple(tf.gather(column, order) for column in columns)
             files = tf.data.Dataset.from_tensor_slices(shuffled_columns)
-            # Of this function's graph alone: the program's own seed is to decide nothing.
+            # The seed of this function's graph, so that the program's own has no influence.
             tf.random.set_seed(1)
-            any_number = {"minval": None, "maxval": None, "dtype": tf.int64}
+            full_range = {"minval": None, "maxval": None, "dtype": tf.int64}
             dataset = self._read(files).shuffle(
                 min(num_examples, BUFFER_EXAMPLES),
-                seed=tf.random.stateless_uniform((), buffer_seed, **any_number),
+                seed=tf.random.stateless_uniform((), buffer_seed, **full_range),
             )
-            return dataset.skip(skipped * tf.cast(number == first_pass, tf.int64))
+            return dataset.skip(skipped * tf.cast(epoch == first_epoch, tf.int64))
 
-        dataset = tf.data.Dataset.range(first_pass, ENDLESS).flat_map(one_pass)
+        dataset = tf.data.Dataset.range(first_epoch, ENDLESS).flat_map(read_epoch)
 
-        def at(count, example):
-            return prepare(position_of(count, batch_size, shard), *example)
+        def example_at(count, example):
+            return prepare(global_position(count, batch_size, shard), *example)
 
-        counts = counts_from(start_step, batch_size, shard)
-        return tf.data.Dataset.zip(counts, dataset).map(at, tf.data.AUTOTUNE)
+        counts = local_counts(start_step, batch_size, shard)
+        return tf.data.Dataset.zip(counts, dataset).map(example_at, tf.data.AUTOTUNE)
 
     def _read(self, files):
         records = files.interleave(
             lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
-            cycle_length=FILES_AT_ONCE,
-            block_length=FILES_AT_ONCE,
+            cycle_length=PARALLEL_FILES,
+            block_length=PARALLEL_FILES,
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         return records.map(self.parse, tf.data.AUTOTUNE)
 
 
-def _columns(parts):
-    paths, skips, takes = zip(*parts, strict=True)
+def _as_columns(slices):
+    paths, skips, takes = zip(*slices, strict=True)
     return tf.constant(paths), tf.constant(skips, tf.int64), tf.constant(takes, tf.int64)

@@ -1,4 +1,4 @@
-"""Exact accuracy: every example of a dataset once."""
+"""Accuracy of a model on a dataset, in which every example counts exactly once."""
 
 import dataclasses
 
@@ -13,34 +13,34 @@ from training.evaluation.logits import cross_entropy, probabilities
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """How well a model does on `examples` images.
+    """Metrics of a model on a dataset.
 
-    Where images have several classes, each of them is right, so that `accuracy` is the ReaL
-    accuracy (arXiv 2006.07159) and the other figures follow the same rule.
+    Where images have several classes, a prediction of any of them is correct, so that `accuracy`
+    is the ReaL accuracy (arXiv 2006.07159) and the other metrics follow the same rule.
     """
 
-    accuracy: float  # share of the images whose likeliest class is right
-    top5_accuracy: float  # of which one of the five likeliest is; of all, if there are fewer
+    accuracy: float  # share of the images whose most likely class is correct
+    top5_accuracy: float  # share with a correct class among the five most likely ones
     loss: float  # mean cross-entropy in nats
     calibration_error: float  # `training.evaluation.calibration`
     examples: int
 
 
 def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
-    """Return the `Accuracy` of a model of logits; on several hosts, over the examples of all.
+    """Return the `Accuracy` of a model; with several hosts, over the examples of all of them.
 
-    Of equal logits the first class is the likelier one, as it is for `argmax` and for `predict`.
+    If logits are equal, the first class ranks first, as with `argmax` and in `predict`.
 
     Args:
-        model: Model of logits.
+        model: Keras model that returns logits.
         batches: Batches of `(images, labels, weights)`. Labels are one-hot, or have ones for
-            several classes. Examples of weight 0 are not counted.
-        activation: What makes probabilities of the logits, and which loss that means: see
+            several classes. Padded examples have weight 0 and are not counted.
+        activation: How logits become probabilities, which also decides the loss; see
             `training.evaluation.logits`.
-        confusion: A `training.evaluation.confusion.Confusion` that is to count the same examples.
+        confusion: A `training.evaluation.confusion.Confusion` that counts the same examples.
 
     Raises:
-        UserError: If there is nothing to count, or if the logits are not finite.
+        UserError: If there are no examples with a label, or if the logits are not finite.
     """
     right, right_of_five, loss, calibration = 0, 0, 0.0, Calibration()
     for images, labels, weights in batches:
@@ -63,7 +63,7 @@ def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
     if not examples:
         raise UserError(
             "--test-split must hold examples that have a label. Received: none. Choose a larger "
-            "part, or another source."
+            "split, or another --source."
         )
     return Accuracy(
         accuracy=right / examples,
@@ -75,9 +75,9 @@ def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
 
 
 def rank_of_best(logits, labels):
-    """Return how many classes are likelier than the likeliest right one, (batch,).
+    """Return how many classes rank above the best correct class, (batch,).
 
-    Equal logits rank as in `training.evaluation.logits.likeliest`, without sorting them all.
+    Equal logits rank as in `training.evaluation.logits.most_likely`, without sorting all logits.
     """
     best = np.where(labels > 0, logits, -np.inf).argmax(axis=1)[:, None]  # (batch, 1)
     of_best = np.take_along_axis(logits, best, axis=1)
@@ -89,13 +89,13 @@ def _require_finite(logits):
     wrong = logits[~np.isfinite(logits)]
     if len(wrong):
         raise UserError(
-            f"The logits of the model must be finite. Received: {wrong[0]}. Train another, such as "
+            f"The logits of the model must be finite. Received: {wrong[0]}. Train another model, "
             "with a lower --learning-rate."
         )
 
 
 def _predict(model, images):
-    """Return what a model makes of images, on all devices of the scope in which it was made."""
+    """Return the logits of a batch, computed on all devices of the scope that made the model."""
     images = np.asarray(images)  # JAX takes no tensors of tf.data
     if distribution := keras.distribution.distribution():
         layout = distribution.get_data_layout(images.shape)
@@ -103,6 +103,6 @@ def _predict(model, images):
     elif (
         keras.backend.backend() == "tensorflow"
         and model.distribute_strategy.num_replicas_in_sync > 1
-    ):  # each of which would take all images
+    ):  # `predict_on_batch` would give each replica all images
         return model.predict(images, batch_size=len(images), verbose=0)
     return model.predict_on_batch(images)

@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it is sure (Guo et al. 2017, arXiv 1706.04599)."""
+"""Expected calibration error (Guo et al. 2017, arXiv 1706.04599)."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ BINS = 15  # as in the paper's section 5
 
 
 class Calibration:
-    """Counts of examples by the confidence in their likeliest class.
+    """Histogram of examples by confidence, the probability of their most likely class.
 
-    The expected calibration error over the bins B of ((m - 1) / 15, m / 15] is the paper's
-    equation 3, with n examples in all:
+    The expected calibration error over the bins B, ((m - 1) / 15, m / 15], is equation 3 of the
+    paper, for n examples:
 
-        Σ |B| / n · |share of B that is right - mean confidence in B|
+        Σ |B| / n · |accuracy in B - mean confidence in B|
 
-    which is Σ |number in B that is right - sum of the confidences in B| / n.
+    which equals Σ |number of correct examples in B - sum of the confidences in B| / n.
     """
 
     def __init__(self):
@@ -24,14 +24,14 @@ class Calibration:
         self.examples = 0
 
     def add(self, confidence, is_right):
-        """Count examples: their confidences in [0, 1], and whether each is right, (batch,)."""
-        bins = np.searchsorted(np.arange(1, BINS) / BINS, confidence)  # (batch,); 0 is in the first
+        """Add examples: their confidences in [0, 1], and whether each is correct, (batch,)."""
+        bins = np.searchsorted(np.arange(1, BINS) / BINS, confidence)  # (batch,); 0 is in bin 0
         self.right += np.bincount(bins[is_right], minlength=BINS)
         self.confidence += np.bincount(bins, confidence, BINS)
         self.examples += len(bins)
 
     def add_other_hosts(self):
-        """Count the examples of all hosts, on all of them."""
+        """Add the examples of the other hosts; all hosts call this together."""
         self.right = hosts.gather(self.right).sum(axis=0)
         self.confidence = hosts.gather(self.confidence).sum(axis=0)
         self.examples = int(hosts.gather(self.examples).sum())

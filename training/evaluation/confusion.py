@@ -1,4 +1,4 @@
-"""Which classes a model takes for which: counts, a table and a picture."""
+"""Confusion matrix: counts, a CSV file and a figure."""
 
 import collections
 import csv
@@ -11,45 +11,45 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-COUNTED_CLASSES = 25  # up to which the counts are written into the cells
-DRAWN_CLASSES = 200  # up to which all classes are drawn
+COUNTED_CLASSES = 25  # the most classes whose counts are written into the cells
+DRAWN_CLASSES = 200  # the most classes that are all drawn
 LONGEST_NAME = 32
 NAME_POINTS = 6
-CHARACTER_INCHES = 0.075  # of a count, at most
-BAR_INCHES = 2.5  # the height of the scale of the colours, and so of the smallest picture
+CHARACTER_INCHES = 0.075  # largest width of a digit
+BAR_INCHES = 2.5  # height of the color bar, and of the smallest figure
 
 
 class Confusion:
-    """How many images of a class were taken for which class.
+    """Sparse confusion matrix: the number of images for each pair of true and predicted class.
 
-    Only pairs that occur are kept, so that 21,843 classes need no table of their square. An image
-    of several classes counts once if the prediction is one of them, for that class; otherwise
-    nobody knows which of them was mistaken, and it counts as a mistake of each.
+    Only pairs that occur are kept, so that 21,843 classes need no dense matrix. An image with
+    several classes counts once, for the predicted class, if the prediction is one of them.
+    Otherwise it counts as an error for each of its classes.
     """
 
     def __init__(self):
-        # (true class, predicted class) → images
+        # (true class, predicted class) → number of images
         self.counts: collections.Counter[tuple[int, int]] = collections.Counter()
 
     def add(self, labels, predicted):
-        """Count labels with ones for the true classes, (batch, classes), and classes, (batch,)."""
+        """Add predictions, (batch,), and labels with ones for true classes, (batch, classes)."""
         is_right = labels[np.arange(len(predicted)), predicted] > 0
         right, wrong = predicted[is_right].tolist(), predicted[~is_right]
         self.counts.update(zip(right, right, strict=True))
         images, true = np.nonzero(labels[~is_right])
         self.counts.update(zip(true.tolist(), wrong[images].tolist(), strict=True))
 
-    def mistakes(self, num_classes):
-        """Return how many images of each class were taken for another, (classes,)."""
-        mistakes = np.zeros(num_classes, np.int64)
+    def errors(self, num_classes):
+        """Return the number of incorrect predictions for each true class, (classes,)."""
+        errors = np.zeros(num_classes, np.int64)
         for (true, predicted), count in self.counts.items():
-            mistakes[true] += count * (true != predicted)
-        return mistakes
+            errors[true] += count * (true != predicted)
+        return errors
 
     def table(self, classes):
-        """Return the counts of some classes by true and by predicted class.
+        """Return the rows of the matrix for some classes, (classes, classes + 1).
 
-        The last column is of all the predictions that are not among them.
+        The last column counts the predictions of all other classes.
         """
         places = {c: i for i, c in enumerate(classes)}
         table = np.zeros((len(classes), len(classes) + 1), np.int64)
@@ -60,7 +60,7 @@ class Confusion:
 
 
 def write_confusion(confusion, class_names, path):
-    """Write the pairs that occur into a CSV file: names of the classes, and the count."""
+    """Write a CSV file with one row for each pair of classes that occurs, and its count."""
     with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["true", "predicted", "count"])
@@ -69,19 +69,19 @@ def write_confusion(confusion, class_names, path):
 
 
 def draw_confusion(confusion, class_names, title, path):
-    """Draw the counts, and their shares of each true class, into a PNG.
+    """Plot the confusion matrix as a PNG; the color is the share of the true class.
 
-    All classes if they fit, with the counts in the cells if these do; otherwise those with the
-    most mistakes, and all others together in a last column.
+    Up to 200 classes are all drawn, up to 25 with their counts. With more classes, the 25 with the
+    most errors are drawn, and a last column counts the predictions of all other classes.
     """
     num_classes = len(class_names)
-    shown, notes = np.arange(num_classes), "colour: share of the true class"
+    shown, notes = np.arange(num_classes), "color: share of the true class"
     if num_classes > DRAWN_CLASSES:
-        mistakes = confusion.mistakes(num_classes)
-        shown = np.argsort(-mistakes, kind="stable")[:COUNTED_CLASSES]
+        errors = confusion.errors(num_classes)
+        shown = np.argsort(-errors, kind="stable")[:COUNTED_CLASSES]
         title += (
-            f"\nthe {len(shown)} of {num_classes:,} classes with the most mistakes, "
-            f"{mistakes[shown[-1]]:,} to {mistakes[shown[0]]:,} each"
+            f"\nthe {len(shown)} of {num_classes:,} classes with the most errors, "
+            f"{errors[shown[-1]]:,} to {errors[shown[0]]:,} each"
         )
     table = confusion.table(shown.tolist())
     names = [_short(class_names[c]) for c in shown]
@@ -91,11 +91,11 @@ def draw_confusion(confusion, class_names, title, path):
     totals = table.sum(axis=1, keepdims=True)
     shares = np.where(totals, table / np.maximum(totals, 1), np.nan)
     if np.isnan(shares).any():
-        notes += "; grey: no images"
+        notes += "; gray: no images"
     if has_counts := len(shown) <= COUNTED_CLASSES:
         notes = f"numbers of images; {notes}"
 
-    # Cells have a fixed size, and what is around them decides the size of the picture.
+    # Cells have a fixed size, which decides the size of the figure.
     cell = 0.11
     if has_counts:
         cell = max(CHARACTER_INCHES * (len(str(table.max())) + 1), 0.3, BAR_INCHES / len(names))
@@ -103,38 +103,43 @@ def draw_confusion(confusion, class_names, title, path):
     figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
-    norm = PowerNorm(0.5, 0, 1)  # so that small shares are seen
-    colours = axes.imshow(
+    image = _draw_cells(axes, table, shares, has_counts)
+    _label(axes, names, columns, font_points=8 if has_counts else NAME_POINTS)
+    lines = [line for text in [*title.split("\n"), notes] for line in textwrap.wrap(text, 72)]
+    axes.set_title(_printable("\n".join(lines)), fontsize=9, parse_math=False)
+    bar_height = BAR_INCHES / height
+    bar = figure.add_axes((1 + 0.2 / width, 1 - bar_height, 0.12 / width, bar_height))
+    figure.colorbar(image, bar, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
+    bar.tick_params(labelsize=7)
+    figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
+
+
+def _draw_cells(axes, table, shares, has_counts):
+    """Draw the cells, with their counts if wanted; return the image for the color bar."""
+    norm = PowerNorm(0.5, 0, 1)  # so that small shares are visible
+    image = axes.imshow(
         np.ma.masked_invalid(shares),
-        cmap=colormaps["Blues"].with_extremes(bad="lightgrey"),
+        cmap=colormaps["Blues"].with_extremes(bad="lightgray"),
         norm=norm,
         aspect="auto",
         interpolation="nearest",
     )
     if has_counts:
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
         for (row, column), count in np.ndenumerate(table):
             if count:
-                colour = "white" if norm(shares[row, column]) > 0.6 else "black"
-                text: dict[str, Any] = {
-                    "ha": "center",
-                    "va": "center",
-                    "fontsize": 7,
-                    "color": colour,
-                }
-                axes.text(column, row, str(count), **text)
-    style: dict[str, Any] = {"fontsize": 8 if has_counts else NAME_POINTS, "parse_math": False}
+                color = "white" if norm(shares[row, column]) > 0.6 else "black"
+                axes.text(column, row, str(count), color=color, **style)
+    return image
+
+
+def _label(axes, names, columns, font_points):
+    style: dict[str, Any] = {"fontsize": font_points, "parse_math": False}
     rotation = 90 if max(map(len, columns)) > 2 else 0
     axes.set_xticks(np.arange(len(columns)), columns, rotation=rotation, **style)
     axes.set_yticks(np.arange(len(names)), names, **style)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    lines = [line for text in [*title.split("\n"), notes] for line in textwrap.wrap(text, 72)]
-    axes.set_title(_printable("\n".join(lines)), fontsize=9, parse_math=False)
-    bar_height = BAR_INCHES / height
-    bar = figure.add_axes((1 + 0.2 / width, 1 - bar_height, 0.12 / width, bar_height))
-    figure.colorbar(colours, bar, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
-    bar.tick_params(labelsize=7)
-    figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.15)
 
 
 def _short(name):
@@ -143,5 +148,5 @@ def _short(name):
 
 
 def _printable(text):
-    """Replace what is no character, as in names of folders in other encodings."""
+    """Replace undecodable bytes, as in folder names in other encodings."""
     return text.encode("utf-8", "replace").decode()

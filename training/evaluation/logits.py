@@ -1,25 +1,25 @@
-"""What logits mean: an order of the classes, a probability of each, and a loss.
+"""Probabilities, loss and ranking from logits.
 
-`activation` is what makes probabilities of logits x, as the model was trained: `"softmax"`, or
-`"sigmoid"`, for which each class is a yes-or-no question of its own.
+`activation` is the one that the model was trained with: `"softmax"`, or `"sigmoid"`, which makes
+each class a binary classification of its own.
 """
 
 import numpy as np
 
 
 def probabilities(logits, activation):
-    """Return the probability of each class, of the shape of the logits, (…, classes)."""
+    """Return the probability of each class, in the shape of the logits, (…, classes)."""
     if activation == "sigmoid":
         return np.exp(-np.logaddexp(0, -logits))  # σ(x) without overflow
     return np.exp(log_softmax(logits))
 
 
 def cross_entropy(logits, labels, activation):
-    """Return the loss of each example in nats, (batch,), without label smoothing.
+    """Return the cross-entropy of each example in nats, (batch,), without label smoothing.
 
-    With labels y of one or several ones it is what the model was trained on: of the softmax
-    against equal shares of the classes, -Σ y / Σ y · log softmax(x); of the sigmoid summed over
-    all classes, -Σ y log σ(x) + (1 - y) log σ(-x).
+    Labels y have one or several ones. With softmax the loss is -Σ y / Σ y · log softmax(x), which
+    gives equal weight to the classes of an image. With sigmoid it is the sum over all classes,
+    -Σ y log σ(x) + (1 - y) log σ(-x).
     """
     if activation == "sigmoid":
         return np.sum(np.logaddexp(0, logits) - labels * logits, axis=-1)  # as σ(-x) = 1 - σ(x)
@@ -27,10 +27,10 @@ def cross_entropy(logits, labels, activation):
     return -np.sum(shares * log_softmax(logits), axis=-1)
 
 
-def likeliest(logits, number):
-    """Return the classes of the largest logits, best first; of equal ones the first class leads.
+def most_likely(logits, number):
+    """Return the classes with the largest logits, best first; ties go to the first class.
 
-    Logits are compared and not probabilities, which are equal where they round to 1 or 0.
+    Logits are compared, since probabilities that round to 1 or 0 are equal.
     """
     return np.argsort(-logits, axis=-1, kind="stable")[..., :number]
 

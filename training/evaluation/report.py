@@ -1,4 +1,4 @@
-"""The files of an evaluation."""
+"""Files that an evaluation writes."""
 
 import json
 import tempfile
@@ -11,24 +11,24 @@ NAMES = ("evaluation.json", "confusion.csv", "confusion.png")
 
 
 def write_report(folder, entries, confusion, class_names, title):
-    """Write an evaluation, replace an earlier one, and return the paths of the files.
+    """Write the files of an evaluation and return their paths.
 
-    All are written whole before the first takes its place.
+    Files of an earlier evaluation are replaced once all new ones are complete.
 
     Args:
         folder: Path of the folder.
-        entries: What `evaluation.json` is to hold.
+        entries: Entries of `evaluation.json`.
         confusion: A `training.evaluation.confusion.Confusion`.
-        class_names: Of all classes.
-        title: Of the picture.
+        class_names: Names of all classes.
+        title: Title of the figure.
     """
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".draft") as name:
             draft = Path(name)
-            json_file, table, picture = (draft / name for name in NAMES)
+            json_file, table, figure = (draft / name for name in NAMES)
             json_file.write_text(json.dumps(entries, indent=2) + "\n")
             write_confusion(confusion, class_names, table)
-            draw_confusion(confusion, class_names, title, picture)
+            draw_confusion(confusion, class_names, title, figure)
             for name in NAMES:
                 (draft / name).replace(folder / name)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Loss, learning-rate schedule and optimizer."""
+"""Loss, learning-rate schedule, update rule, EMA, frozen layers and SAM."""

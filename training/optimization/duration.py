@@ -8,9 +8,9 @@ from training.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Duration:
-    """Updates of the weights, batches, and the epochs into which the batches are divided.
+    """Updates of the weights, batches, and epochs.
 
-    By accumulation an update takes several batches. The last epoch can be short.
+    With accumulation an update takes several batches. The last epoch can be short.
     """
 
     updates: int
@@ -23,44 +23,44 @@ class Duration:
         return math.ceil(self.batches / self.epoch_batches)
 
     def updates_after(self, batches):
-        """Return the number of updates that are whole after so many batches."""
+        """Return the number of updates that are complete after `batches` batches."""
         return batches // self.accumulation_steps
 
     def ends_epoch(self, batches):
-        """Return whether an epoch is over after so many batches of the run."""
+        """Return whether an epoch ends with the batch number `batches` of the run."""
         return batches % self.epoch_batches == 0 or batches == self.batches
 
     def stretches(self, batches):
-        """Return `(first epoch, one after the last, batches of each)` of what is left to do.
+        """Return the calls of `model.fit` that remain: `(first epoch, end, batches per epoch)`.
 
-        `model.fit` does one stretch of epochs of equal length: what is left of an epoch in which
-        the run stopped, the whole ones, and a short last one.
+        All epochs of one call have the same number of batches. So the rest of an interrupted epoch
+        is a stretch of its own, and a short last epoch is another. `end` is not included.
 
         Args:
-            batches: How many are done.
+            batches: Number of batches that are done.
         """
         stretches = []
         while batches < self.batches:
             first, done = divmod(batches, self.epoch_batches)
-            whole = (self.batches - batches) // self.epoch_batches
-            if done or not whole:  # an epoch that is not whole
-                whole, length = 1, min(self.epoch_batches - done, self.batches - batches)
+            epochs = (self.batches - batches) // self.epoch_batches
+            if done or not epochs:  # the rest of an epoch, or a short one
+                epochs, length = 1, min(self.epoch_batches - done, self.batches - batches)
             else:
                 length = self.epoch_batches
-            stretches.append((first, first + whole, length))
-            batches += whole * length
+            stretches.append((first, first + epochs, length))
+            batches += epochs * length
         return stretches
 
 
 def duration(optimization, epoch_batches):
-    """Return the `Duration` that a `training.config.Optimization` asks for.
+    """Return the `Duration` for a `training.config.Optimization`.
 
     Args:
         optimization: The configuration.
-        epoch_batches: Number of batches of an epoch.
+        epoch_batches: Number of batches per epoch.
 
     Raises:
-        UserError: If the warmup is longer, or there is no update at all.
+        UserError: If the warmup is not shorter than the training, or there is no update at all.
     """
     accumulation_steps = optimization.accumulation_steps
     if optimization.total_steps:

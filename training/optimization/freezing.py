@@ -1,13 +1,13 @@
-"""Layers that keep the weights they came with."""
+"""Frozen layers, whose weights are not trained."""
 
 import keras
 
 
 def freeze(model, optimization):
-    """Take what a `training.config.Optimization` freezes out of the training of a Mixer.
+    """Freeze the layers of a Mixer that a `training.config.Optimization` names.
 
-    To be called before the model is compiled. Frozen weights neither move nor decay, and cost no
-    memory of the optimizer.
+    Call it before the model is compiled. Frozen weights are neither updated nor decayed, and take
+    no memory in the optimizer.
     """
     frozen = frozen_layers(model, optimization)
     for layer in model.layers:
@@ -24,11 +24,11 @@ def frozen_layers(model, optimization):
 
 
 def plain_model(model):
-    """Return the Mixer inside a model that was trained: neither compiled nor frozen.
+    """Return the Mixer inside a trained model, neither compiled nor frozen.
 
-    It shares the weights. Its file can be loaded without this application, and is smaller by the
+    It shares the weights. Its file can be loaded without this application, and does not have the
     variables of the optimizer.
     """
-    for layer in model.layers:  # TensorFlow's models do not hand `trainable` on if it is theirs
+    for layer in model.layers:  # a TensorFlow model passes `trainable` on only if it changes
         layer.trainable = True
     return keras.Model(model.input, model.output, name=model.name)

@@ -5,7 +5,7 @@ from keras import ops
 
 
 def loss_function(optimization):
-    """Return the loss that a `training.config.Optimization` asks for."""
+    """Return the loss for a `training.config.Optimization`."""
     smoothing = optimization.label_smoothing
     if optimization.loss == "sigmoid":
         return SigmoidCrossentropy(smoothing)
@@ -14,14 +14,14 @@ def loss_function(optimization):
 
 @keras.saving.register_keras_serializable("training")
 class SigmoidCrossentropy(keras.losses.Loss):
-    """One yes-or-no question for each class: summed over the classes, averaged over the batch.
+    """Binary cross-entropy of each class, summed over the classes, averaged over the batch.
 
-    Of labels y and logits x, of which σ makes probabilities, an example costs
+    With labels y and logits x the loss of an example is
 
         - Σ y log σ(x) + (1 - y) log σ(-x)
 
-    The authors trained on ImageNet so (big_vision's `sigmoid_xent`). Keras's `BinaryCrossentropy`
-    is the mean over the classes: a thousandth of this for a thousand of them.
+    The authors trained on ImageNet with it (`sigmoid_xent` in big_vision). Keras's
+    `BinaryCrossentropy` is the mean over the classes: a thousandth of this for 1,000 classes.
 
     Args:
         label_smoothing: Share of each label that is spread evenly over all classes.
@@ -35,9 +35,9 @@ class SigmoidCrossentropy(keras.losses.Loss):
         logits = ops.convert_to_tensor(logits)  # (batch, classes)
         labels = ops.cast(labels, logits.dtype)
         labels = labels * (1 - self.label_smoothing) + self.label_smoothing / labels.shape[-1]
-        # -log σ(x) is softplus(-x), which neither overflows nor rounds to 0.
-        costs = labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits)
-        return ops.sum(costs, axis=-1)  # (batch,)
+        # -log σ(x) = softplus(-x), which neither overflows nor rounds to 0.
+        losses = labels * ops.softplus(-logits) + (1 - labels) * ops.softplus(logits)
+        return ops.sum(losses, axis=-1)  # (batch,)
 
     def get_config(self):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}

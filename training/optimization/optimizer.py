@@ -2,15 +2,15 @@
 
 import keras
 
-from training.optimization.replicas import LossScale
+from training.keras_workarounds.replica_loss_scale import LossScale
 from training.optimization.update_rule import Momentum, adamw_class
 
 
 def optimizer(optimization, schedule, scale_of=None):
-    """Return AdamW or momentum SGD, with clipping, accumulation, averages and loss scaling.
+    """Return AdamW or momentum SGD, with clipping, accumulation, EMA and loss scaling.
 
-    Only kernels decay, not biases and norms, by the weight decay times the learning rate. The
-    authors' 1e-4 that is not multiplied is the paper's 0.1 times the peak of 1e-3.
+    Weight decay applies to kernels, not to biases and norms, and is multiplied by the learning
+    rate. The paper's 0.1 times the peak of 1e-3 is the authors' 1e-4, which is not multiplied.
 
     Args:
         optimization: A `training.config.Optimization`.
@@ -33,5 +33,5 @@ def optimizer(optimization, schedule, scale_of=None):
         made = adamw_class()(**arguments)
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if keras.config.dtype_policy().name == "mixed_float16":
-        return LossScale(made)  # or `compile` takes Keras's
+        return LossScale(made)  # before `compile` wraps it in Keras's
     return made

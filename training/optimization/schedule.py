@@ -1,4 +1,4 @@
-"""The learning rate over time."""
+"""Learning-rate schedule: linear warmup, then cosine, linear or no decay."""
 
 import math
 
@@ -9,7 +9,7 @@ LINEAR_END = 1e-5  # of the peak, in the authors' configuration of ImageNet-1k
 
 
 def learning_rate_schedule(optimization, total_updates, batch_size):
-    """Return the `Schedule` that a `training.config.Optimization` asks for."""
+    """Return the `Schedule` for a `training.config.Optimization`."""
     return Schedule(
         peak_learning_rate(optimization, batch_size),
         optimization.schedule,
@@ -19,7 +19,7 @@ def learning_rate_schedule(optimization, total_updates, batch_size):
 
 
 def peak_learning_rate(optimization, batch_size):
-    """Return the peak, in proportion to the images of an update where that is asked for."""
+    """Return the peak, scaled by the batch size if there is a `reference_batch_size`."""
     if not optimization.reference_batch_size:
         return optimization.learning_rate
     images = batch_size * optimization.accumulation_steps
@@ -30,14 +30,15 @@ def peak_learning_rate(optimization, batch_size):
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warmup from 0 to the peak, then a decay that ends after the last update.
 
-    With progress p from 0 at the end of the warmup to 1 after the last update, the share of the
-    peak is (1 + cos πp) / 2, or 1 - p with an end of 1e-5 instead of 0, or 1.
+    Let p be the progress, 0 at the end of the warmup and 1 after the last update. The factor of
+    the peak is (1 + cos πp) / 2 for "cosine", 1 - p with 1e-5 instead of 0 at the end for
+    "linear", and 1 for "constant".
 
     Args:
         peak: The largest learning rate.
         decay: "cosine", "linear" or "constant".
-        warmup_updates: Updates before the peak; the first of them is by 0.
-        total_updates: Updates of the training, with those of the warmup.
+        warmup_updates: Updates before the peak; the learning rate of the first is 0.
+        total_updates: Updates of the training, including the warmup.
     """
 
     def __init__(self, peak, decay, warmup_updates, total_updates):
@@ -51,14 +52,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         warmup, decaying = self.warmup_updates, self.total_updates - self.warmup_updates
         progress = ops.clip((update - warmup) / decaying, 0.0, 1.0)
         if self.decay == "cosine":
-            share = 0.5 * (1.0 + ops.cos(math.pi * progress))
+            factor = 0.5 * (1.0 + ops.cos(math.pi * progress))
         elif self.decay == "linear":
-            share = LINEAR_END + (1.0 - LINEAR_END) * (1.0 - progress)
+            factor = LINEAR_END + (1.0 - LINEAR_END) * (1.0 - progress)
         else:
-            share = ops.ones_like(progress)
+            factor = ops.ones_like(progress)
         if warmup:
-            share = ops.where(update < warmup, update / warmup, share)
-        return self.peak * share
+            factor = ops.where(update < warmup, update / warmup, factor)
+        return self.peak * factor
 
     def get_config(self):
         return {

@@ -1,14 +1,15 @@
 """Sharpness-Aware Minimization (Foret et al. 2021, arXiv 2010.01412)."""
 
-import contextlib
 import functools
 
 import keras
 from keras import ops
 
-from training.optimization.replicas import number_of_replicas, random_states, sum_over_replicas
+from training.keras_workarounds.replica_seeds import random_states
+from training.keras_workarounds.torch_dropout import keep_generator
+from training.optimization.replicas import number_of_replicas, sum_over_replicas
 
-SMALLEST_NORM = 1e-12  # of a gradient to follow; no direction without one
+SMALLEST_NORM = 1e-12  # of a gradient, so that a gradient of 0 gives a step of 0
 
 
 def sharpness_aware(model, rho):
@@ -27,28 +28,19 @@ def ascent(gradients, rho):
     return [g * ops.cast(scale, g.dtype) for g in gradients]
 
 
-def _generator_kept():
-    """Return a context after which PyTorch's own generator, dropout's, is where it was."""
-    if keras.backend.backend() != "torch":
-        return contextlib.nullcontext()
-    import torch
-
-    return torch.random.fork_rng()
-
-
 class SharpnessAwareModel(keras.Model):
     """A model whose train step moves the weights w by the gradient at w + ρ g(w) / ‖g(w)‖.
 
-    It costs two gradients. Both are of the same function: they draw the same masks of dropout and
-    stochastic depth, as in the authors' code, or ε would climb another loss than the one whose
-    gradient is taken there. The loss and the metrics are those at w.
+    It computes two gradients, both with the same masks of dropout and stochastic depth, as in the
+    authors' code: with other masks ε would ascend a different loss than the one whose gradient is
+    taken at w + ε. The loss and the metrics are those at w.
 
-    Clipping, decay, averages and loss scaling are the optimizer's and see the second gradient
-    only; ε does not depend on the scale of the loss. With accumulation each batch climbs by
-    itself (m-sharpness, section 4.2).
+    Clipping, weight decay, EMA and loss scaling happen in the optimizer and use the second
+    gradient only; ε does not depend on the scale of the loss. With accumulation each batch has
+    its own ε (m-sharpness, section 4.2).
 
     Args:
-        rho: ρ, the length of the step up.
+        rho: ρ, the length of ε.
     """
 
     def __init__(self, *args, rho, **kwargs):
@@ -82,7 +74,7 @@ class SharpnessAwareModel(keras.Model):
             seeds = random_states(self)
             states = [ops.copy(seed) for seed in seeds]
 
-            with _generator_kept():
+            with keep_generator():
                 gradients, loss, y_pred = self._gradients(x, y, sample_weight)
             steps = ascent(sum_over_replicas(gradients), self.rho)
             for w, value, step in zip(weights, here, steps, strict=True):
@@ -94,7 +86,7 @@ class SharpnessAwareModel(keras.Model):
                 w.assign(value)
 
             self.optimizer.apply(gradients, weights)
-            loss = loss * number_of_replicas()  # by which Keras divides it
+            loss = loss * number_of_replicas()  # Keras divides it by that number
             self._loss_tracker.update_state(loss, sample_weight=ops.shape(x)[0])
             return self.compute_metrics(x, y, y_pred, sample_weight)
 

@@ -1,4 +1,4 @@
-"""What the compiler says of a step: its memory, its work, or why it does not fit."""
+"""Memory and compute of a compiled training step, or how much memory it would need."""
 
 import dataclasses
 import re
@@ -8,28 +8,42 @@ UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Footprint:
-    """Of one chip, in bytes, if the step fits; otherwise at most how much it would need.
+    """Memory and compute per chip; only `total_bytes` is known of a step that does not fit.
 
-    Near the end of the memory the compiler computes things again rather than keep them, so that
-    FLOPs per image grow where bytes no longer do.
+    Close to the memory limit the compiler recomputes activations rather than store them, so FLOPs
+    per image grow there while the memory does not.
+
+    Args:
+        images: Batch size, over all chips.
+        fits: Whether the step fits in the memory of a chip.
+        seconds: Compilation time.
+        total_bytes: Memory of the step. If it does not fit, a lower bound, or None if unknown.
+        argument_bytes: Variables and a batch.
+        batch_bytes: One batch of images and labels.
+        temporary_bytes: Activations and other temporaries.
+        code_bytes: The program.
+        flops: Floating-point operations of a step.
+        moved_bytes: Bytes moved between the chip and its memory in a step.
     """
 
-    images: int  # of the whole batch
+    images: int
     fits: bool
-    seconds: float  # of the compiler
-    total_bytes: int | None  # what it would need at least, if it does not fit and says so
-    argument_bytes: int | None = None  # variables and a batch
-    batch_bytes: int | None = None  # of images and labels, once
+    seconds: float
+    total_bytes: int | None
+    argument_bytes: int | None = None
+    batch_bytes: int | None = None
     temporary_bytes: int | None = None
     code_bytes: int | None = None
     flops: float | None = None
-    moved_bytes: float | None = None  # to and from the memory
+    moved_bytes: float | None = None
 
 
-def of_compiled(compiled, images, batch_bytes, seconds):
+def compiled_footprint(compiled, images, batch_bytes, seconds):
     """Return the `Footprint` of a `jax.stages.Compiled`."""
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-    returned = memory.output_size_in_bytes - memory.alias_size_in_bytes  # not in place
+    returned = (
+        memory.output_size_in_bytes - memory.alias_size_in_bytes
+    )  # what is not written in place
     return Footprint(
         images=images,
         fits=True,
@@ -47,10 +61,10 @@ def of_compiled(compiled, images, batch_bytes, seconds):
     )
 
 
-def of_refused(message, images, seconds):
-    """Return the `Footprint` of a step that XLA refused, with the bytes that its message names.
+def refused_footprint(message, images, seconds):
+    """Return the `Footprint` of a step that XLA refused, with the memory that its message gives.
 
-    They are "… temporaries (34.74G) exceeds available HBM (15.75G)", or "Used 24.62G of 15.75G".
+    It says "… temporaries (34.74G) exceeds available HBM (15.75G)", or "Used 24.62G of 15.75G".
     """
     sizes = re.findall(r"(\d+(?:\.\d+)?)([KMGT])\b", message)
     needed = int(float(sizes[0][0]) * UNITS[sizes[0][1]]) if sizes else None

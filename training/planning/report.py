@@ -1,4 +1,4 @@
-"""An outcome in words and figures."""
+"""The outcome of a search as tables for people and entries for JSON."""
 
 import dataclasses
 import importlib.metadata
@@ -7,7 +7,7 @@ GIB, MIB = 2**30, 2**20
 
 
 def as_entries(outcome, target):
-    """Return an `Outcome` for JSON; `target` is the `Topology` that it was compiled for."""
+    """Return an `Outcome` as entries for JSON; `target` is its `Topology`."""
     return {
         "run": False,
         "compiler": _compiler(),
@@ -34,52 +34,52 @@ def _entries(footprint, target):
 
 
 def as_tables(outcome, target):
-    """Return an `Outcome` as tables `{name: value}`: of the batch as asked, and of the largest."""
+    """Return an `Outcome` as tables `{name: value}`: the batch as asked, then the largest batch."""
     asked = {
-        "compiled, not run": f"by {_compiler()} for {target.name}",
+        "compiled, not run": f"with {_compiler()} for {target.name}",
         "chips": len(target.devices),
         **_rows(outcome.asked, target),
     }
     if not outcome.asked.fits:
         fitting = outcome.fitting
-        asked["it fits with"] = fitting.options if fitting else "none of the ways to save memory"
-    if not outcome.refused:  # there was no search
+        asked["it fits with"] = fitting.options if fitting else "no option that was tried"
+    if not outcome.refused:  # no largest batch was searched for
         return [asked]
-    largest = {"the largest batch": "not one fits"}
+    largest = {"largest batch": "no batch fits"}
     if outcome.largest:
-        largest = {"the largest batch": "that fits"} | _rows(outcome.largest, target)
+        largest = {"largest batch": "that fits"} | _rows(outcome.largest, target)
     return [asked, largest | {"refused": f"a batch of {outcome.refused.images:,} images"}]
 
 
 def _rows(footprint, target):
     chips, usable = len(target.devices), f"{target.chip.usable_gib} GiB"
-    rows = {"batch": f"{footprint.images:,} images, {footprint.images / chips:,.0f} for each chip"}
+    rows = {"batch": f"{footprint.images:,} images, {footprint.images / chips:,.0f} per chip"}
     if not footprint.fits:
-        return rows | {"memory of a chip": f"{needed(footprint)} of {usable}: it does not fit"}
+        return rows | {"memory per chip": f"{needed(footprint)} of {usable}: it does not fit"}
     compute_seconds, memory_seconds = target.chip.roofline(footprint)
     return rows | {
-        "memory of a chip": f"{_size(footprint.total_bytes)} of {usable}: it fits",
+        "memory per chip": f"{_size(footprint.total_bytes)} of {usable}: it fits",
         "  variables and batch": _size(footprint.argument_bytes),
         "  temporaries": _size(footprint.temporary_bytes),
-        "  the program": _size(footprint.code_bytes),
-        "the next batch": f"{_size(footprint.batch_bytes)}, for which there is "
-        f"{'room' if _has_room(footprint, target) else 'no room'} while a step runs",
-        "FLOPs of a chip": f"{_billions(footprint.flops)} a step, "
-        f"{_billions(_per_image(footprint, target))} an image",
-        "bytes moved by a chip": f"{_billions(footprint.moved_bytes)} a step",
-        "estimated time": f"{_milliseconds(compute_seconds)} to compute, "
-        f"{_milliseconds(memory_seconds)} to move; what chips send each other is not in it",
-        "limited by": f"{_limit(compute_seconds, memory_seconds)}, by this estimate",
+        "  program": _size(footprint.code_bytes),
+        "next batch": f"{_size(footprint.batch_bytes)}, which "
+        f"{'fits' if _has_room(footprint, target) else 'does not fit'} while a step runs",
+        "FLOPs per chip": f"{_billions(footprint.flops)} per step, "
+        f"{_billions(_per_image(footprint, target))} per image",
+        "bytes moved per chip": f"{_billions(footprint.moved_bytes)} per step",
+        "estimated time": f"{_milliseconds(compute_seconds)} compute, "
+        f"{_milliseconds(memory_seconds)} memory; communication between chips not included",
+        "limited by": f"{_limit(compute_seconds, memory_seconds)}, according to this estimate",
     }
 
 
 def _has_room(footprint, target):
-    """Return whether the next batch can be brought to the chips while a step runs."""
+    """Return whether the next batch can be transferred to the chips while a step runs."""
     return footprint.total_bytes + footprint.batch_bytes <= target.chip.usable_gib * GIB
 
 
 def needed(footprint):
-    """Return in words what a step needs of a chip's memory."""
+    """Return the memory that a step needs on a chip, in words."""
     if footprint.fits:
         return _size(footprint.total_bytes)
     return f"{_size(footprint.total_bytes)} or more" if footprint.total_bytes else "too much"

@@ -1,40 +1,48 @@
-"""The largest batch that fits, by few compilations."""
+"""Search for what fits on the chips: the step as asked, other options, the largest batch."""
 
-TOLERANCE = 1 / 16  # of the batch that fits: how much larger the one that fails may be
+import dataclasses
+import functools
+
+from training.planning.candidates import Candidate, candidates
+from training.planning.footprint import Footprint
+from training.planning.largest_batch import largest_batch
 
 
-def largest_batch(measure, first, multiple):
-    """Return the `Footprint`s of the largest batch that fits and of the smallest that does not.
-
-    They lie within `multiple` or `TOLERANCE` of each other; the first is None if nothing fits.
-    The compiler saves memory the harder the less there is, so that no line through two points
-    tells what fits, and now and then it refuses a batch where a larger one fits. It refuses in
-    seconds and compiles in minutes: the search comes from above.
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Result of a search.
 
     Args:
-        measure: Function from a number of images to a `training.planning.footprint.Footprint`.
-        first: Where to begin.
-        multiple: All others are multiples of this.
+        asked: Footprint of the step as the configuration asks for it.
+        fitting: The first candidate with which the batch fits, or None.
+        largest: Footprint of the largest batch that fits with the configuration's options; None
+            if no batch fits or none was searched for.
+        refused: Footprint of the smallest batch that does not fit; None if none was searched for.
     """
-    fits, fails = None, None
-    images = first
-    while images:
-        footprint = measure(images)
-        if footprint.fits:
-            fits = footprint
-        else:
-            fails = footprint
-        images = _next(fits.images if fits else 0, fails.images if fails else None, multiple)
-    return fits, fails
+
+    asked: Footprint
+    fitting: Candidate | None
+    largest: Footprint | None
+    refused: Footprint | None
 
 
-def _next(fits, fails, multiple):
-    """Return the next number of images to try, or None if the two are near enough."""
-    smallest = (fits // multiple + 1) * multiple
-    if fails is None:
-        return max(2 * fits // multiple * multiple, smallest)
-    if smallest >= fails or fails - fits <= TOLERANCE * fits:
-        return None
-    # Three quarters of the gap, where a refusal is likelier; half, as long as nothing fits.
-    share = 3 / 4 if fits else 1 / 2
-    return max(int(fits + share * (fails - fits)) // multiple * multiple, smallest)
+def search(compile_candidate, config, chips, multiple):
+    """Return the `Outcome` for a configuration, with as few compilations as possible.
+
+    Args:
+        compile_candidate: Function from a `Candidate` and a number of images to a `Footprint`;
+            called once at most for each pair.
+        config: A `training.config.Config`.
+        chips: Number of chips.
+        multiple: The largest batch is searched for among multiples of this number; 0 disables
+            that search.
+    """
+    compile_once = functools.cache(compile_candidate)
+    images = config.data.batch_size
+    tried = candidates(config, chips)
+    fitting = next((c for c in tried if compile_once(c, images).fits), None)
+    largest, refused = None, None
+    if multiple:
+        measure = functools.partial(compile_once, tried[0])
+        largest, refused = largest_batch(measure, images, multiple)
+    return Outcome(compile_once(tried[0], images), fitting, largest, refused)

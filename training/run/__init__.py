@@ -1,1 +1,1 @@
-"""One training run: its folder, its checkpoints, and the callbacks around `model.fit`."""
+"""One training run: its folder, its checkpoints, its progress and its callbacks."""

@@ -1,67 +1,30 @@
-"""The checkpoints of a run: all that it needs to go on, in one file each."""
+"""Checkpoints of a run: everything that it needs to resume, one file each."""
 
 import concurrent.futures
 import contextlib
-import dataclasses
-import io
-import json
 import os
 import shutil
-import zipfile
-import zlib
 
 import numpy as np
 
 from training.devices import hosts
 from training.errors import UserError
+from training.run.checkpoint_file import CORRUPT, read_checkpoint_file, write_checkpoint_file
 from training.run.checkpoint_names import BEST, checkpoint_name, newest_first
 from training.run.named_weights import numerics, weight_entries
-
-PROGRESS = "progress.json"
-DESCRIPTION = ("weights", "numerics")  # for readers that do not have the model
-# What reading a damaged file raises; each array has a checksum.
-DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    RuntimeError,  # what zipfile takes for encrypted, or for another version
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far a run has come, besides the values of its variables."""
-
-    batches: int = 0
-    """Batches trained on; by accumulation an update takes several."""
-
-    history: tuple[dict, ...] = ()
-    """What was measured of each epoch that is over, validation included."""
-
-    metrics: list | None = None
-    """Values of the training metrics where an epoch's steps are done and its validation is not."""
-
-    wall_seconds: float = 0.0
-
-    train_seconds: float = 0.0
-    timed_batches: int = 0
-    """For the speed: time of the batches that were timed, over all sessions."""
+from training.run.progress import Progress
 
 
 class Checkpoints:
-    """A folder of checkpoints, `batch-N.npz`.
+    """The folder of a run's checkpoints, `batch-N.npz`.
 
-    Each is written by a thread while the training goes on, beside its place, and then moved
-    there, so that whatever has the name is whole. As a context, it ends with the last one written.
-    Of several hosts the first alone reads and writes, and all call the same.
+    A thread writes each of them while the training continues: into a draft, which is then renamed,
+    so that a file with that name is complete. Used as a context, it waits at the end for the last
+    one. All hosts call the same methods; only the first host reads and writes.
 
     Args:
         folder: Its path.
-        keep: How many of the newest to keep.
+        keep: Number of the newest checkpoints to keep.
     """
 
     def __init__(self, folder, keep=2):
@@ -77,15 +40,15 @@ class Checkpoints:
         self.finish()
 
     def save(self, model, progress, as_best=False):
-        """Write a checkpoint once the one before is written, and forget those that are too many.
+        """Start to write a checkpoint, when the previous one is written; delete the oldest.
 
         Args:
             model: A compiled and built `keras.Model`.
             progress: The run's `Progress`.
-            as_best: Whether to keep it as `best.npz` also.
+            as_best: Whether to save it as `best.npz` also.
 
         Raises:
-            UserError: If the one before could not be written; those before it are left.
+            UserError: If the previous one could not be written; earlier ones are kept.
         """
         groups = groups_of_variables(model)
         arrays = {
@@ -99,7 +62,7 @@ class Checkpoints:
             self._writing = self._writer.submit(self._write, arrays, progress, description, as_best)
 
     def finish(self):
-        """Wait until the last checkpoint is written; raise UserError if it cannot be."""
+        """Wait until the last checkpoint is written; raise UserError if it could not be."""
         if self._writing is not None:
             writing, self._writing = self._writing, None
             writing.result()
@@ -110,10 +73,10 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:
-                _write_archive(file, arrays, progress, description)
+                write_checkpoint_file(file, arrays, progress, description)
                 file.flush()
                 os.fsync(file.fileno())
-            if as_best:  # first, since a run that goes on after `path` does not look back
+            if as_best:  # first: a run that resumes from `path` does not write it again
                 best = draft.with_name("best.draft")
                 best.unlink(missing_ok=True)
                 _link_or_copy(draft, best)
@@ -125,19 +88,20 @@ class Checkpoints:
                 draft.unlink()
             raise UserError(
                 f"--run-dir must have room for checkpoints. Received: {self.folder}, where the one "
-                f"of batch {progress.batches} could not be written: {error.strerror}. Make room, "
-                "and the same command goes on after the last one that was."
+                f"of batch {progress.batches} could not be written: {error.strerror}. Make room; "
+                "the same command resumes from the last checkpoint that was written."
             ) from error
         for old in newest_first(self.folder)[self.keep :]:
             old.unlink()
 
     def restore(self, model):
-        """Set a model to the newest checkpoint that is whole; return its `Progress`.
+        """Set a model to the newest valid checkpoint; return its `Progress`.
 
-        Without any, the model stays as it is. A damaged one is named and put aside, as `.damaged`.
+        Without checkpoints the model is unchanged. A corrupt one is reported and renamed to
+        `.damaged`.
 
         Raises:
-            UserError: If there are checkpoints and none is whole, or they are of another model.
+            UserError: If there are checkpoints and none is valid, or they are of another model.
         """
         self.finish()
         newest = hosts.from_first(self._read_newest)
@@ -148,32 +112,32 @@ class Checkpoints:
         return progress
 
     def _read_newest(self):
-        """Return path, arrays and `Progress` of the newest one that is whole; None without any."""
+        """Return path, arrays and `Progress` of the newest valid one; None without any."""
         for draft in self.folder.glob("*.draft"):
             draft.unlink()
         faults = {}
         for path in newest_first(self.folder):
             try:
-                arrays, progress = _read(path)
-            except DAMAGE as error:
-                faults[path] = f"{path} is damaged: {error}"
+                arrays, progress = read_checkpoint_file(path)
+            except CORRUPT as error:
+                faults[path] = f"{path} is corrupt: {error}"
                 continue
-            for damaged, fault in faults.items():
-                print(f"warning: {fault}. The run goes on after {path.name}.", flush=True)
-                damaged.replace(damaged.with_suffix(".damaged"))  # or it would stay the newest
+            for corrupt, fault in faults.items():
+                print(f"warning: {fault}. The run resumes from {path.name}.", flush=True)
+                corrupt.replace(corrupt.with_suffix(".damaged"))  # or it would stay the newest
             return path, arrays, progress
         if faults:
             raise UserError(
-                "--run-dir must hold a checkpoint that is whole. Received: "
-                f"{'; '.join(faults.values())}. Start again in another folder."
+                "--run-dir must hold a valid checkpoint. Received: "
+                f"{'; '.join(faults.values())}. Start again with another --run-dir."
             )
         return None
 
 
 def groups_of_variables(model):
-    """Return all variables of a compiled model by what they are for, in their order.
+    """Return all variables of a compiled model by group, each in the model's order.
 
-    Random states are among the non-trainable ones; moving averages and accumulated gradients
+    Random states are among the non-trainable variables; moving averages and accumulated gradients
     belong to the optimizer.
     """
     return {
@@ -184,48 +148,23 @@ def groups_of_variables(model):
     }
 
 
-def _write_archive(file, arrays, progress, description):
-    with zipfile.ZipFile(file, "w") as archive:
-        entries = {"arrays": len(arrays), **dataclasses.asdict(progress), **description}
-        archive.writestr(PROGRESS, json.dumps(entries))
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-
-
-def _read(path):
-    arrays = {}
-    with zipfile.ZipFile(path) as archive:
-        progress = json.loads(archive.read(PROGRESS))
-        for name in archive.namelist():
-            if name != PROGRESS:
-                content = io.BytesIO(archive.read(name))  # with its checksum
-                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(content)
-    if len(arrays) != progress.pop("arrays"):
-        raise ValueError("its directory does not name all of its arrays")
-    progress["history"] = tuple(progress["history"])
-    for key in DESCRIPTION:  # which checkpoints of 0.1.0 do not have
-        progress.pop(key, None)
-    return arrays, Progress(**progress)
-
-
 def _assign(model, arrays, path):
     targets = {
         f"{group}/{number}": variable
         for group, variables in groups_of_variables(model).items()
         for number, variable in enumerate(variables)
     }
-    ours = {name: tuple(variable.shape) for name, variable in targets.items()}
-    theirs = {name: array.shape for name, array in arrays.items()}
-    if ours != theirs:
+    expected = {name: tuple(variable.shape) for name, variable in targets.items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if expected != found:
         raise UserError(
-            f"--run-dir must hold checkpoints of this very model. Received: {path}, with "
-            f"{len(theirs)} arrays where the model has {len(ours)} variables, or of other shapes. "
-            "Use the version of keras_mixer that wrote it, or another folder."
+            f"--run-dir must hold checkpoints of this model. Received: {path}, with {len(found)} "
+            f"arrays where the model has {len(expected)} variables, or with other shapes. Use the "
+            "version of keras_mixer that wrote it, or another --run-dir."
         )
     for name, variable in targets.items():
         array = arrays[name]
-        if array.dtype.kind == "V":  # bfloat16, which NumPy does not know
+        if array.dtype.kind == "V":  # bfloat16, which NumPy does not have
             array = array.view(np.dtype(variable.dtype))
         variable.assign(array)
 
@@ -233,12 +172,12 @@ def _assign(model, arrays, path):
 def _link_or_copy(path, target):
     try:
         target.hardlink_to(path)
-    except OSError:  # file systems over a network often cannot
+    except OSError:  # network file systems often have no hard links
         shutil.copyfile(path, target)
 
 
 def _sync_folder(folder):
-    """Let the new name survive a power failure as well, where the file system can."""
+    """Make the new name survive a power failure as well, where the file system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -28,14 +28,14 @@ def compiled_model(config, source, schedule):
     model.compile(
         optimizer=optimizer(optimization, schedule, layer_scale(model, optimization.layer_decay)),
         loss=loss_function(optimization),
-        weighted_metrics=["accuracy"],  # of what fills up a validation nothing is counted
+        weighted_metrics=["accuracy"],  # padding examples have weight 0
     )
     return model
 
 
 def make_variables(model, classes):
-    """Make the variables that Keras otherwise makes in the first step, so that they can be set."""
+    """Create the variables that Keras creates in the first step, so that they can be restored."""
     model.optimizer.build(model.trainable_variables)
-    nothing = ops.zeros((1, classes))
-    model.compute_metrics(None, nothing, nothing)
+    zeros = ops.zeros((1, classes))
+    model.compute_metrics(None, zeros, zeros)
     model.reset_metrics()

@@ -1,4 +1,4 @@
-"""The picture of a training run."""
+"""Plot of the loss and the accuracy over epochs."""
 
 import csv
 
@@ -6,8 +6,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 
-def draw_curves(history_path, picture_path, title):
-    """Draw loss and accuracy over epochs from `history.csv` into a PNG."""
+def draw_curves(history_path, figure_path, title):
+    """Plot loss and accuracy from `history.csv` into a PNG file."""
     with open(history_path, newline="") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) for row in rows]
@@ -23,4 +23,4 @@ def draw_curves(history_path, picture_path, title):
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
-    figure.savefig(picture_path, dpi=120)
+    figure.savefig(figure_path, dpi=120)

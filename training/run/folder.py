@@ -1,4 +1,4 @@
-"""The folder of one training run: what is in it, and whose it is."""
+"""Folder of a training run: its files, its configuration, its results."""
 
 import contextlib
 import csv
@@ -14,7 +14,7 @@ from training.errors import UserError
 from training.run.checkpoint_names import BEST, batches_of, newest_first
 
 LOCK = ".lock"
-NEEDED_OF_SUMMARY = {
+SUMMARY_KEYS = {
     "test_accuracy",
     "test_loss",
     "test_examples",
@@ -28,8 +28,8 @@ NEEDED_OF_SUMMARY = {
     "distribution",
     "precision",
 }
-EMPTY_WITH = (LOCK, "config.draft")  # what a start that failed may leave
-# What may change between the sessions of a run, since it changes no result.
+EMPTY_WITH = (LOCK, "config.draft")  # what a failed start may leave behind
+# Fields that may change between the sessions of a run, because they change no result.
 FREE_TO_CHANGE = (
     "checkpointing.",
     "data.cache_dir",
@@ -41,7 +41,7 @@ FREE_TO_CHANGE = (
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run's files, and the configuration and results among them."""
+    """Paths of a run's files; reads and writes the small ones."""
 
     path: Path
 
@@ -82,16 +82,16 @@ class RunFolder:
         return self.path / "summary.json"
 
     def refuse_other_run(self, config, backend):
-        """Raise UserError unless the folder is new, empty, or of this very run."""
+        """Raise UserError unless the folder is new, empty, or of this run."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(
-                f"--run-dir must be a folder. Received: {self.path}, a file. Choose another."
+                f"--run-dir must be a folder. Received: {self.path}, a file. Pass another path."
             )
         if not self.config.exists():
             if self.path.exists() and any(p.name not in EMPTY_WITH for p in self.path.iterdir()):
                 raise UserError(
                     f"--run-dir must be a new folder or one of an earlier run. Received: "
-                    f"{self.path}, which has files but no config.json. Choose another."
+                    f"{self.path}, which has files but no config.json. Pass another path."
                 )
             return
         theirs = _flatten(upgrade(_read_json(self.config)))
@@ -103,14 +103,14 @@ class RunFolder:
         ]
         if differing:
             raise UserError(
-                "--run-dir must not belong to a run of another configuration. Received: "
-                f"{self.path}, where {'; '.join(differing)}. Choose another --run-dir, or delete "
-                "that folder if you do not need it."
+                "--run-dir must not belong to a run with another configuration. Received: "
+                f"{self.path}, where {'; '.join(differing)}. Pass a new --run-dir, or the options "
+                "of that run to resume it."
             )
 
     @contextlib.contextmanager
     def lock(self):
-        """Hold the folder, created if need be, against other processes; UserError if one does."""
+        """Create the folder and lock it; raise UserError if another process holds the lock."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             file = (self.path / LOCK).open("w")
@@ -122,30 +122,31 @@ class RunFolder:
             except BlockingIOError as error:
                 raise UserError(
                     f"--run-dir must not be in use. Received: {self.path}, where another process "
-                    "is training. Wait for it, end it, or choose another."
+                    "is training. Wait for it, stop it, or pass another --run-dir."
                 ) from error
             except OSError:
-                pass  # a file system without locks, as some over a network are
-            yield  # and the lock ends with the file, or with the process
+                pass  # a file system without locks, such as some network file systems
+            yield  # closing the file releases the lock, and so does the end of the process
 
     def _refuse_unwritable(self, error):
         raise UserError(
-            f"--run-dir must be writable. Received: {self.path}: {error.strerror}. Choose another."
+            f"--run-dir must be writable. Received: {self.path}: {error.strerror}. Pass another "
+            "path."
         ) from error
 
     @contextlib.contextmanager
     def room_for_results(self):
-        """Turn what writing fails by into a UserError."""
+        """Turn an OSError, raised while results are written, into a UserError."""
         try:
             yield
         except OSError as error:
             raise UserError(
                 f"--run-dir must have room for the results. Received: {self.path}: {error}. Make "
-                "room, and the same command goes on after the last checkpoint."
+                "room; the same command resumes from the last checkpoint."
             ) from error
 
     def write_config(self, config, backend):
-        """Create the folder, and write the configuration into it."""
+        """Create the folder and write the configuration."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             _write_json(self.config, _describe(config, backend))
@@ -207,15 +208,15 @@ class RunFolder:
         )
 
     def write_skipped_images(self, lines):
-        """List the images that were left out, with the cause, one line each."""
+        """Write a line for each image that was skipped, with the cause; nothing without any."""
         if lines:
             text = "".join(f"{line}\n" for line in lines)
             self.skipped_images.write_text(text, "utf-8", errors="surrogateescape")
 
     def is_finished(self):
-        """Return whether there is a summary that is whole; without one the end is done again."""
+        """Return whether there is a valid summary; without one, the test is done again."""
         try:
-            return NEEDED_OF_SUMMARY <= _read_json(self.summary).keys()
+            return SUMMARY_KEYS <= _read_json(self.summary).keys()
         except UserError:
             return False
 
@@ -239,23 +240,11 @@ class RunFolder:
             _write_json(self.summary, summary)
 
     def write_history(self, rows):
-        """Write the history anew: a dictionary for each epoch, of the first one's keys."""
-        with self.room_for_results(), _whole(self.history) as file:
+        """Replace the history: a dictionary for each epoch, with the keys of the first."""
+        with self.room_for_results(), _replacing(self.history) as file:
             writer = csv.DictWriter(file, rows[0], restval="")
             writer.writeheader()
             writer.writerows(rows)
-
-    def require_model(self):
-        """Raise UserError unless the run has a finished model."""
-        for file in (self.path, self.config, self.model, self.summary):
-            if not file.exists() or (file == self.summary and not self.is_finished()):
-                is_missing = file == self.path
-                fault = "does not exist" if is_missing else f"has no {file.name} that is whole"
-                raise UserError(
-                    "RUN must be the folder of a finished training run. Received: "
-                    f"{self.path}, which {fault}. Make one by the command `train RECIPE`, or "
-                    "finish this one by its own command."
-                )
 
 
 def _describe(config, backend):
@@ -280,22 +269,22 @@ def _read_json(path, kind=dict):
             raise ValueError(f"it does not hold a {kind.__name__}")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path.name} must be a readable JSON file. Received: {path}: {error}. Train again, "
-            "into another --run-dir."
+            f"{path.name} must be a readable JSON file. Received: {path}: {error}. Restore it "
+            "from a backup, or train again with another --run-dir."
         ) from error
     return entries
 
 
 def _write_json(path, value):
-    with _whole(path) as file:
+    with _replacing(path) as file:
         file.write(json.dumps(value, indent=2) + "\n")
         file.flush()
-        os.fsync(file.fileno())  # unlike the history, no checkpoint holds it
+        os.fsync(file.fileno())  # unlike the history, it is not in the checkpoints
 
 
 @contextlib.contextmanager
-def _whole(path):
-    """Open a text file that takes the place of `path` once it is written whole, or never."""
+def _replacing(path):
+    """Open a text file that replaces `path` when it is complete."""
     draft = path.with_suffix(".draft")
     with draft.open("w", newline="") as file:
         yield file

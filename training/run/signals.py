@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM, which preemption sends."""
+"""SIGINT (ctrl-C) and SIGTERM (sent at preemption) during a training."""
 
 import contextlib
 import os
@@ -8,11 +8,23 @@ import threading
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Signals:
-    """A context in which the first signal is only noted, and the second ends the process at once.
+class Interrupted(BaseException):
+    """A signal ended the training after a batch, and the state is saved.
 
-    A thread heeds them, which Python's C code wakes: Python's own handlers have to wait for the
-    end of a step of TensorFlow or JAX, and an exception that they raise can be dropped there.
+    Like KeyboardInterrupt it is not an Exception, so that no code on the way handles it as an
+    error.
+    """
+
+    def __init__(self, number):
+        super().__init__(f"{signal.Signals(number).name}")
+        self.number = number
+
+
+class Signals:
+    """A context in which the first signal is only noted, and the second ends the process.
+
+    A thread handles them, which Python's C code wakes: Python's own handlers have to wait for the
+    end of a step of TensorFlow or JAX, and an exception raised in a handler can be dropped there.
 
     Attributes:
         first: The number of the first signal, or None.
@@ -23,9 +35,9 @@ class Signals:
         self._announcement = announcement
 
     def __enter__(self):
-        # Only the main thread may handle signals; others are never interrupted.
-        self._is_at_work = threading.current_thread() is threading.main_thread()
-        if self._is_at_work:
+        # Only the main thread can handle signals; training in another one is not interrupted.
+        self._is_active = threading.current_thread() is threading.main_thread()
+        if self._is_active:
             read_end, self._write_end = os.pipe()
             os.set_blocking(self._write_end, False)
             self._previous = {n: signal.signal(n, self._note) for n in SIGNALS}
@@ -34,7 +46,7 @@ class Signals:
         return self
 
     def __exit__(self, *_):
-        if self._is_at_work:
+        if self._is_active:
             signal.set_wakeup_fd(self._previous_wakeup)
             for number, handler in self._previous.items():
                 signal.signal(number, handler)
@@ -51,6 +63,6 @@ class Signals:
                     continue
                 seen += 1
                 if seen > 1:
-                    os._exit(128 + number[0])  # what a shell reports of a signal's end
-                with contextlib.suppress(OSError):  # nobody may be reading any more
+                    os._exit(128 + number[0])  # as a shell reports a program that a signal ended
+                with contextlib.suppress(OSError):  # the terminal may be closed
                     os.write(2, f"\n{self._announcement}\n".encode())

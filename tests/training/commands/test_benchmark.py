@@ -22,7 +22,8 @@ def small_benchmark(monkeypatch):
     return data
 
 
-@pytest.mark.backend("torch")  # tf.data computes with each
+@pytest.mark.long
+@pytest.mark.backend("torch")
 def test_benchmark_data_prints_every_pipeline(call, small_benchmark):
     names = [small_benchmark.PLAIN, small_benchmark.OURS, *small_benchmark.AUGMENTATIONS]
     names.append(small_benchmark.PRETRAINING)
@@ -40,6 +41,8 @@ def test_benchmark_data_prints_every_pipeline(call, small_benchmark):
     assert (result["batches"], result["repeats"]) == (1, 1)
 
 
+@pytest.mark.long
+@pytest.mark.backend("torch")
 def test_ctrl_c_ends_a_benchmark(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "training", "benchmark", "data", "--repeats", "1000"],

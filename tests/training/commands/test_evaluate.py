@@ -74,6 +74,7 @@ def test_evaluate_names_a_folder_that_it_cannot_write(call, finished, tmp_path):
     assert status == 2 and "--output-dir must be" in err and "Choose another" in err
 
 
+@pytest.mark.long
 def test_evaluate_shows_how_far_it_is_to_who_watches(call, finished, tmp_path, monkeypatch):
     folder, _ = finished
     for watched in (False, True):
@@ -84,6 +85,7 @@ def test_evaluate_shows_how_far_it_is_to_who_watches(call, finished, tmp_path, m
         assert "evaluating" not in err
 
 
+@pytest.mark.long
 def test_a_run_of_sigmoid_loss_has_sigmoid_probabilities(call, finished, tmp_path):
     folder, _ = finished
     run = tmp_path / "run"
@@ -109,6 +111,7 @@ def test_a_run_of_sigmoid_loss_has_sigmoid_probabilities(call, finished, tmp_pat
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), shares, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_evaluate_on_images_of_several_classes(call, finished, tmp_path, capsys):
     """All images are alike, so that the labels decide what is right."""
     import tensorflow_datasets as tfds

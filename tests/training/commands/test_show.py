@@ -1,6 +1,9 @@
 """`show` on the command line."""
 
+import pytest
 from PIL import Image
+
+pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
 
 
 def test_show_writes_figures(call, tmp_path):

@@ -39,6 +39,7 @@ def test_a_folder_of_another_configuration_is_refused(call, finished):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.long
 def test_a_signal_saves_a_checkpoint_and_the_message_says_how_to_resume(tmp_path, number):
     command = [sys.executable, "-m", "training", "train", "tiny", "--run-dir", tmp_path / "run"]
     process = subprocess.Popen(

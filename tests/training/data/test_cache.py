@@ -1,3 +1,5 @@
+"""The cache of encoded images, in memory and on disk."""
+
 import dataclasses
 import shutil
 from pathlib import Path
@@ -43,38 +45,38 @@ def batches(source, data):
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
-def test_a_cache_changes_nothing_and_is_read_instead_of_the_files(data, where, tmp_path):
+def test_batches_from_the_cache_are_the_same_without_the_files(data, where, tmp_path):
     data = dataclasses.replace(data, cache=where)
     source = load_source(data)
     expected = batches(source, data)
-    near = cached(source, data)
+    from_cache = cached(source, data)
     shutil.rmtree(tmp_path / "images")
-    np.testing.assert_array_equal(batches(near, data), expected)
-    for part in ("train", "validation"):
-        assert len(getattr(near, part)) == len(getattr(source, part))
-    assert near.test is source.test
+    np.testing.assert_array_equal(batches(from_cache, data), expected)
+    for split in cache.CACHED_SPLITS:
+        assert len(getattr(from_cache, split)) == len(getattr(source, split))
+    assert from_cache.test is source.test
 
 
-def test_a_cache_on_disk_is_used_again_and_only_for_the_same_images(data, tmp_path, monkeypatch):
+def test_a_cache_on_disk_is_reused_only_for_the_same_images(data, tmp_path, monkeypatch):
     data = dataclasses.replace(data, cache="disk")
     expected = batches(cached(load_source(data), data), data)
-    copies = []
+    writes = []
     write = cache._write
-    monkeypatch.setattr(cache, "_write", lambda *args: copies.append(args) or write(*args))
+    monkeypatch.setattr(cache, "_write", lambda *args: writes.append(args) or write(*args))
     np.testing.assert_array_equal(batches(cached(load_source(data), data), data), expected)
-    assert not copies
+    assert not writes
     path = tmp_path / "images" / "cat" / "0.jpg"
     contents = path.read_bytes()
-    path.write_bytes(contents[:-3] + bytes([contents[-3] ^ 1]) + contents[-2:])  # of equal size
+    path.write_bytes(contents[:-3] + bytes([contents[-3] ^ 1]) + contents[-2:])  # same size
     cached(load_source(data), data)
-    assert len(copies) == 2
+    assert len(writes) == 2
     (tmp_path / "images" / "cat" / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
     skipping = dataclasses.replace(data, on_bad_image="skip")
     cached(load_source(skipping), skipping)
-    assert len(copies) == 2
+    assert len(writes) == 2
 
 
-def test_a_cache_that_was_interrupted_is_written_again(data, monkeypatch):
+def test_an_interrupted_cache_is_written_again(data, monkeypatch):
     data = dataclasses.replace(data, cache="disk")
     source = load_source(data)
 
@@ -89,29 +91,29 @@ def test_a_cache_that_was_interrupted_is_written_again(data, monkeypatch):
     np.testing.assert_array_equal(batches(cached(source, data), data), batches(source, data))
 
 
-def test_of_two_processes_one_writes_the_cache(data, monkeypatch):
+def test_two_processes_write_one_cache(data, monkeypatch):
     data = dataclasses.replace(data, cache="disk")
     source = load_source(data)
     write = cache._write
 
     def write_twice(split, part, folder):
-        write(split, part, folder)  # another process is first
+        write(split, part, folder)  # by another process that was faster
         write(split, part, folder)
 
     monkeypatch.setattr(cache, "_write", write_twice)
-    near = cached(source, data)
-    np.testing.assert_array_equal(batches(near, data), batches(source, data))
+    from_cache = cached(source, data)
+    np.testing.assert_array_equal(batches(from_cache, data), batches(source, data))
     folders = sorted(path.name.partition("-")[0] for path in Path(data.cache_dir).iterdir())
     assert folders == ["train", "validation"]
 
 
-def test_pixels_in_memory_stay_there():
+def test_pixels_in_memory_are_not_cached():
     data = Data(cache="memory")
     source = digits.load(data)
     assert cached(source, data) == source
 
 
-def test_a_folder_that_cannot_be_written(data, tmp_path):
+def test_folders_that_cannot_be_written_are_refused(data, tmp_path):
     (tmp_path / "file").write_text("")
     data = dataclasses.replace(data, cache="disk", cache_dir=str(tmp_path / "file"))
     with pytest.raises(UserError, match="--cache-dir must be a folder that can be written"):

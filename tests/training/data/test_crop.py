@@ -1,5 +1,7 @@
 """Random crops and flips: the statistics of many samples, and all kinds of files."""
 
+import typing
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,6 +34,11 @@ def samples(pixels, data, count):
         seeds(count),
         fn_output_signature=tf.uint8,
     ).numpy()
+
+
+def test_every_crop_of_the_configuration_is_implemented():
+    names = typing.get_args(typing.get_type_hints(Data)["training_crop"])
+    assert set(names) == set(crop.TRAINING_CROPS)
 
 
 def test_areas_and_aspects_of_the_inception_crop():

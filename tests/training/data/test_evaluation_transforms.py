@@ -1,4 +1,4 @@
-"""The evaluation transforms on photographs, against plain NumPy: matrices of weights."""
+"""The evaluation transforms of photographs, compared with NumPy: matrices of weights."""
 
 import io
 
@@ -21,7 +21,7 @@ SIZES = [(427, 640), (426, 299), (225, 640), (101, 57), (17, 33), (1, 1), (3, 40
 
 
 def area(old, new):
-    """Each new pixel is the mean of what it covers."""
+    """Each new pixel is the mean of the area that it covers."""
     edges = np.arange(new + 1) * old / new
     left, right = edges[:-1, None], edges[1:, None]
     pixel = np.arange(old)
@@ -29,18 +29,18 @@ def area(old, new):
 
 
 def linear(old, new):
-    """Each new pixel lies between two old ones; centres are at halves."""
-    centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-    return np.clip(1 - np.abs(centre[:, None] - np.arange(old)), 0, None)
+    """Each new pixel is interpolated from two old ones; pixel centers are at halves."""
+    center = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    return np.clip(1 - np.abs(center[:, None] - np.arange(old)), 0, None)
 
 
-def filtered(kernel, reach):
+def filtered(kernel, radius):
     def weights(old, new):
-        """A kernel as wide as the reduction, so that nothing is skipped."""
-        stretch = max(old / new, 1)
-        centre = (np.arange(new) + 0.5) * old / new - 0.5
-        distance = np.abs(centre[:, None] - np.arange(old)) / stretch
-        return np.where(distance < reach, kernel(distance), 0)
+        """The kernel is widened by the reduction, so that no pixel is skipped."""
+        scale = max(old / new, 1)
+        center = (np.arange(new) + 0.5) * old / new - 0.5
+        distance = np.abs(center[:, None] - np.arange(old)) / scale
+        return np.where(distance < radius, kernel(distance), 0)
 
     return weights
 
@@ -58,7 +58,7 @@ def resized(image, size, weights, rounds_between):
     if rounds_between:
         image = np.clip(np.round(image), 0, 255)
     image = np.clip(np.tensordot(rows, image, 1), 0, 255)
-    return np.floor(image + 1e-3) if weights is area else np.round(image)  # as the authors cut
+    return np.floor(image + 1e-3) if weights is area else np.round(image)  # the authors truncate
 
 
 def shorter_side(shape, goal):
@@ -67,11 +67,11 @@ def shorter_side(shape, goal):
 
 
 def shorter_side_down(shape, goal):
-    """torchvision cuts the longer side down to whole pixels."""
+    """torchvision rounds the longer side down."""
     return tuple(goal * n // min(shape[:2]) for n in shape[:2])
 
 
-# The size before the crop, the weights, and whether pixels are whole between the two passes.
+# The size before the crop, the weights, and whether pixels are rounded between the two passes.
 TRANSFORMS = {
     "resmall-crop": (lambda shape: shorter_side(shape, 256), area, False),
     "resize-crop": (lambda shape: (256, 256), area, False),
@@ -88,7 +88,7 @@ TRANSFORMS = {
 def expected(image, name):
     size, weights, rounds_between = TRANSFORMS[name]
     image = resized(image, size(image.shape), weights, rounds_between)
-    if name.startswith("timm"):  # a margin of a half is rounded to the even neighbour
+    if name.startswith("timm"):  # half a pixel is rounded to even
         top, left = (round((n - 224) / 2) for n in image.shape[:2])
     else:
         top, left = ((n - 224) // 2 for n in image.shape[:2])
@@ -106,7 +106,7 @@ def as_split(photos):
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_photographs_within_one_grey_level(name):
+def test_photographs_match_within_one_gray_level(name):
     photos = [PHOTOS[i % 2][:height, :width] for i, (height, width) in enumerate(SIZES)]
     split = as_split(photos)
     source = Source(("a", "b"), 3, split, split, split)

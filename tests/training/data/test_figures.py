@@ -1,3 +1,5 @@
+"""Figures of a dataset: their images, labels and counts."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,13 +10,13 @@ from training.config import Augmentation, Data
 from training.data import figures
 from training.data.source import Source
 from training.data.sources import digits
-from training.data.splits import FilePart, StreamedSplit, in_memory
+from training.data.splits import FileSlice, StreamedSplit, in_memory
 
 pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def saved(monkeypatch):
     """The figures that were saved."""
     figures, savefig = [], Figure.savefig
     monkeypatch.setattr(
@@ -26,7 +28,7 @@ def drawn(monkeypatch):
 
 
 def numbered(examples, class_names):
-    """Images of one value, the example's number; its class is the number modulo the classes."""
+    """Constant images whose value is their index; the class is the index modulo the classes."""
     values = np.arange(examples)
     images = np.broadcast_to(values[:, None, None, None], (examples, 8, 8, 1)).astype("uint8")
     split = in_memory(images, values % len(class_names))
@@ -34,16 +36,16 @@ def numbered(examples, class_names):
 
 
 def texts(figure):
-    """The text below each image, row by row, and its pixels."""
+    """Return the label below each image and its pixels, row by row."""
     shown = [axes for axes in figure.axes if axes.get_visible()]
     return [(axes.get_xlabel(), axes.images[0].get_array()[..., 0]) for axes in shown]
 
 
-def test_training_images_stand_above_the_same_images_of_an_evaluation(tmp_path, drawn):
+def test_training_images_are_above_the_same_images_in_evaluation(tmp_path, saved):
     source = numbered(30, tuple("abc"))
     data = Data(batch_size=16)
-    figures.draw_images(source, data, Augmentation(), 0, 10, tmp_path / "images.png")
-    below = texts(drawn[0])
+    figures.plot_images(source, data, Augmentation(), 0, 10, tmp_path / "images.png")
+    below = texts(saved[0])
     assert len(below) == 20
     top, bottom = below[:8] + below[16:18], below[8:16] + below[18:]
     for (text, pixels), (again, same) in zip(top, bottom, strict=True):
@@ -53,37 +55,37 @@ def test_training_images_stand_above_the_same_images_of_an_evaluation(tmp_path, 
     assert Image.open(tmp_path / "images.png").size[0] > 500
 
 
-def test_the_shares_of_mixed_images_are_written(tmp_path, drawn):
+def test_labels_show_the_shares_of_mixed_images(tmp_path, saved):
     source = numbered(30, tuple("abc"))
     mixup = Augmentation(mixup_alpha=1.0)
-    figures.draw_images(source, Data(batch_size=8), mixup, 0, 4, tmp_path / "images.png")
-    mixed, plain = texts(drawn[0])[:4], texts(drawn[0])[4:]
+    figures.plot_images(source, Data(batch_size=8), mixup, 0, 4, tmp_path / "images.png")
+    mixed, plain = texts(saved[0])[:4], texts(saved[0])[4:]
     for (text, _), (name, _) in zip(mixed, plain, strict=True):
         shares = {line[5:]: float(line[:4]) for line in text.splitlines() if line[0] in "01"}
         if shares:
             assert sum(shares.values()) == pytest.approx(1, abs=0.011)
             assert max(shares, key=shares.get) == name
         else:
-            assert text == name  # its neighbour is of the same class
+            assert text == name  # both images are of the same class
 
 
-def test_no_more_images_than_a_batch(tmp_path, drawn):
+def test_at_most_one_batch_is_shown(tmp_path, saved):
     source = numbered(30, tuple("abc"))
-    figures.draw_images(source, Data(batch_size=3), Augmentation(), 0, 16, tmp_path / "a.png")
-    assert len(texts(drawn[0])) == 6
+    figures.plot_images(source, Data(batch_size=3), Augmentation(), 0, 16, tmp_path / "a.png")
+    assert len(texts(saved[0])) == 6
 
 
-def test_classes_are_counted(tmp_path, drawn):
+def test_classes_are_counted(tmp_path, saved):
     source = digits.load(Data(validation_fraction=0.0))
-    figures.draw_classes(source, "digits", tmp_path / "classes.png")
-    train, test = drawn[0].axes  # the validation is empty
+    figures.plot_class_distribution(source, "digits", tmp_path / "classes.png")
+    train, test = saved[0].axes  # the validation split is empty
     assert [bar.get_height() for bar in train.patches] == list(np.bincount(source.train.labels))
     assert [bar.get_height() for bar in test.patches] == list(np.bincount(source.test.labels))
     assert [label.get_text() for label in test.get_xticklabels()] == list("0123456789")
     assert "train: 1,437 images" in train.get_title()
 
 
-def test_streams_are_counted_up_to_a_limit(tmp_path, drawn, monkeypatch):
+def test_streamed_splits_are_counted_up_to_a_limit(tmp_path, saved, monkeypatch):
     source = numbered(90, tuple(f"class {i} of a long name" for i in range(45)))
     records = str(tmp_path / "labels.tfrecord")
     with tf.io.TFRecordWriter(records) as writer:
@@ -91,13 +93,13 @@ def test_streams_are_counted_up_to_a_limit(tmp_path, drawn, monkeypatch):
             writer.write(str(label))
     stream = StreamedSplit(
         90,
-        lambda shard: (90, [FilePart(records, 0, -1)]),
+        lambda shard: (90, [FileSlice(records, 0, -1)]),
         lambda record: (tf.zeros((8, 8, 1), tf.uint8), tf.strings.to_number(record, tf.int64)),
     )
     streamed = Source(source.class_names, 1, stream, source.validation, source.test)
-    figures.draw_classes(streamed, "numbers", tmp_path / "classes.png")
-    assert [bar.get_height() for bar in drawn[0].axes[0].patches] == [2] * 45
+    figures.plot_class_distribution(streamed, "numbers", tmp_path / "classes.png")
+    assert [bar.get_height() for bar in saved[0].axes[0].patches] == [2] * 45
     monkeypatch.setattr(figures, "COUNTED_EXAMPLES", 45)
-    figures.draw_classes(streamed, "numbers", tmp_path / "classes.png")
-    assert [bar.get_height() for bar in drawn[1].axes[0].patches] == [1] * 45
-    assert "the first 45 of 90 images" in drawn[1].axes[0].get_title()
+    figures.plot_class_distribution(streamed, "numbers", tmp_path / "classes.png")
+    assert [bar.get_height() for bar in saved[1].axes[0].patches] == [1] * 45
+    assert "the first 45 of 90 images" in saved[1].axes[0].get_title()

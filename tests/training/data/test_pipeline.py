@@ -1,3 +1,5 @@
+"""Batches for training and evaluation: order, shards, padding and weights."""
+
 import dataclasses
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.support.augmentation import EVERYTHING
 from training.config import Augmentation, Data
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.shard import Shard
@@ -13,23 +16,14 @@ from training.data.sources import digits, load_source
 from training.data.splits import in_memory
 from training.errors import UserError
 
+pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+
 PLAIN = Augmentation()
 MIXUP = Augmentation(shift_fraction=0.1, rotation_degrees=10, zoom_fraction=0.1, mixup_alpha=0.2)
-EVERYTHING = dataclasses.replace(
-    MIXUP,
-    randaugment_magnitude=10,
-    augmix_severity=3,
-    color_jitter=0.2,
-    hue_jitter=0.1,
-    cutout_fraction=0.2,
-    erasing_probability=0.3,
-    cutmix_alpha=1.0,
-    mix_probability=0.8,
-)
 
 
 def numbered(examples):
-    """Images that are all one value, the example's number, which is its label as well."""
+    """Constant images whose value is their index, which is also the label."""
     labels = np.arange(examples)
     images = np.broadcast_to(labels[:, None, None, None], (examples, 8, 8, 1)).astype("uint8")
     split = in_memory(images, labels)
@@ -44,7 +38,7 @@ def read(dataset, batches=None):
     return tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
 
 
-def test_evaluation_sees_every_example_once_and_in_order():
+def test_evaluation_reads_every_example_once_in_order():
     for examples, batch_size in [(10, 3), (9, 3), (2, 5), (7, 1)]:
         source = numbered(examples)
         dataset = evaluation_batches(source.test, source, Data(batch_size=batch_size))
@@ -56,9 +50,9 @@ def test_evaluation_sees_every_example_once_and_in_order():
 
 @pytest.mark.parametrize("hosts", [1, 2, 3])
 @pytest.mark.parametrize("examples, batch_size", [(10, 6), (12, 6), (2, 6), (13, 12), (5, 12)])
-def test_evaluation_counts_every_example_once_on_any_number_of_hosts(hosts, examples, batch_size):
+def test_hosts_evaluate_every_example_once(hosts, examples, batch_size):
     source, data = numbered(examples), Data(batch_size=batch_size)
-    seen, total, numbers_of_batches = np.zeros(examples), 0, set()
+    counts, total, numbers_of_batches = np.zeros(examples), 0, set()
     for host in range(hosts):
         dataset = evaluation_batches(source.test, source, data, Shard(host, hosts))
         batches = list(dataset.as_numpy_iterator())
@@ -67,53 +61,53 @@ def test_evaluation_counts_every_example_once_on_any_number_of_hosts(hosts, exam
             assert images.shape == (batch_size // hosts, 8, 8, 1)
             np.testing.assert_array_equal(weights > 0, labels.sum(axis=1))
             np.testing.assert_array_equal(images[:, 0, 0, 0], labels @ np.arange(examples))
-            seen += labels.sum(axis=0)
+            counts += labels.sum(axis=0)
             total += weights.sum()
-    np.testing.assert_array_equal(seen, 1)
+    np.testing.assert_array_equal(counts, 1)
     (number_of_batches,) = numbers_of_batches
-    # So the mean of weighted values over all images, black ones too, is that over the examples.
+    # The weighted mean over all images, padding included, is the mean over the examples.
     assert total == pytest.approx(number_of_batches * batch_size, rel=1e-6)
 
 
 @pytest.mark.parametrize("hosts", [2, 4])
-def test_hosts_read_the_parts_of_the_batch_that_one_host_reads(hosts):
+def test_hosts_read_the_shards_of_the_batch_of_one_host(hosts):
     source, data = numbered(50), Data(batch_size=8, flip=True)
     whole = read(training_batches(source, data, PLAIN, seed=1, start_step=3), 6)
-    parts = [
+    shards = [
         read(training_batches(source, data, PLAIN, 1, start_step=3, shard=Shard(host, hosts)), 6)
         for host in range(hosts)
     ]
     for i in range(2):
-        together = np.stack([part[i].reshape(6, 8 // hosts, -1) for part in parts], axis=1)
+        together = np.stack([shard[i].reshape(6, 8 // hosts, -1) for shard in shards], axis=1)
         np.testing.assert_array_equal(together.reshape(6 * 8, -1), whole[i].reshape(6 * 8, -1))
 
 
-def test_hosts_must_divide_the_batch():
+def test_the_batch_size_is_a_multiple_of_the_hosts():
     source = numbered(50)
     with pytest.raises(UserError, match="must be a multiple of the number of hosts, 3"):
         training_batches(source, Data(batch_size=8), PLAIN, 0, shard=Shard(0, 3))
 
 
-def test_without_determinism_the_images_are_the_same_in_some_order():
+def test_without_determinism_the_same_images_come_in_any_order():
     source, data = numbered(40), Data(batch_size=4, deterministic=False)
     dataset = training_batches(source, data, PLAIN, seed=0)
     assert dataset.options().deterministic is False
     _, labels = read(dataset, 10)
-    assert len(set(labels.argmax(axis=1))) >= 30  # some may come from the next pass
+    assert len(set(labels.argmax(axis=1))) >= 30  # some may come from the next epoch
 
 
-def test_training_batches_are_full_and_their_images_keep_their_labels():
+def test_training_batches_are_full_and_images_keep_their_labels():
     data, source = Data(batch_size=4), numbered(10)
     dataset = training_batches(source, data, PLAIN, seed=0)
     assert dataset.element_spec[0].shape == (4, 8, 8, 1)
     assert steps_per_epoch(source.train, data) == 2
     images, labels = read(dataset, 2)
-    assert len(set(labels.argmax(axis=1))) == 8  # nothing twice in an epoch
+    assert len(set(labels.argmax(axis=1))) == 8  # no example twice in an epoch
     np.testing.assert_array_equal(images[:, 3, 3, 0], labels.argmax(axis=1))
-    assert images.dtype == np.uint8  # nothing is on, so nothing is converted
+    assert images.dtype == np.uint8  # without mixup, images are not converted
 
 
-def test_epochs_come_in_new_order_and_seeds_repeat_them():
+def test_each_epoch_has_a_new_order_determined_by_the_seed():
     def orders(seed):
         dataset = training_batches(numbered(50), Data(batch_size=10), PLAIN, seed)
         labels = read(dataset, 10)[1].argmax(axis=1)
@@ -126,14 +120,14 @@ def test_epochs_come_in_new_order_and_seeds_repeat_them():
     assert orders(1)[0] != first
 
 
-def test_what_an_epoch_leaves_out_takes_its_turn():
+def test_examples_left_out_of_an_epoch_come_in_the_next():
     dataset = training_batches(numbered(10), Data(batch_size=4), PLAIN, seed=0)
     labels = read(dataset, 5)[1].argmax(axis=1)
     assert sorted(labels) == sorted([*range(10), *range(10)])
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_augmentation_is_repeated_by_the_seed_and_new_in_every_epoch(seed):
+def test_augmentation_is_determined_by_the_seed_and_new_in_each_epoch(seed):
     source = digits.load(Data(validation_fraction=0.0))
     data = Data(batch_size=200)
 
@@ -146,7 +140,7 @@ def test_augmentation_is_repeated_by_the_seed_and_new_in_every_epoch(seed):
     np.testing.assert_array_equal(images, again[0])
     np.testing.assert_array_equal(labels, again[1])
     assert not np.array_equal(images, batches(seed + 2)[0])
-    # Mixup's share of each batch: none of the 28 comes twice.
+    # The mixup shares of the 28 batches differ.
     shares = {float(batch.max(axis=1).min()) for batch in labels.reshape(28, 200, 10)}
     assert len({round(share, 6) for share in shares if share < 0.9999}) == len(
         [share for share in shares if share < 0.9999]
@@ -154,17 +148,7 @@ def test_augmentation_is_repeated_by_the_seed_and_new_in_every_epoch(seed):
     assert len(shares) > 14
 
 
-@pytest.mark.parametrize("crop", ["resize", "inception", "pad"])
-def test_a_run_that_starts_in_the_middle_sees_the_same_batches(crop):
-    source = digits.load(Data())
-    data = Data(batch_size=64, training_crop=crop, flip=True)
-    images, labels = read(training_batches(source, data, EVERYTHING, seed=3), 45)
-    late = read(training_batches(source, data, EVERYTHING, seed=3, start_step=40), 5)
-    np.testing.assert_array_equal(images[40 * 64 :], late[0])
-    np.testing.assert_array_equal(labels[40 * 64 :], late[1])
-
-
-def test_the_crops_of_a_run_do_not_hang_on_its_augmentation():
+def test_crops_do_not_depend_on_the_augmentation():
     data = Data(batch_size=16, training_crop="pad", flip=True)
     source = digits.load(data)
     plain, erased = (
@@ -186,7 +170,7 @@ def test_images_are_resized():
     np.testing.assert_array_equal(images[:5, 5, 5, 0], labels[:5].argmax(axis=1))
 
 
-def test_the_evaluation_transform_is_the_library_s_own():
+def test_evaluation_uses_the_transforms_of_the_library():
     from keras_mixer.preprocessing import TRANSFORMS, prepare_image
 
     photo = np.random.default_rng(0).integers(0, 256, (1, 40, 60, 3)).astype("uint8")
@@ -198,11 +182,11 @@ def test_the_evaluation_transform_is_the_library_s_own():
         np.testing.assert_array_equal(images[0], prepare_image(photo[0], name, 16))
 
 
-def test_a_folder_of_hundreds_of_photos_with_every_defect(tmp_path):
-    """All that can be read go through every crop, and evaluation counts each once."""
+def test_a_folder_of_hundreds_of_valid_and_truncated_photos(tmp_path):
+    """All valid ones go through every crop, and evaluation reads each once."""
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (30, 40, 3)).astype("uint8"))
-    modes, sound = ["RGB", "L", "CMYK"], 0
+    modes, valid = ["RGB", "L", "CMYK"], 0
     for i in range(300):
         folder = tmp_path / f"class {i % 3}"
         folder.mkdir(exist_ok=True)
@@ -214,7 +198,7 @@ def test_a_folder_of_hundreds_of_photos_with_every_defect(tmp_path):
             contents = (folder / f"{i}.jpg").read_bytes()
             (folder / f"{i}.jpg").write_bytes(contents[: len(contents) * (i % 3) // 3])
         else:
-            sound += 1
+            valid += 1
     data = Data(
         source=f"folder:{tmp_path}",
         on_bad_image="skip",
@@ -224,15 +208,15 @@ def test_a_folder_of_hundreds_of_photos_with_every_defect(tmp_path):
         evaluation_transform="resmall-crop",
     )
     source = load_source(data)
-    assert len(source.skipped) == 300 - sound
-    parts = (source.train, source.validation, source.test)
+    assert len(source.skipped) == 300 - valid
+    splits = (source.train, source.validation, source.test)
     counted = 0
-    for part in parts:
-        for images, labels, weights in evaluation_batches(part, source, data):
+    for split in splits:
+        for images, labels, weights in evaluation_batches(split, source, data):
             assert images.shape == (16, 32, 32, 3) and images.dtype == tf.uint8
             np.testing.assert_array_equal(labels.numpy().sum(axis=1), weights > 0)
             counted += int((weights.numpy() > 0).sum())
-    assert counted == sound
+    assert counted == valid
     for crop in ("resize", "inception", "pad"):
         images, labels = read(
             training_batches(source, dataclasses.replace(data, training_crop=crop), PLAIN, 0), 20
@@ -240,20 +224,3 @@ def test_a_folder_of_hundreds_of_photos_with_every_defect(tmp_path):
         assert images.shape == (320, 32, 32, 3) and images.dtype == np.uint8
         assert images.min() < 30 and images.max() > 225
         np.testing.assert_array_equal(labels.sum(axis=1), 1)
-
-
-@pytest.mark.parametrize("augmentation", [PLAIN, EVERYTHING])
-def test_no_python_runs_for_an_image(augmentation):
-    """Whatever TensorFlow calls back into Python with is an operation of a name with PyFunc."""
-    source = digits.load(Data())
-    data = Data(batch_size=8, training_crop="inception", flip=True)
-
-    def graph(dataset):
-        return tf.raw_ops.DatasetToGraphV2(
-            input_dataset=tf.data.experimental.to_variant(dataset)
-        ).numpy()
-
-    calls_back = tf.data.Dataset.range(3).map(lambda i: tf.py_function(abs, [i], "int64"))
-    assert b"PyFunc" in graph(calls_back)
-    assert b"PyFunc" not in graph(training_batches(source, data, augmentation, 0))
-    assert b"PyFunc" not in graph(evaluation_batches(source.test, source, data))

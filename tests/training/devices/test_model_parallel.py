@@ -73,12 +73,14 @@ def test_four_devices_train_what_one_does_and_each_has_its_share():
     assert split == pytest.approx(losses("whole"), rel=1e-4)
 
 
+@pytest.mark.backend("torch")
 def test_every_variant_can_be_split_by_powers_of_two():
     for variant in SIZES:
         for model_devices in (1, 2, 4, 8, 16, 32, 64, 128):
             require_even_split(Model(variant=variant), model_devices)
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "model, model_devices, expected",
     [

@@ -123,12 +123,14 @@ CHOICES = {
 }
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("case", CHOICES)
 def test_description(case):
     devices, wanted, line = CHOICES[case]
     assert choose_distribution(devices, Wanted(**wanted), {}).describe() == line
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "backend, remedy",
     [
@@ -143,6 +145,7 @@ def test_hint_for_an_undetected_tpu(backend, remedy):
     assert line.endswith(f"seems to have a TPU that {backend} does not find: {remedy}")
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "devices, wanted, message",
     [
@@ -184,6 +187,7 @@ def test_unsupported_hardware_options_are_refused(devices, wanted, message):
         choose_distribution(devices, Wanted(**wanted), {})
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "backend, environment, message",
     [
@@ -204,6 +208,7 @@ def test_unsupported_clusters_are_refused(backend, environment, message):
         refuse_clusters(backend, environment)
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "backend, environment",
     [
@@ -218,6 +223,7 @@ def test_single_hosts_and_supported_clusters_are_accepted(backend, environment):
     refuse_clusters(backend, environment)
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "environment, index, count",
     [
@@ -232,6 +238,7 @@ def test_tf_config_gives_the_shard_of_this_host(environment, index, count):
     assert hosts.are_named(environment, "tensorflow") == (count > 1)
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "environment, message",
     [

@@ -40,8 +40,8 @@ def test_examples_of_weight_zero_are_not_counted():
     assert first.loss == pytest.approx(np.log(1 + 2 * np.exp(-2)), rel=1e-6)
 
 
-def test_each_of_several_classes_is_right():
-    """ReaL: right if the likeliest class is among those that people saw (arXiv 2006.07159)."""
+def test_each_of_several_classes_is_correct():
+    """ReaL: right if the most likely class is among those that people saw (arXiv 2006.07159)."""
     logits = np.float32([[3, 1, 1], [1, 3, 1], [1, 1, 3]])
     labels = np.float32([[1, 1, 0], [1, 1, 0], [1, 1, 0]])
     result = evaluate_accuracy(identity_model(), [(logits, labels, np.ones(3))])
@@ -95,7 +95,7 @@ def plain(logits, label_sets, activation):
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("classes", [2, 5, 12])
-def test_every_figure_agrees_with_a_plain_reference(activation, classes):
+def test_every_metric_agrees_with_a_plain_reference(activation, classes):
     """Of random logits with many ties, one to three classes, weights of 0 and a short batch."""
     rng = np.random.default_rng(classes)
     logits = rng.integers(-2, 3, (103, classes)).astype("float32")
@@ -127,7 +127,7 @@ def test_every_figure_agrees_with_a_plain_reference(activation, classes):
 
 
 def test_equal_logits_rank_by_the_number_of_the_class():
-    """All seven logits are alike, so that classes 0 to 4 are the five likeliest."""
+    """All seven logits are alike, so that classes 0 to 4 are the five most likely."""
     logits = np.zeros((7, 7), "float32")
     result = evaluate_accuracy(identity_model(7), [(logits, np.eye(7), np.ones(7))])
     assert (result.accuracy, result.top5_accuracy) == (1 / 7, 5 / 7)

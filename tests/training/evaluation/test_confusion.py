@@ -27,13 +27,13 @@ def test_each_image_counts_once():
     everything = confusion.table(range(7))
     np.testing.assert_array_equal(everything[:, :-1], expected)
     assert not everything[:, -1].any() and everything.sum() == 500
-    np.testing.assert_array_equal(confusion.mistakes(7), expected.sum(1) - np.diag(expected))
+    np.testing.assert_array_equal(confusion.errors(7), expected.sum(1) - np.diag(expected))
     some = confusion.table([4, 2])
     np.testing.assert_array_equal(some[:, :2], expected[np.ix_([4, 2], [4, 2])])
     np.testing.assert_array_equal(some.sum(axis=1), expected.sum(axis=1)[[4, 2]])
 
 
-def test_a_mistake_is_one_of_each_of_several_classes():
+def test_an_error_counts_for_each_of_several_classes():
     labels = np.float32([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]])
     confusion = Confusion()
     confusion.add(labels, np.array([1, 2, 2, 3]))
@@ -49,7 +49,7 @@ def test_only_pairs_that_occur_are_kept():
     assert len(confusion.counts) == 3
 
 
-def test_the_table_has_the_names(tmp_path):
+def test_the_csv_file_has_the_names(tmp_path):
     names = ['say "cheese"', "a, b", "Zürich", "caf\udce9"]  # the last from an old archive
     confusion = of_pairs([3, 0, 0, 2, 0], [0, 1, 1, 2, 0], 4)
     write_confusion(confusion, names, tmp_path / "confusion.csv")
@@ -96,7 +96,9 @@ def names(classes):
 
 @pytest.mark.parametrize("classes", [2, 25, 26, 120, 201])
 @pytest.mark.parametrize("times", [1, 54_321])
-def test_nothing_in_the_picture_is_cut_or_covered(classes, times, draw):
+@pytest.mark.backend("torch")
+@pytest.mark.long
+def test_nothing_in_the_figure_is_cut_or_covered(classes, times, draw):
     confusion = random_confusion(classes, 20 * classes)
     confusion.counts = {pair: times * count for pair, count in confusion.counts.items()}
     figure, path = draw(confusion, names(classes))
@@ -114,6 +116,7 @@ def test_nothing_in_the_picture_is_cut_or_covered(classes, times, draw):
     assert edges.min() == 255 and pixels.min() < 128  # a white margin around what is drawn
 
 
+@pytest.mark.backend("torch")
 def test_few_classes_have_their_counts_in_the_cells(draw):
     figure, _ = draw(of_pairs([0, 0, 0, 1], [0, 0, 1, 1], 3), ["cat", "dog", "emu"])
     axes = figure.axes[0]
@@ -121,9 +124,10 @@ def test_few_classes_have_their_counts_in_the_cells(draw):
     assert cells == {(0, 0): "2", (1, 0): "1", (1, 1): "1"}  # (predicted, true)
     shares = axes.images[0].get_array()
     np.testing.assert_allclose(shares[:2], [[2 / 3, 1 / 3, 0], [0, 1, 0]])
-    assert shares.mask[2].all() and "grey: no images" in axes.get_title()
+    assert shares.mask[2].all() and "gray: no images" in axes.get_title()
 
 
+@pytest.mark.backend("torch")
 def test_more_classes_are_all_shown_as_shares(draw):
     figure, _ = draw(random_confusion(37, 3000), names(37))
     axes = figure.axes[0]
@@ -131,13 +135,14 @@ def test_more_classes_are_all_shown_as_shares(draw):
     np.testing.assert_allclose(axes.images[0].get_array().sum(axis=1), 1)
 
 
-def test_of_too_many_classes_those_with_the_most_mistakes_are_shown(draw):
+@pytest.mark.backend("torch")
+def test_of_many_classes_those_with_the_most_errors_are_shown(draw):
     """Class i of 300 was taken for class i + 1 as often as it has tens, and else for itself."""
     true = np.repeat(np.arange(300), 30)
     wrong = np.tile(np.arange(30), 300) < true // 10
     figure, _ = draw(of_pairs(true, np.where(wrong, (true + 1) % 300, true), 300), names(300))
     axes = figure.axes[0]
-    assert "25 of 300 classes with the most mistakes, 27 to 29 each" in flat(axes.get_title())
+    assert "25 of 300 classes with the most errors, 27 to 29 each" in flat(axes.get_title())
     shown = [int(label.get_text().split()[0]) for label in axes.get_yticklabels()]
     assert shown == [*range(290, 300), *range(280, 290), *range(270, 275)]
     assert axes.get_xticklabels()[-1].get_text() == "any other class"
@@ -147,11 +152,12 @@ def test_of_too_many_classes_those_with_the_most_mistakes_are_shown(draw):
     assert cells[25, 24] == "27" and cells[24, 24] == "3"
 
 
+@pytest.mark.backend("torch")
 def test_a_long_title_is_broken(draw, tmp_path):
     path = tmp_path / "confusion.png"
     draw_confusion(of_pairs([0], [0], 2), ["a", "b"], f"folder:{'x' * 300}", path)
-    with Image.open(path) as picture:
-        assert picture.width < 800
+    with Image.open(path) as figure:
+        assert figure.width < 800
 
 
 def flat(text):

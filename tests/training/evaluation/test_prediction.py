@@ -20,7 +20,7 @@ def save(path, value, mode="L", size=(4, 4)):
     return path
 
 
-def test_the_likeliest_classes_come_first(tmp_path, brightness_model):
+def test_the_most_likely_classes_come_first(tmp_path, brightness_model):
     paths = [save(tmp_path / "dark.png", 0), save(tmp_path / "bright.png", 255)]
     dark, bright = predict_images(brightness_model, ["night", "day"], paths, 2, "resize")
     high, low = np.e / (np.e + 1), 1 / (np.e + 1)
@@ -47,7 +47,7 @@ def test_top_limits_the_classes_and_may_exceed_them(tmp_path, brightness_model):
         assert len(prediction.classes) == count
 
 
-def test_files_that_are_no_images_are_named(tmp_path, brightness_model, monkeypatch):
+def test_files_that_are_not_images_are_named(tmp_path, brightness_model, monkeypatch):
     text, empty = tmp_path / "text.png", tmp_path / "empty.png"
     text.write_text("not a picture")
     empty.touch()
@@ -61,7 +61,7 @@ def test_files_that_are_no_images_are_named(tmp_path, brightness_model, monkeypa
             predict_images(brightness_model, ["night", "day"], [good, bad], 1, "resize")
 
 
-def test_images_come_to_their_size_as_in_the_evaluation(tmp_path, brightness_model):
+def test_images_are_resized_as_in_the_evaluation(tmp_path, brightness_model):
     """By the transform's crop, the bright border is not seen."""
     image = np.full((64, 64), 255, np.uint8)
     image[8:-8, 8:-8] = 0

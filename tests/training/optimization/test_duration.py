@@ -4,6 +4,8 @@ from training.config import Optimization
 from training.errors import UserError
 from training.optimization.duration import Duration, duration
 
+pytestmark = pytest.mark.backend("torch")  # no backend is used
+
 
 @pytest.mark.parametrize(
     "fields, expected",
@@ -28,7 +30,7 @@ def test_updates_batches_and_epochs(fields, expected):
         ({"warmup_steps": 7, "accumulation_steps": 4}, "--warmup-steps must be below .* 7"),
     ],
 )
-def test_too_short_trainings_are_refused(fields, message):
+def test_trainings_that_are_too_short_are_rejected(fields, message):
     with pytest.raises(UserError, match=message):
         duration(Optimization(**{"total_epochs": 3, "warmup_steps": 0, **fields}), 10)
 
@@ -43,18 +45,18 @@ def test_too_short_trainings_are_refused(fields, message):
         (35, []),
     ],
 )
-def test_what_is_left_of_three_and_a_half_epochs(done, stretches):
+def test_stretches_that_remain_of_three_and_a_half_epochs(done, stretches):
     length = Duration(updates=35, batches=35, epoch_batches=10)
     assert length.stretches(done) == stretches
     assert sum((end - first) * batches for first, end, batches in stretches) == 35 - done
 
 
-def test_the_longest_training_is_divided_at_once():
+def test_a_very_long_training_is_divided_quickly():
     length = Duration(updates=10**30, batches=10**30, epoch_batches=10)
     assert length.stretches(5) == [(0, 1, 5), (1, 10**29, 10)]
 
 
-def test_where_epochs_and_updates_end():
+def test_ends_of_epochs_and_updates():
     length = Duration(updates=8, batches=35, epoch_batches=10, accumulation_steps=4)
     assert [batches for batches in range(1, 36) if length.ends_epoch(batches)] == [10, 20, 30, 35]
     assert [length.updates_after(batches) for batches in (3, 4, 35)] == [0, 1, 8]

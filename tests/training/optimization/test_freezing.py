@@ -14,7 +14,7 @@ ALL = {"stem", "MixerBlock_0", "MixerBlock_1", "pre_head_layer_norm", "head"}
 
 
 def trained(chosen):
-    """Return a Mixer with its weights before three steps, in which all but the frozen moves."""
+    """Return a Mixer after three steps, and its weights before them."""
     plain = small_mixer(drop_path_rate=0.1)
     randomize(plain)
     before = {v.path: np.array(v) for v in plain.weights}
@@ -29,7 +29,7 @@ def trained(chosen):
     return model, before
 
 
-def test_what_is_frozen():
+def test_trainable_layers():
     model = small_mixer()
     for changes, moving in (
         ({}, ALL),
@@ -49,7 +49,7 @@ def test_what_is_frozen():
         ({"freeze": "body"}, {"head"}),
     ],
 )
-def test_frozen_layers_keep_every_bit_and_have_no_slots(changes, moving):
+def test_frozen_weights_are_bitwise_unchanged_and_have_no_optimizer_variables(changes, moving):
     chosen = Optimization(
         learning_rate=0.1, warmup_steps=0, weight_decay=0.5, ema_momentum=0.5, **changes
     )
@@ -57,7 +57,7 @@ def test_frozen_layers_keep_every_bit_and_have_no_slots(changes, moving):
     moved = {v.path.split("/")[0] for v in model.weights if (np.array(v) != before[v.path]).any()}
     assert moved == moving
     variables = sum(len(model.get_layer(name).weights) for name in moving)
-    # The average and two moments of each, beside the number of steps.
+    # The EMA and two moments of each variable, and the number of steps.
     assert len(model.optimizer.variables) == 3 * variables + 1
 
 

@@ -1,4 +1,4 @@
-"""That `training.run.train` hands every field on."""
+"""`training.run.train` passes every field of the optimization on."""
 
 import csv
 import dataclasses
@@ -9,15 +9,15 @@ import pytest
 
 from training.config import Optimization
 from training.errors import UserError
-from training.optimization.ema import EvaluateEma
-from training.optimization.finiteness import Finiteness
 from training.optimization.loss import SigmoidCrossentropy
 from training.optimization.sharpness_aware import SharpnessAwareModel
 from training.optimization.update_rule import Momentum
 from training.recipes import RECIPES
+from training.run import finiteness
 from training.run import train as fit
+from training.run.callbacks.evaluate_ema import EvaluateEma
+from training.run.callbacks.terminate_on_non_finite import TerminateOnNonFinite
 from training.run.folder import RunFolder
-from training.run.keeper import Keeper
 
 TINY = RECIPES["tiny"].CONFIG  # 10 batches of 128 make an epoch
 CHANGED = Optimization(
@@ -70,15 +70,15 @@ def test_every_field_reaches_the_training(tmp_path, monkeypatch):
     assert isinstance(model.loss, SigmoidCrossentropy) and model.loss.label_smoothing == 0.1
     assert (arguments["epochs"], arguments["steps_per_epoch"]) == (1, 10)  # and then 6 batches
     kinds = [type(callback) for callback in arguments["callbacks"]]
-    assert EvaluateEma in kinds and Keeper in kinds
+    assert EvaluateEma in kinds and TerminateOnNonFinite in kinds
 
 
-def test_a_run_with_everything(tmp_path, monkeypatch):
-    """It stops in its last epoch and saves the averages, in a plain model."""
+def test_a_run_with_all_options(tmp_path, monkeypatch):
+    """Its last epoch is short, and its model is plain and has the averages."""
     models, batches = [], []
     apply_ema = fit.apply_ema
     monkeypatch.setattr(fit, "apply_ema", lambda m: models.append(m) or apply_ema(m))
-    monkeypatch.setattr(Finiteness, "require_loss", lambda *a: batches.append(a))
+    monkeypatch.setattr(finiteness, "require_finite_loss", lambda *a: batches.append(a))
     folder = RunFolder(tmp_path / "run")
     config = dataclasses.replace(TINY, optimization=CHANGED)
     summary = fit.train(config, folder)
@@ -95,10 +95,10 @@ def test_a_run_with_everything(tmp_path, monkeypatch):
     assert len(averages) == 16
     for average in averages:
         np.testing.assert_array_equal(saved[names[average.name]], np.array(average))
-    assert len(trained) == len(saved)  # nothing is frozen any more
+    assert len(trained) == len(saved)  # nothing is frozen in the saved model
 
 
-def test_a_training_that_diverges_says_so_and_saves_nothing(tmp_path):
+def test_a_diverging_training_is_reported_and_not_saved(tmp_path):
     folder = RunFolder(tmp_path / "run")
     wild = dataclasses.replace(
         TINY.optimization, optimizer="sgd", learning_rate=1e30, clip_global_norm=0.0, warmup_steps=1

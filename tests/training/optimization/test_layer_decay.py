@@ -8,7 +8,7 @@ from training.optimization.layer_decay import layer_scale
 SCALES = {"hidden/kernel": 0.3, "hidden/bias": 0.3, "head/kernel": 1.0, "head/bias": 1.0}
 
 
-def test_the_scale_falls_from_the_head_to_the_stem():
+def test_the_scale_decreases_from_the_head_to_the_stem():
     model = small_mixer(num_blocks=3)
     scale_of = layer_scale(model, 0.5)
     found = {variable.path.split("/")[0]: set() for variable in model.weights}

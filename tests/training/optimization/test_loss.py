@@ -13,7 +13,7 @@ SOFT = 0.7 * ONE_HOT + 0.3 * np.roll(ONE_HOT, 1, axis=0)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("labels", [ONE_HOT, SOFT])
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
-def test_the_losses_of_logits_against_numpy(loss, labels, smoothing):
+def test_losses_against_numpy(loss, labels, smoothing):
     found = loss_function(Optimization(loss=loss, label_smoothing=smoothing))(labels, LOGITS)
     smoothed = labels * (1 - smoothing) + smoothing / 4
     logits = LOGITS.astype(np.float64)
@@ -26,7 +26,7 @@ def test_the_losses_of_logits_against_numpy(loss, labels, smoothing):
     assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_sigmoid_loss_keeps_large_logits():
+def test_the_sigmoid_loss_of_large_logits():
     logits = np.array([[200.0, -200.0]], "float32")
     loss = loss_function(Optimization(loss="sigmoid"))
     assert float(loss(np.array([[1.0, 0.0]], "float32"), logits)) == 0

@@ -1,4 +1,4 @@
-"""Whole trainings by `model.fit` against the same in NumPy, and against plain Keras."""
+"""Trainings with `model.fit` against NumPy, and against plain Keras."""
 
 import keras
 import numpy as np
@@ -35,18 +35,18 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_training_against_numpy(name):
-    """With accumulation, NumPy takes one batch of four times the size."""
+    """With accumulation, NumPy uses one batch of four times the size."""
     chosen = reference.settings(**CASES[name])
     x, y = reference.batches(UPDATES * chosen.accumulation_steps)
     model, losses = reference.fit(chosen, x, y)
     rates = reference.rates(chosen, UPDATES)
     expected, averages, expected_losses = reference.train(chosen, x, y, rates)
-    # `model.fit` ends by putting the averages into the model.
+    # `reference.fit` ends by putting the averages into the model.
     expected = averages if chosen.ema_momentum else expected
     assert reference.largest_error(model, expected) < reference.LARGEST_ERROR
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-3)
     moved = max(np.abs(expected[p] - a).max() for p, a in reference.weights().items())
-    assert moved > 0.1  # or the comparison would say nothing
+    assert moved > 0.1  # otherwise the comparison would be trivial
 
 
 def test_the_learning_rate_counts_updates():
@@ -61,7 +61,7 @@ def test_the_learning_rate_counts_updates():
     np.testing.assert_allclose(found, np.repeat([0, 0.02, 0.04], 4), atol=1e-8)
 
 
-def test_an_unfinished_accumulation_moves_nothing():
+def test_an_incomplete_accumulation_changes_no_weights():
     chosen = reference.settings(accumulation_steps=4, weight_decay=0.5, warmup_steps=0)
     x, y = reference.batches(8)
     model, _ = reference.fit(chosen, x, y)
@@ -71,7 +71,7 @@ def test_an_unfinished_accumulation_moves_nothing():
 
 
 def test_the_defaults_train_as_plain_keras_does():
-    """The figures of the recipes rest on this."""
+    """The results of the recipes were obtained with it."""
     chosen = Optimization(learning_rate=5e-3, warmup_steps=3, label_smoothing=0.1)
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (64, 8, 12, 3)).astype("uint8")
@@ -95,10 +95,10 @@ def test_the_defaults_train_as_plain_keras_does():
         weights.append(model.get_weights())
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
     for theirs, own in zip(*weights, strict=True):
-        np.testing.assert_allclose(own, theirs, atol=1e-5)  # Adam magnifies rounding
+        np.testing.assert_allclose(own, theirs, atol=1e-5)  # Adam amplifies rounding errors
 
 
-def test_only_kernels_decay():
+def test_weight_decay_of_kernels_only():
     model = small_mixer(num_blocks=1)
     before = model.get_weights()
     chosen = reference.settings(weight_decay=0.5, warmup_steps=0)
@@ -109,7 +109,7 @@ def test_only_kernels_decay():
         np.testing.assert_allclose(np.array(variable), expected, rtol=1e-6)
 
 
-def test_weight_decay_of_biases_alone_is_nothing():
+def test_weight_decay_without_kernels():
     layer = keras.layers.Dense(3)
     layer.build((None, 2))
     chosen = reference.settings(weight_decay=0.5)
@@ -117,8 +117,8 @@ def test_weight_decay_of_biases_alone_is_nothing():
     made.apply([keras.ops.ones((3,))], [layer.bias])  # torch refuses an empty list
 
 
-def test_adamw_is_as_fast_as_that_of_keras():
-    """Under torch, Keras has a class behind the public one that moves all variables at once."""
+def test_adamw_is_the_fast_class_of_keras():
+    """Under PyTorch a private class updates all variables at once."""
     made = optimizer(Optimization(), learning_rate_schedule(Optimization(), 200, 4))
     assert isinstance(made, type(keras.optimizers.AdamW()))
 

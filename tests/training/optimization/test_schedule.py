@@ -32,7 +32,7 @@ def test_the_schedule_warms_up_linearly_and_decays(decay, share, warmup):
     np.testing.assert_allclose(rates(schedule=decay, warmup_steps=warmup), expected, atol=1e-8)
 
 
-def test_the_linear_decay_is_that_of_big_vision():
+def test_the_linear_decay_equals_that_of_big_vision():
     """lr = zero + (1 - zero) (1 - progress), times min(1, step / warmup)."""
     found = rates(schedule="linear")
     assert found[5] == pytest.approx(0.1)
@@ -40,14 +40,14 @@ def test_the_linear_decay_is_that_of_big_vision():
     assert found[25] == found[29] == pytest.approx(1e-6)
 
 
-def test_the_cosine_is_that_of_keras():
+def test_the_cosine_decay_equals_that_of_keras():
     theirs = keras.optimizers.schedules.CosineDecay(
         0.0, decay_steps=20, warmup_target=0.1, warmup_steps=5
     )
     np.testing.assert_allclose(rates()[:26], [float(theirs(i)) for i in range(26)], atol=1e-8)
 
 
-def test_the_rate_grows_with_the_batch_only_if_asked():
+def test_learning_rate_scaling_needs_a_reference_batch_size():
     assert max(rates()) == pytest.approx(0.1)
     assert max(rates(reference_batch_size=256)) == pytest.approx(0.1 * 64 / 256)
     both = rates(reference_batch_size=256, accumulation_steps=8)

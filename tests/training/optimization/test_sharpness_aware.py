@@ -26,7 +26,7 @@ def against_numpy(chosen, **how):
     weights, averages, expected_losses = reference.train(chosen, x, y, rates)
     expected = averages if chosen.ema_momentum else weights
     assert reference.largest_error(model, expected) < reference.LARGEST_ERROR
-    np.testing.assert_allclose(losses, expected_losses, rtol=1e-3)  # those at w
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-3)  # the losses at w
     return expected
 
 
@@ -40,7 +40,7 @@ def test_ten_updates_against_numpy(name):
     assert np.abs(other["hidden/kernel"] - expected["hidden/kernel"]).max() > 1e-3
 
 
-def test_a_scaled_loss_climbs_as_far():
+def test_loss_scaling_does_not_change_the_ascent():
     chosen = reference.settings(sam_rho=0.5, accumulation_steps=2)
     against_numpy(chosen, wrap=keras.optimizers.LossScaleOptimizer)
 
@@ -52,14 +52,14 @@ def test_eager_and_compiled(how):
     against_numpy(reference.settings(sam_rho=0.5), **how)
 
 
-def test_a_gradient_of_zero_leads_nowhere():
+def test_a_gradient_of_zero_gives_no_ascent():
     steps = ascent([ops.zeros((3,)), ops.zeros((2, 2))], 0.5)
     assert all((np.array(step) == 0).all() for step in steps)
     steps = ascent([ops.convert_to_tensor([3e4]), ops.convert_to_tensor([4e4])], 0.5)
     np.testing.assert_allclose([float(step[0]) for step in steps], [0.3, 0.4], rtol=1e-6)
 
 
-def test_without_rho_the_model_stays_itself():
+def test_without_rho_the_model_is_returned():
     model = reference.keras_model()
     assert sharpness_aware(model, 0.0) is model
     aware = sharpness_aware(model, 0.1)
@@ -69,7 +69,7 @@ def test_without_rho_the_model_stays_itself():
 
 @pytest.mark.parametrize("seed", [7, None])
 def test_both_gradients_have_the_same_masks(seed):
-    """The output is linear in w, so that its gradient is the mask, wherever it is taken."""
+    """The output is linear in w, so its gradient is the mask for any w."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((20, 30)).astype("float32")
 

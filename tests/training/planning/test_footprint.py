@@ -2,15 +2,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.planning.footprint import of_compiled, of_refused
+from training.planning.footprint import compiled_footprint, refused_footprint
 from training.planning.topology import CHIPS
 
+pytestmark = pytest.mark.backend("torch")
 
-def test_the_parts_of_the_memory():
+
+def test_memory_of_a_compiled_step():
     memory = SimpleNamespace(
         argument_size_in_bytes=1000,
         output_size_in_bytes=600,
-        alias_size_in_bytes=590,  # the state, which is written in place
+        alias_size_in_bytes=590,  # the state is written in place
         temp_size_in_bytes=200,
         generated_code_size_in_bytes=30,
     )
@@ -18,7 +20,7 @@ def test_the_parts_of_the_memory():
         memory_analysis=lambda: memory,
         cost_analysis=lambda: {"flops": 5.0, "bytes accessed": 7.0, "utilization0{}": 1.0},
     )
-    footprint = of_compiled(compiled, images=8, batch_bytes=100, seconds=1.5)
+    footprint = compiled_footprint(compiled, images=8, batch_bytes=100, seconds=1.5)
     assert footprint.fits and footprint.images == 8 and footprint.seconds == 1.5
     assert footprint.total_bytes == 1000 + 10 + 200 + 30
     parts = (footprint.argument_bytes, footprint.temporary_bytes, footprint.code_bytes)
@@ -39,12 +41,12 @@ def test_the_parts_of_the_memory():
         ("RESOURCE_EXHAUSTED: it is too large", None),
     ],
 )
-def test_what_a_refusal_says(message, needed):
-    footprint = of_refused(message, images=4096, seconds=4.0)
+def test_memory_of_a_refused_step(message, needed):
+    footprint = refused_footprint(message, images=4096, seconds=4.0)
     assert not footprint.fits and footprint.images == 4096
     assert footprint.total_bytes == needed
 
 
-def test_the_roofline():
+def test_roofline():
     seconds = CHIPS["v5e"].roofline(SimpleNamespace(flops=197e12, moved_bytes=819e9 / 4))
     assert seconds == (1.0, 0.25)

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from training.config import Config
+from training.planning.candidates import Candidate
 from training.planning.footprint import Footprint
-from training.planning.outcome import Outcome
 from training.planning.report import as_entries, as_tables
+from training.planning.search import Outcome
 from training.planning.topology import CHIPS, Topology
-from training.planning.ways_to_fit import Way
+
+pytestmark = pytest.mark.backend("torch")
 
 TARGET = Topology("v5e:2x2", CHIPS["v5e"], (None,) * 4)
 GIB = 2**30
@@ -38,52 +40,52 @@ def words(tables):
 
 
 def test_a_batch_that_fits():
-    outcome = Outcome(FITS, Way(Config()), None, None)
+    outcome = Outcome(FITS, Candidate(Config()), None, None)
     (text,) = words(as_tables(outcome, TARGET))
     for part in (
-        "compiled, not run: by libtpu 1.2.3 for v5e:2x2; chips: 4;",
-        "batch: 512 images, 128 for each chip;",
-        "memory of a chip: 12.00 GiB of 15.75 GiB: it fits;",
-        "variables and batch: 3.00 GiB; temporaries: 9.00 GiB; the program: 1.00 MiB;",
-        "the next batch: 2.00 GiB, for which there is room while a step runs;",
-        "FLOPs of a chip: 49,250 G a step, 385 G an image;",
-        "bytes moved by a chip: 819 G a step;",
-        "estimated time: 250 ms to compute, 1,000 ms to move;",
-        "limited by: memory bandwidth, by this estimate;",
+        "compiled, not run: with libtpu 1.2.3 for v5e:2x2; chips: 4;",
+        "batch: 512 images, 128 per chip;",
+        "memory per chip: 12.00 GiB of 15.75 GiB: it fits;",
+        "variables and batch: 3.00 GiB; temporaries: 9.00 GiB; program: 1.00 MiB;",
+        "next batch: 2.00 GiB, which fits while a step runs;",
+        "FLOPs per chip: 49,250 G per step, 385 G per image;",
+        "bytes moved per chip: 819 G per step;",
+        "estimated time: 250 ms compute, 1,000 ms memory;",
+        "limited by: memory bandwidth, according to this estimate;",
     ):
         assert part in text
     assert "it fits with" not in text
     full = dataclasses.replace(FITS, batch_bytes=4 * GIB)
-    (text,) = words(as_tables(Outcome(full, Way(Config()), None, None), TARGET))
-    assert "the next batch: 4.00 GiB, for which there is no room while a step runs;" in text
+    (text,) = words(as_tables(Outcome(full, Candidate(Config()), None, None), TARGET))
+    assert "next batch: 4.00 GiB, which does not fit while a step runs;" in text
 
 
 @pytest.mark.parametrize(
     "fitting, largest, expected",
     [
         (
-            Way(Config(), "--model-devices 2"),
+            Candidate(Config(), "--model-devices 2"),
             FITS,
-            ["it fits with: --model-devices 2;", "the largest batch: that fits; batch: 512 images"],
+            ["it fits with: --model-devices 2;", "largest batch: that fits; batch: 512 images"],
         ),
         (
             None,
             None,
-            ["it fits with: none of the ways to save memory", "largest batch: not one fits"],
+            ["it fits with: no option that was tried", "largest batch: no batch fits"],
         ),
     ],
 )
-def test_a_batch_that_does_not(fitting, largest, expected):
+def test_a_batch_that_does_not_fit(fitting, largest, expected):
     tables = as_tables(Outcome(REFUSED, fitting, largest, REFUSED), TARGET)
     text = " ".join(words(tables))
-    assert "memory of a chip: 20.00 GiB or more of 15.75 GiB: it does not fit;" in text
+    assert "memory per chip: 20.00 GiB or more of 15.75 GiB: it does not fit;" in text
     assert "refused: a batch of 1,024 images" in text
     for part in expected:
         assert part in text
 
 
-def test_entries_are_json_and_whole():
-    outcome = Outcome(REFUSED, Way(Config(), "--model-devices 2"), FITS, REFUSED)
+def test_entries_are_complete_and_json():
+    outcome = Outcome(REFUSED, Candidate(Config(), "--model-devices 2"), FITS, REFUSED)
     entries = json.loads(json.dumps(as_entries(outcome, TARGET)))
     assert entries["run"] is False and entries["compiler"] == "libtpu 1.2.3"
     assert (entries["topology"], entries["chips"]) == ("v5e:2x2", 4)

@@ -1,41 +1,88 @@
+"""The steps that a search compiles and its outcome, with a fake compiler."""
+
+import dataclasses
+
 import pytest
 
+from training.config import Config, Data, Hardware, Model
+from training.planning.candidates import candidates
 from training.planning.footprint import Footprint
-from training.planning.search import TOLERANCE, largest_batch
+from training.planning.search import search
+
+pytestmark = pytest.mark.backend("torch")
+
+CONFIG = Config(
+    data=Data(source="imagenet", image_size=224, batch_size=1024),
+    model=Model(variant="B/16"),
+)
+REMATERIALIZED = dataclasses.replace(
+    CONFIG, model=dataclasses.replace(CONFIG.model, rematerialize=True)
+)
+
+
+def options(config, model_devices, chips):
+    hardware = Hardware(model_devices=model_devices)
+    config = dataclasses.replace(config, hardware=hardware)
+    return [candidate.options for candidate in candidates(config, chips)]
+
+
+def test_order_of_the_candidates():
+    sharded = [f"--rematerialize --model-devices {n}" for n in (2, 4, 8)]
+    assert options(CONFIG, 1, 8) == ["", "--rematerialize", *sharded]
+    assert options(CONFIG, 4, 8) == ["", "--rematerialize", sharded[2]]
+    assert options(CONFIG, 1, 1) == ["", "--rematerialize"]
+    assert options(REMATERIALIZED, 1, 4) == ["", "--model-devices 2", "--model-devices 4"]
+    assert options(REMATERIALIZED, 1, 1) == [""]
+    assert len(options(CONFIG, 1, 1024)) == 2 + 7  # 128 = 2**7 divides every size
+
+
+def test_candidates_match_their_options():
+    for candidate in candidates(CONFIG, 8):
+        model_devices = candidate.config.hardware.model_devices
+        assert candidate.config.model.rematerialize == ("--rematerialize" in candidate.options)
+        assert f"--model-devices {model_devices}" in candidate.options or model_devices == 1
+        batch = candidate.with_batch(24)
+        assert batch.data.batch_size == 24 and batch.model == candidate.config.model
 
 
 class Compiler:
-    """Stands for one whose memory holds so many images; remembers what it was asked."""
+    """Has memory for `room` images, twice that if rematerialized, times the number of shards."""
 
     def __init__(self, room):
         self.room = room
         self.asked = []
 
-    def __call__(self, images):
-        self.asked.append(images)
-        return Footprint(images, fits=images <= self.room, seconds=0.0, total_bytes=images)
+    def __call__(self, candidate, images):
+        self.asked.append((candidate.options, images))
+        config = candidate.config
+        room = self.room * (1 + config.model.rematerialize) * config.hardware.model_devices
+        return Footprint(images, fits=images <= room, seconds=0.0, total_bytes=None)
 
 
-@pytest.mark.parametrize("multiple", [1, 8, 64, 24])
-@pytest.mark.parametrize("room", [1, 7, 8, 100, 513, 4095, 4096, 100_000])
-@pytest.mark.parametrize("first", [8, 100, 4096])
-def test_what_fits_is_bracketed(multiple, room, first):
+@pytest.mark.parametrize(
+    "room, fitting, compilations",
+    [
+        (1024, "", 1),
+        (512, "--rematerialize", 2),
+        (256, "--rematerialize --model-devices 2", 3),
+        (64, "--rematerialize --model-devices 8", 5),
+        (63, None, 5),
+    ],
+)
+def test_first_candidate_that_fits(room, fitting, compilations):
     compiler = Compiler(room)
-    fits, fails = largest_batch(compiler, first, multiple)
-    assert fails.images > room and not fails.fits
-    if fits is None:
-        assert fails.images <= multiple
-    else:
-        assert fits.images <= room and fits.fits
-        gap = fails.images - fits.images
-        assert gap <= max(multiple, TOLERANCE * fits.images)
-    assert len(set(compiler.asked)) == len(compiler.asked) < 40
-    assert all(images % multiple == 0 for images in compiler.asked[1:])
+    outcome = search(compiler, CONFIG, chips=8, multiple=0)
+    assert outcome.asked.images == 1024 and outcome.asked.fits == (fitting == "")
+    assert (outcome.fitting and outcome.fitting.options) == fitting
+    assert len(compiler.asked) == compilations
+    assert outcome.largest is None and outcome.refused is None
 
 
-def test_few_of_the_slow_compilations():
-    """Those that succeed are slow; from a good beginning they are three at most."""
-    for room in range(4096, 8192, 128):
-        compiler = Compiler(room)
-        largest_batch(compiler, 4096, 64)
-        assert sum(images <= room for images in compiler.asked) <= 4
+def test_search_for_the_largest_batch_compiles_nothing_twice():
+    compiler = Compiler(300)
+    outcome = search(compiler, CONFIG, chips=8, multiple=64)
+    assert outcome.fitting.options == "--rematerialize --model-devices 2"
+    assert (outcome.largest.images, outcome.refused.images) == (256, 320)
+    assert len(set(compiler.asked)) == len(compiler.asked)
+    none = search(Compiler(63), CONFIG, chips=8, multiple=64)
+    assert none.largest is None and none.refused.images == 64

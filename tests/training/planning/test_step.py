@@ -1,4 +1,4 @@
-"""The step that is compiled, on a device of this machine: no libtpu is needed for it."""
+"""Compilation of the training step for a device of this host, which needs no libtpu."""
 
 import dataclasses
 
@@ -30,19 +30,19 @@ CONFIG = Config(
 PLAIN = Config(data=Data(batch_size=8), model=Model(num_blocks=2))
 
 
-HARDWARE = Distribution(DetectedDevices("jax"), (jax.devices()[0],), 1, "mixed_bfloat16")
+DISTRIBUTION = Distribution(DetectedDevices("jax"), (jax.devices()[0],), 1, "mixed_bfloat16")
 
 
 def lowered(config):
-    return step.lower_step(config, CLASSES, 1, HARDWARE)
+    return step.lower_step(config, CLASSES, 1, DISTRIBUTION)
 
 
-def test_it_is_what_keras_trains_by():
-    """With the values of a model it does what `train_on_batch` does to it."""
+def test_step_equals_train_on_batch():
+    """Given the values of a model, it updates them as `train_on_batch` does."""
     images, labels = random_pixels((8, 8, 8, 1)), np.eye(CLASSES, dtype="float32")[np.arange(8)]
-    nothing = in_memory(images[:0], np.zeros(0, int))
-    source = Source(tuple("0123456789"), 1, nothing, nothing, nothing)
-    with HARDWARE.scope():
+    empty = in_memory(images[:0], np.zeros(0, int))
+    source = Source(tuple("0123456789"), 1, empty, empty, empty)
+    with DISTRIBUTION.scope():
         schedule = learning_rate_schedule(CONFIG.optimization, 1, 8)
         model = compiled_model(CONFIG, source, schedule)
         model.optimizer.build(model.trainable_variables)
@@ -69,35 +69,35 @@ def arguments(config):
     return [leaf.dtype for leaf in jax.tree.leaves(lowered(config).in_avals)]
 
 
-def test_images_are_bytes_unless_mixup_makes_fractions():
+def test_images_are_bytes_without_mixup():
     mixup = dataclasses.replace(PLAIN, augmentation=Augmentation(mixup_alpha=0.2))
     assert arguments(PLAIN).count(np.uint8) == 1
     assert arguments(mixup).count(np.uint8) == 0
 
 
-def test_the_state_is_counted():
-    footprint = step.compile_step(PLAIN, CLASSES, 1, HARDWARE)
+def test_memory_includes_the_state():
+    footprint = step.compile_step(PLAIN, CLASSES, 1, DISTRIBUTION)
     assert footprint.fits and footprint.images == 8 and footprint.seconds > 0
     assert footprint.total_bytes > footprint.argument_bytes > 0
     assert footprint.flops > 0 and footprint.moved_bytes > 0
     assert footprint.batch_bytes == 8 * (8 * 8 + 4 * CLASSES)
     sgd = dataclasses.replace(PLAIN, optimization=Optimization(optimizer="sgd"))
-    less = step.compile_step(sgd, CLASSES, 1, HARDWARE)
+    less = step.compile_step(sgd, CLASSES, 1, DISTRIBUTION)
     model = step._model_without_values(PLAIN, CLASSES, 1)
     assert footprint.argument_bytes - less.argument_bytes == pytest.approx(
         4 * model.count_params(), abs=64
     )
 
 
-def test_a_refusal_is_no_error(monkeypatch):
+def test_a_refused_step_has_a_footprint(monkeypatch):
     class Lowered:
         def compile(self):
             raise RuntimeError(self.message)
 
     monkeypatch.setattr(step, "lower_step", lambda *arguments: Lowered())
     Lowered.message = "RESOURCE_EXHAUSTED: temporaries (2.00G) exceeds available HBM (1.00G)."
-    footprint = step.compile_step(PLAIN, CLASSES, 1, HARDWARE)
+    footprint = step.compile_step(PLAIN, CLASSES, 1, DISTRIBUTION)
     assert not footprint.fits and footprint.total_bytes == 2 * 2**30
     Lowered.message = "INTERNAL: a defect"
     with pytest.raises(RuntimeError, match="a defect"):
-        step.compile_step(PLAIN, CLASSES, 1, HARDWARE)
+        step.compile_step(PLAIN, CLASSES, 1, DISTRIBUTION)

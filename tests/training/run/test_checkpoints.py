@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from training.errors import UserError
+from training.run import checkpoint_file
 from training.run import checkpoints as checkpoints_module
-from training.run.checkpoints import Checkpoints, Progress, groups_of_variables
+from training.run.checkpoints import Checkpoints, groups_of_variables
+from training.run.progress import Progress
 
 ROW = {"epoch": 1, "step": 5, "loss": 1.2345678901234567, "val_accuracy": 0.1 + 0.2}
 PROGRESS = Progress(batches=7, history=(ROW,), metrics=[0.1, [2, 3]], wall_seconds=3.5)
@@ -46,7 +48,7 @@ def checkpoints(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
-def test_everything_comes_back(checkpoints, dtype):
+def test_all_variables_are_restored(checkpoints, dtype):
     trained, new = make_model(dtype=dtype, steps=3), make_model(dtype=dtype)
     before = values(trained)
     assert any(np.any(before[name] != value) for name, value in values(new).items())
@@ -55,8 +57,8 @@ def test_everything_comes_back(checkpoints, dtype):
     assert checkpoints.restore(new) == PROGRESS
     for name, value in values(new).items():
         np.testing.assert_array_equal(value, before[name])
-    for model in (trained, new):  # and random states: the same masks are drawn
-        if keras.backend.backend() == "torch":  # whose own generator the Keeper seeds
+    for model in (trained, new):  # and random states: the next masks are equal
+        if keras.backend.backend() == "torch":  # whose global generator `TorchSeeding` seeds
             import torch
 
             torch.manual_seed(0)
@@ -65,14 +67,14 @@ def test_everything_comes_back(checkpoints, dtype):
         np.testing.assert_array_equal(value, values(trained)[name])
 
 
-def test_without_any_nothing_changes(checkpoints):
+def test_without_checkpoints_the_model_is_unchanged(checkpoints):
     model = make_model()
     before = values(model)
     assert checkpoints.restore(model) == Progress()
     assert all(np.array_equal(before[name], value) for name, value in values(model).items())
 
 
-def test_the_newest_are_kept_and_the_best(checkpoints):
+def test_the_newest_and_the_best_are_kept(checkpoints):
     model = make_model()
     for step in (3, 20, 100):
         checkpoints.save(model, Progress(batches=step), as_best=step == 3)
@@ -83,14 +85,14 @@ def test_the_newest_are_kept_and_the_best(checkpoints):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
-def test_a_damaged_one_is_named_and_the_one_before_is_taken(checkpoints, damage, capsys):
+def test_a_corrupt_checkpoint_is_reported_and_skipped(checkpoints, damage, capsys):
     model = make_model()
     for step in (1, 2):
         checkpoints.save(model, Progress(batches=step))
     checkpoints.finish()
     path = checkpoints.folder / "batch-000000002.npz"
     contents = path.read_bytes()
-    value = contents.rindex(b"\x93NUMPY") + 128  # behind the header of an array
+    value = contents.rindex(b"\x93NUMPY") + 128  # after the header of an array
     flipped = contents[:value] + bytes([contents[value] ^ 1]) + contents[value + 1 :]
     damaged = {
         "cut": contents[: len(contents) // 2],
@@ -100,14 +102,14 @@ def test_a_damaged_one_is_named_and_the_one_before_is_taken(checkpoints, damage,
     }
     path.write_bytes(damaged[damage])
     assert checkpoints.restore(model).batches == 1
-    assert f"warning: {path} is damaged" in capsys.readouterr().out
+    assert f"warning: {path} is corrupt" in capsys.readouterr().out
     assert not path.exists() and path.with_suffix(".damaged").exists()
     (checkpoints.folder / "batch-000000001.npz").write_bytes(b"")
-    with pytest.raises(UserError, match="must hold a checkpoint that is whole"):
+    with pytest.raises(UserError, match="must hold a valid checkpoint"):
         checkpoints.restore(model)
 
 
-def test_a_full_disk_leaves_the_last_one(checkpoints, monkeypatch):
+def test_a_full_disk_keeps_the_last_checkpoint(checkpoints, monkeypatch):
     model = make_model()
     checkpoints.save(model, Progress(batches=1))
     checkpoints.finish()
@@ -119,7 +121,7 @@ def test_a_full_disk_leaves_the_last_one(checkpoints, monkeypatch):
     with pytest.raises(UserError, match="of batch 2 could not be written: No space left on device"):
         checkpoints.save(model, Progress(batches=2))
         checkpoints.finish()
-    checkpoints.finish()  # it is said once
+    checkpoints.finish()  # the error is raised once
     assert [path.name for path in checkpoints.folder.iterdir()] == ["batch-000000001.npz"]
 
 
@@ -131,8 +133,8 @@ def test_a_checkpoint_of_the_first_version_is_restored(checkpoints):
     path = checkpoints.folder / "batch-000000007.npz"
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    entries = json.loads(members[checkpoints_module.PROGRESS])
-    members[checkpoints_module.PROGRESS] = json.dumps(
+    entries = json.loads(members[checkpoint_file.PROGRESS])
+    members[checkpoint_file.PROGRESS] = json.dumps(
         {key: entries[key] for key in entries if key not in ("weights", "numerics")}
     )
     with zipfile.ZipFile(path, "w") as archive:
@@ -143,7 +145,7 @@ def test_a_checkpoint_of_the_first_version_is_restored(checkpoints):
         np.testing.assert_array_equal(value, values(trained)[name])
 
 
-def test_what_a_killed_process_left_is_removed(checkpoints):
+def test_drafts_of_a_killed_process_are_removed(checkpoints):
     model = make_model()
     checkpoints.save(model, Progress(batches=1))
     checkpoints.finish()
@@ -152,33 +154,34 @@ def test_what_a_killed_process_left_is_removed(checkpoints):
     assert [path.name for path in checkpoints.folder.iterdir()] == ["batch-000000001.npz"]
 
 
-def test_checkpoints_of_another_model_are_refused(checkpoints):
+def test_checkpoints_of_another_model_are_rejected(checkpoints):
     checkpoints.save(make_model(), Progress(batches=1))
-    with pytest.raises(UserError, match="must hold checkpoints of this very model"):
+    with pytest.raises(UserError, match="must hold checkpoints of this model"):
         checkpoints.restore(make_model(width=5))
 
 
-def test_a_checkpoint_is_of_the_moment_when_it_was_asked_for(checkpoints, monkeypatch):
-    """The training goes on while it is written."""
-    model, write, go_on = make_model(), checkpoints_module._write_archive, threading.Event()
+def test_a_checkpoint_holds_the_state_when_it_was_saved(checkpoints, monkeypatch):
+    """The training continues while it is written."""
+    write, resume = checkpoints_module.write_checkpoint_file, threading.Event()
+    model = make_model()
 
     def wait_and_write(*arguments):
-        assert go_on.wait(60)
+        assert resume.wait(60)
         write(*arguments)
 
-    monkeypatch.setattr(checkpoints_module, "_write_archive", wait_and_write)
+    monkeypatch.setattr(checkpoints_module, "write_checkpoint_file", wait_and_write)
     before = values(model)
     checkpoints.save(model, Progress(batches=1))
     model.train_on_batch(np.ones((8, 3)), np.eye(2)[np.zeros(8, int)])
     after = values(model)
-    go_on.set()
+    resume.set()
     checkpoints.restore(model)
     for name, value in values(model).items():
         np.testing.assert_array_equal(value, before[name])
     assert any(np.any(after[name] != value) for name, value in before.items())
 
 
-def test_a_damaged_one_does_not_take_the_place_of_those_that_follow(tmp_path):
+def test_a_corrupt_checkpoint_does_not_replace_later_ones(tmp_path):
     model, checkpoints = make_model(), Checkpoints(tmp_path, keep=2)
     for batches in (10, 20):
         checkpoints.save(model, Progress(batches=batches))
@@ -190,8 +193,8 @@ def test_a_damaged_one_does_not_take_the_place_of_those_that_follow(tmp_path):
     assert checkpoints.restore(model).batches == 12
 
 
-def test_no_flipped_bit_is_a_traceback(checkpoints):
-    """Also where a zip file has no checksum: in its headers and its directory."""
+def test_flipped_bits_never_cause_a_traceback(checkpoints):
+    """Not even in the headers and the directory of a zip file, which have no checksum."""
     model = make_model()
     checkpoints.save(model, PROGRESS)
     checkpoints.finish()
@@ -205,12 +208,12 @@ def test_no_flipped_bit_is_a_traceback(checkpoints):
         try:
             assert checkpoints.restore(model) == PROGRESS
         except UserError as error:
-            assert "damaged" in str(error)
+            assert "corrupt" in str(error)
             faults += 1
     assert faults > 50
 
 
-def test_the_best_is_there_before_the_run_can_go_on_after_it(checkpoints, monkeypatch):
+def test_the_best_is_written_before_the_run_can_resume_after_it(checkpoints, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 

@@ -1,9 +1,12 @@
+import pytest
 from PIL import Image
 
 from training.run.curves import draw_curves
 
+pytestmark = pytest.mark.backend("torch")  # no backend is used
 
-def test_a_picture_with_and_without_validation(tmp_path):
+
+def test_curves_with_and_without_validation(tmp_path):
     history = tmp_path / "history.csv"
     for header, row in [
         ("epoch,accuracy,loss", "0.5,1.0"),

@@ -5,6 +5,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mixer.convert import convert
+from keras_mixer.weights.load import variables_by_name
 from keras_mixer.weights.numerics import Numerics
 from tests.support import optimization as reference
 from tests.support.models import random_pixels, randomize, small_mixer
@@ -12,8 +14,10 @@ from training.optimization.freezing import freeze
 from training.optimization.optimizer import optimizer
 from training.optimization.schedule import learning_rate_schedule
 from training.optimization.sharpness_aware import sharpness_aware
-from training.run.checkpoints import PROGRESS, Checkpoints, Progress
+from training.run.checkpoint_file import PROGRESS
+from training.run.checkpoints import Checkpoints
 from training.run.named_weights import numerics
+from training.run.progress import Progress
 
 KERNEL = "MixerBlock_1/token_mixing/Dense_0/kernel"
 
@@ -71,6 +75,20 @@ def test_with_ema_names_point_at_the_averages(tmp_path):
     assert np.any(arrays["head/kernel"] != np.array(head))
 
 
+@pytest.mark.parametrize("changes", [{}, {"ema_momentum": 0.8, "frozen_blocks": 1}])
+def test_the_library_loads_a_checkpoint(tmp_path, changes):
+    arrays, _ = saved(trained(**changes), tmp_path)
+    path = tmp_path / "batch-000000001.npz"
+    loaded = small_mixer(weights=path, classes=None, input_shape=None)
+    found = {name: np.array(v) for name, v in variables_by_name(loaded).items()}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    convert(path, tmp_path / "converted.npz")
+    for name, array in np.load(tmp_path / "converted.npz").items():
+        np.testing.assert_array_equal(array, arrays[name])
+
+
 @pytest.mark.backend("torch")
 @pytest.mark.parametrize("include_preprocessing", [True, False])
 def test_numerics_are_those_of_a_keras_file(include_preprocessing):
@@ -78,7 +96,7 @@ def test_numerics_are_those_of_a_keras_file(include_preprocessing):
     model = small_mixer(
         approximate_gelu=False, include_preprocessing=include_preprocessing, **value_range
     )
-    expected = Numerics.of_keras_config({"config": json.loads(model.to_json())["config"]})
+    expected = Numerics.from_keras_config({"config": json.loads(model.to_json())["config"]})
     found = numerics(model)
     assert found["approximate_gelu"] == expected.approximate_gelu
     assert tuple(found["grid"]) == expected.grid

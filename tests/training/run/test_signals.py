@@ -11,6 +11,8 @@ from training.run.signals import SIGNALS, Signals
 LONG_STEP = """
 import hashlib
 from training.run.signals import Signals
+
+pytestmark = pytest.mark.backend("torch")  # no backend is used
 with Signals("noted") as signals:
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in C, where no Python handler runs
@@ -18,7 +20,7 @@ with Signals("noted") as signals:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_second_ends_the_process_in_the_midst_of_a_step(number):
+def test_the_second_signal_ends_the_process_during_a_step(number):
     process = subprocess.Popen(
         [sys.executable, "-c", LONG_STEP], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -29,7 +31,7 @@ def test_the_second_ends_the_process_in_the_midst_of_a_step(number):
     assert process.wait(timeout=10) == 128 + number
 
 
-def test_the_first_is_noted_though_nobody_reads(monkeypatch):
+def test_the_first_signal_is_noted_with_a_closed_terminal(monkeypatch):
     written = threading.Event()
 
     def fail(*_):

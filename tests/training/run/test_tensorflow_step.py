@@ -1,4 +1,4 @@
-"""That a training step of TensorFlow compiles as a whole, with static shapes, as TPUs ask for."""
+"""TensorFlow's training step compiles as one program with static shapes, as TPUs require."""
 
 import dataclasses
 import re
@@ -14,9 +14,7 @@ from training.optimization.schedule import learning_rate_schedule
 from training.recipes import RECIPES
 from training.run.compiled_model import compiled_model
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="a matter of TensorFlow"
-)
+pytestmark = pytest.mark.backend("tensorflow")
 
 TINY = RECIPES["tiny"].CONFIG
 UPDATES = {"accumulation_steps": 2, "ema_momentum": 0.9}
@@ -43,7 +41,7 @@ def policy(request):
 
 
 def compiled(step, batch):
-    """Return what XLA makes of a step, before it is optimized for a device."""
+    """Return the HLO of a step, before optimization for a device."""
     return tf.function(step, jit_compile=True).experimental_get_compiler_ir(batch)(stage="hlo")
 
 
@@ -74,7 +72,7 @@ def test_a_step_is_one_program_of_static_shapes(optimization, model, policy):
         assert not re.findall(OF_ANY_SIZE, program)
 
 
-def test_what_is_looked_for_would_be_found():
+def test_dynamic_shapes_and_host_calls_are_detected():
     assert re.search(OF_ANY_SIZE, compiled(lambda x: tf.where(x > 0), tf.ones(7)))
 
     def on_the_host(x):

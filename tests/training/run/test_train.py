@@ -13,8 +13,9 @@ from training.data.splits import IndexedSplit
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run import train as fit
+from training.run.callbacks.stop_on_signal import StopOnSignal
 from training.run.folder import RunFolder
-from training.run.keeper import Interrupted, Keeper
+from training.run.signals import Interrupted
 
 TINY = RECIPES["tiny"].CONFIG
 DIGITS = RECIPES["digits"].CONFIG
@@ -54,7 +55,7 @@ def test_a_run_writes_its_folder(tmp_path):
     assert list(folder.tensorboard.rglob("events.out*"))
 
 
-# All that has a state of its own; 24 batches, of which the last epoch has 4.
+# Everything that has a state; 24 batches, 4 of them in the last epoch.
 RANDOM = change(TINY, "model", drop_path_rate=0.2, dropout_rate=0.1)
 RANDOM = change(RANDOM, "augmentation", shift_fraction=0.1, mixup_alpha=0.4)
 RANDOM = change(RANDOM, "checkpointing", checkpoint_steps=2)
@@ -70,7 +71,7 @@ RANDOM = change(
 
 
 def state(folder):
-    """Everything that the last checkpoint holds of the model, and the history."""
+    """Return the arrays of the last checkpoint, the history, and the saved weights."""
     with zipfile.ZipFile(sorted(folder.checkpoints.glob("batch-*"))[-1]) as archive:
         arrays = {n: archive.read(n) for n in archive.namelist() if n.endswith(".npy")}
     model = keras.saving.load_model(folder.model)  # of the averages
@@ -86,11 +87,11 @@ def uninterrupted(tmp_path_factory):
 
 @contextlib.contextmanager
 def at_batch(monkeypatch, number, action):
-    """Do something before the next batch, or within a validation if one follows."""
+    """Call `action` before the batch after `number`, or during a validation that follows."""
 
     def hook(method):
         def hooked(self, *args, **kwargs):
-            if self.progress.batches == number:
+            if self.run.progress.batches == number:
                 action()
             method(self, *args, **kwargs)
 
@@ -98,7 +99,7 @@ def at_batch(monkeypatch, number, action):
 
     with monkeypatch.context() as patch:
         for name in ("on_train_batch_begin", "on_test_batch_end"):
-            patch.setattr(Keeper, name, hook(getattr(Keeper, name)))
+            patch.setattr(StopOnSignal, name, hook(getattr(StopOnSignal, name)))
         yield
 
 
@@ -110,10 +111,12 @@ def kill():
     raise Killed
 
 
-def test_killed_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninterrupted):
-    """Bit for bit: weights, optimizer, random states and history."""
+def test_killed_runs_are_bitwise_identical_to_an_uninterrupted_one(
+    tmp_path, monkeypatch, uninterrupted
+):
+    """In weights, optimizer, random states and history."""
     folder = RunFolder(tmp_path / "run")
-    # In the first epoch before a checkpoint, later after one, in a validation, after an epoch.
+    # Before the first checkpoint, after a later one, during a validation, after an epoch.
     for number in (2, 13, 20, 22):
         with at_batch(monkeypatch, number, kill), pytest.raises(Killed):
             fit.train(RANDOM, folder)
@@ -122,9 +125,11 @@ def test_killed_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninterrup
     assert epochs(folder) == [1, 2, 3]
 
 
-def test_signalled_runs_end_like_one_that_was_not(tmp_path, monkeypatch, uninterrupted):
+def test_signalled_runs_are_bitwise_identical_to_an_uninterrupted_one(
+    tmp_path, monkeypatch, uninterrupted
+):
     folder = RunFolder(tmp_path / "run")
-    # Within an epoch, in the validation after one, and in the last of all.
+    # Within an epoch, during a validation, and during the last validation.
     for number, saved in ((5, 6), (10, 10), (11, 12), (24, 24)):
         terminate = at_batch(monkeypatch, number, lambda: signal.raise_signal(signal.SIGTERM))
         with terminate, pytest.raises(Interrupted):
@@ -146,11 +151,11 @@ def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
     assert folder.model.exists() and folder.curves.exists()
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path, monkeypatch):
+def test_a_finished_run_is_unchanged(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
     config = change(TINY, "optimization", total_epochs=1, warmup_steps=0)
     summary = fit.train(config, folder)
-    monkeypatch.setattr(fit, "load_source", None)  # it must not come as far as the data
+    monkeypatch.setattr(fit, "load_source", None)  # the data must not be loaded
     assert fit.train(config, folder) == summary
     with pytest.raises(UserError, match="optimization.total_epochs is 1 there and 2 here"):
         fit.train(change(config, "optimization", total_epochs=2), folder)
@@ -171,14 +176,14 @@ def test_the_seed_decides_the_weights(tmp_path):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision(tmp_path, monkeypatch, precision):
-    """With everything that has a state, interrupted, and loaded again by Keras alone."""
+    """With everything that has a state, interrupted, and loaded by Keras."""
     config = change(RANDOM, "hardware", precision=precision)
     folder = RunFolder(tmp_path / "run")
     with at_batch(monkeypatch, 14, kill), pytest.raises(Killed):
         fit.train(config, folder)
     summary = fit.train(config, folder)
     assert summary["precision"] == precision and keras.config.dtype_policy().name == "float32"
-    assert 0.9 * np.log(10) < summary["test_loss"] < 1.1 * np.log(10)  # the averages move slowly
+    assert 0.9 * np.log(10) < summary["test_loss"] < 1.1 * np.log(10)  # the EMA changes slowly
     model = keras.saving.load_model(folder.model)
     assert model.get_layer("MixerBlock_0").compute_dtype == precision.removeprefix("mixed_")
     assert {weight.dtype for weight in model.weights} == {"float32"}
@@ -202,14 +207,14 @@ def test_all_images_can_be_trained_on(tmp_path):
         ("data", {"validation_fraction": 0.001}, "--validation-fraction must leave"),
     ],
 )
-def test_what_is_unsound_is_refused_before_anything_is_written(tmp_path, part, fields, message):
+def test_invalid_options_are_rejected_before_anything_is_written(tmp_path, part, fields, message):
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(UserError, match=message):
         fit.train(change(TINY, part, **fields), folder)
     assert not folder.path.exists()
 
 
-def test_two_runs_in_one_folder(tmp_path):
+def test_two_processes_in_one_folder(tmp_path):
     folder = RunFolder(tmp_path / "run")
     with folder.lock(), pytest.raises(UserError, match="where another process is training"):
         fit.train(TINY, folder)
@@ -224,7 +229,7 @@ def test_checkpointing_may_change_between_sessions(tmp_path, monkeypatch):
 
 
 def test_digits_learns(tmp_path):
-    """One short run in every test; `test_digits_accuracy` holds the full recipe to its figure."""
+    """A short run; `test_digits_accuracy` verifies the accuracy of the full recipe."""
     config = change(DIGITS, "optimization", total_epochs=8)
     assert fit.train(config, RunFolder(tmp_path / "run"))["test_accuracy"] >= 0.9
 
@@ -240,7 +245,7 @@ def test_digits_accuracy(tmp_path):
     assert np.mean(accuracies) >= 0.985, accuracies
 
 
-def test_images_that_were_left_out_are_counted_and_listed(tmp_path):
+def test_skipped_images_are_counted_and_listed(tmp_path):
     from PIL import Image
 
     for name, grey in (("dark", 0), ("light", 255)):
@@ -262,9 +267,9 @@ def test_images_that_were_left_out_are_counted_and_listed(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_a_source_without_images_for_a_part_is_refused(tmp_path, monkeypatch, part):
+def test_a_source_without_images_in_a_split_is_rejected(tmp_path, monkeypatch, part):
     source = fit.load_source(TINY.data)
     without = dataclasses.replace(source, **{part: IndexedSplit(np.zeros(0, int))})
     monkeypatch.setattr(fit, "load_source", lambda data: without)
-    with pytest.raises(UserError, match=f"--source must have images for {part}"):
+    with pytest.raises(UserError, match=f"--source must have images in its {part} split"):
         fit.train(TINY, RunFolder(tmp_path / "run"))

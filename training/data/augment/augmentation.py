@@ -1,7 +1,7 @@
-"""Random changes to training images and labels, drawn by stateless seeds alone.
+"""Random augmentation of training images and batches, with stateless seeds.
 
-What is drawn for an example or a batch depends on its seed, so that maps may run in parallel and
-a run that starts in the middle sees what one that came that way would see.
+The augmentation of an example or a batch depends only on its seed, so that maps can run in
+parallel and a resumed run sees what an uninterrupted run sees.
 """
 
 import math
@@ -18,19 +18,19 @@ ERASED_ASPECT = (0.3, 3.3)  # height to width, log-uniform
 
 
 def augment_image(image, augmentation, seed):
-    """Apply what a `training.config.Augmentation` says of single images.
+    """Apply the augmentations of single images that are on.
 
     Args:
         image: uint8 `(image_size, image_size, channels)`.
         augmentation: The configuration.
-        seed: Of a stateless draw, `(2,)`.
+        seed: Stateless seed, `(2,)`.
 
     Returns:
-        An image of the same shape and type.
+        An image of the same shape and dtype.
     """
     seeds = tf.unstack(tf.random.split(seed, 6))
     if augmentation.shift_fraction or augmentation.rotation_degrees or augmentation.zoom_fraction:
-        image = _move(image, augmentation, seeds[0])
+        image = _transform(image, augmentation, seeds[0])
     magnitude, num_layers = augmentation.randaugment_magnitude, augmentation.randaugment_layers
     image = randaugment(image, magnitude, num_layers, seeds[1])
     if augmentation.augmix_severity:
@@ -38,48 +38,48 @@ def augment_image(image, augmentation, seed):
     image = _jitter(image, augmentation.color_jitter, augmentation.hue_jitter, seeds[3])
     if augmentation.cutout_fraction:
         side = round(augmentation.cutout_fraction * image.shape[0])
-        centre = tf.random.stateless_uniform((2,), seeds[4], 0, image.shape[0], tf.int32)
-        image = image_ops.cutout(image, centre, side)
+        center = tf.random.stateless_uniform((2,), seeds[4], 0, image.shape[0], tf.int32)
+        image = image_ops.cutout(image, center, side)
     if augmentation.erasing_probability:
         image = _erase(image, augmentation.erasing_probability, seeds[5])
     return image
 
 
-def _move(image, augmentation, seed):
-    """Shift, rotate and zoom at once, so that pixels are interpolated once."""
-    draws = tf.unstack(tf.random.stateless_uniform((4,), seed, -1.0, 1.0))
+def _transform(image, augmentation, seed):
+    """Shift, rotate and zoom in one affine transform, so that pixels are interpolated once."""
+    samples = tf.unstack(tf.random.stateless_uniform((4,), seed, -1.0, 1.0))
     largest_shift = augmentation.shift_fraction * image.shape[0]
     return geometry.rotate(
         image,
-        degrees=augmentation.rotation_degrees * draws[0],
-        zoom=1 + augmentation.zoom_fraction * draws[1],
-        shift_x=largest_shift * draws[2],
-        shift_y=largest_shift * draws[3],
+        degrees=augmentation.rotation_degrees * samples[0],
+        zoom=1 + augmentation.zoom_fraction * samples[1],
+        shift_x=largest_shift * samples[2],
+        shift_y=largest_shift * samples[3],
         fill=0,
         interpolation="bilinear",
     )
 
 
 def _jitter(image, color_jitter, hue_jitter, seed):
-    draws = tf.unstack(tf.random.stateless_uniform((4,), seed, -1.0, 1.0))
+    samples = tf.unstack(tf.random.stateless_uniform((4,), seed, -1.0, 1.0))
     if color_jitter:
-        image = image_ops.brightness(image, 1 + color_jitter * draws[0])
-        image = image_ops.contrast(image, 1 + color_jitter * draws[1])
-        image = image_ops.color(image, 1 + color_jitter * draws[2])
+        image = image_ops.brightness(image, 1 + color_jitter * samples[0])
+        image = image_ops.contrast(image, 1 + color_jitter * samples[1])
+        image = image_ops.color(image, 1 + color_jitter * samples[2])
     if hue_jitter:
-        image = image_ops.hue(image, hue_jitter * draws[3])
+        image = image_ops.hue(image, hue_jitter * samples[3])
     return image
 
 
 def _erase(image, probability, seed):
-    """Cover a random rectangle with grey.
+    """Cover a random rectangle with gray.
 
-    The paper draws until the rectangle lies within the image. Only the longest of the largest
-    do not, by a twentieth of its side at the most, and those are cut to it.
+    The paper samples rectangles until one lies inside the image. Here, a rectangle is cut to the
+    image: only the longest of the largest exceed it, by at most a twentieth of its side.
     """
     height, width, _ = image.shape
-    draw_seed, top_seed, left_seed = tf.unstack(tf.random.split(seed, 3))
-    hit, area, aspect = tf.unstack(tf.random.stateless_uniform((3,), draw_seed))
+    shape_seed, top_seed, left_seed = tf.unstack(tf.random.split(seed, 3))
+    hit, area, aspect = tf.unstack(tf.random.stateless_uniform((3,), shape_seed))
     area = ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * area
     lowest, highest = map(math.log, ERASED_ASPECT)
     aspect = tf.exp(lowest + (highest - lowest) * aspect)
@@ -96,24 +96,24 @@ def _pixels(share, length):
 
 
 def mix(images, labels, augmentation, seed):
-    """Apply what a `training.config.Augmentation` says of whole batches: mixup and CutMix.
+    """Apply mixup or CutMix to a batch.
 
-    Where both are on, each batch gets one of them, either with probability 1/2.
+    If both are on, each batch gets one of them, with probability 1/2 each.
 
     Args:
         images: uint8 `(batch, height, width, channels)`.
         labels: float32 `(batch, classes)`.
         augmentation: The configuration.
-        seed: Of a stateless draw, `(2,)`.
+        seed: Stateless seed, `(2,)`.
 
     Returns:
-        Images, float32 if mixup is on and uint8 if not, and labels.
+        Images, float32 if mixup is on and else uint8, and labels.
     """
     mixup_alpha, cutmix_alpha = augmentation.mixup_alpha, augmentation.cutmix_alpha
     if not (mixup_alpha or cutmix_alpha):
         return images, labels
-    draw_seed, mix_seed = tf.unstack(tf.random.split(seed))
-    hit, choice = tf.unstack(tf.random.stateless_uniform((2,), draw_seed))
+    choice_seed, mix_seed = tf.unstack(tf.random.split(seed))
+    hit, choice = tf.unstack(tf.random.stateless_uniform((2,), choice_seed))
     if mixup_alpha:
         images = tf.cast(images, tf.float32)
 
@@ -132,29 +132,28 @@ def mix(images, labels, augmentation, seed):
 
 
 def mixup(images, labels, alpha, seed):
-    """Mix every example with its neighbour in the batch (Zhang et al. 2018, arXiv 1710.09412).
+    """Mix every example with the previous one in the batch (Zhang et al. 2018, arXiv 1710.09412).
 
-    As in the code that trained the published Mixers: one share `a ~ Beta(alpha, alpha)` for the
-    batch, the larger of `a` and `1 - a` for the example itself, and the same share for pixels
-    and labels.
+    As in the code that trained the published Mixers, one `a ~ Beta(alpha, alpha)` is sampled per
+    batch, the example keeps the larger of `a` and `1 - a`, and pixels and labels are mixed alike.
 
     Args:
         images: float32 `(batch, height, width, channels)`.
         labels: float32 `(batch, classes)`.
         alpha: Parameter of the Beta distribution.
-        seed: Of a stateless draw, `(2,)`.
+        seed: Stateless seed, `(2,)`.
     """
     share = _beta(alpha, seed)
     share = tf.maximum(share, 1 - share)
-    return _to_neighbour(images, share), _to_neighbour(labels, share)
+    return _mix_with_previous(images, share), _mix_with_previous(labels, share)
 
 
 def cutmix(images, labels, alpha, seed):
-    """Put a box of its neighbour into every example (Yun et al. 2019, arXiv 1905.04899).
+    """Paste a box of the previous example into every example (Yun et al. 2019, arXiv 1905.04899).
 
-    The example keeps `a ~ Beta(alpha, alpha)` of its area, one box for the batch; what the border
-    cuts off the box is not counted in the labels' shares. Arguments are those of `mixup`; images
-    may be uint8 and stay so.
+    The example keeps `a ~ Beta(alpha, alpha)` of its area; the box is the same for the batch. The
+    labels are mixed by the area of the box inside the image. Arguments are those of `mixup`, but
+    images may be uint8; the result has their dtype.
     """
     _, height, width, channels = images.shape
     share_seed, row_seed, column_seed = tf.unstack(tf.random.split(seed, 3))
@@ -166,15 +165,15 @@ def cutmix(images, labels, alpha, seed):
     share = 1 - tf.reduce_mean(tf.cast(box, tf.float32))
     rows = tf.reshape(images, (-1, *box.shape))
     rows = tf.where(box, tf.roll(rows, 1, axis=0), rows)
-    return tf.reshape(rows, (-1, height, width, channels)), _to_neighbour(labels, share)
+    return tf.reshape(rows, (-1, height, width, channels)), _mix_with_previous(labels, share)
 
 
 def _beta(alpha, seed):
-    """Draw from Beta(p, p): X / (X + Y) for X, Y ~ Gamma(p), in float64, as both may be minute."""
+    """Sample from Beta(p, p) as X / (X + Y), X, Y ~ Gamma(p), in float64: both may be tiny."""
     gammas = tf.random.stateless_gamma([2], seed=seed, alpha=alpha, dtype=tf.float64)
     return tf.cast(gammas[0] / tf.reduce_sum(gammas), tf.float32)
 
 
-def _to_neighbour(batch, share):
-    """Keep `share` of every example and take the rest from the one before it."""
+def _mix_with_previous(batch, share):
+    """Keep `share` of every example and take the rest from the previous one."""
     return share * batch + (1 - share) * tf.roll(batch, 1, axis=0)

@@ -1,7 +1,7 @@
-"""Affine maps of one image, uint8 `(height, width, channels)` of static shape.
+"""Affine transforms of one image, uint8 `(height, width, channels)` of static shape.
 
-All take `fill`, the grey level of what comes from outside of the image, and `interpolation`:
-nearest, or bilinear, which rounds. Parameters may be Python numbers or scalar tensors.
+All take `fill`, the gray level outside the image, and `interpolation`: "nearest", or "bilinear",
+which rounds. Parameters may be Python numbers or scalar tensors.
 """
 
 import math
@@ -12,9 +12,8 @@ import tensorflow as tf
 def affine(image, matrix, fill, interpolation):
     """Sample the image at `matrix @ (x, y, 1)` for every pixel (x, y) of the result.
 
-    By the TensorFlow operation that keras-cv's layers call too: they take no matrix.
-
-    The matrix is six numbers, row by row; x counts columns and y counts rows.
+    This is the TensorFlow operation that the layers of keras-cv call; these take no matrix. The
+    matrix is six numbers, row by row; x counts columns and y counts rows.
     """
     bilinear = interpolation == "bilinear"
     pixels = tf.cast(image, tf.float32) if bilinear else image
@@ -31,13 +30,13 @@ def affine(image, matrix, fill, interpolation):
 
 
 def rotate(image, degrees, fill, interpolation, zoom=1.0, shift_x=0.0, shift_y=0.0):
-    """Shift by pixels to the right and down, then rotate about the centre and zoom out."""
+    """Shift right and down by pixels, then rotate about the center and zoom out."""
     height, width, _ = image.shape
-    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
     radians = tf.cast(degrees, tf.float32) * (math.pi / 180)
     cosine, sine = zoom * tf.cos(radians), zoom * tf.sin(radians)
-    begin_x = centre_x - (cosine * centre_x - sine * centre_y) - shift_x
-    begin_y = centre_y - (sine * centre_x + cosine * centre_y) - shift_y
+    begin_x = center_x - (cosine * center_x - sine * center_y) - shift_x
+    begin_y = center_y - (sine * center_x + cosine * center_y) - shift_y
     matrix = (cosine, -sine, begin_x, sine, cosine, begin_y)
     return affine(image, matrix, fill, interpolation)
 

@@ -1,36 +1,36 @@
-"""Changes to the pixels of one image where they are: the one place that knows keras-cv.
+"""Deterministic operations on the pixels of one image: the only module that uses keras-cv.
 
-Another library takes its place by other bodies. Every function is deterministic and takes and
-returns uint8 `(height, width, channels)` with 1 or 3 channels, of static shape; conversions to
-uint8 cut fractions off, but for hue, which rounds. Parameters may be Python numbers or scalar
-tensors.
+Every function takes and returns uint8 `(height, width, channels)` of static shape with 1 or 3
+channels. Conversions to uint8 truncate, except for hue, which rounds. Parameters may be Python
+numbers or scalar tensors.
 
-keras-cv's layers do what they do exactly as RandAugment's authors did, by their deterministic
-halves (`augment_images`); their random halves draw from generators with a state, so that no run
-could be repeated. What they do otherwise, or too slowly, is ours, each with its reason.
+Where keras-cv does exactly what RandAugment's authors do, its layers are used, with their
+deterministic method `augment_images`; their random methods use generators with state, which would
+make runs irreproducible. Operations in which keras-cv differs or is slow are implemented here,
+each with the reason.
 """
 
 import functools
 
 import tensorflow as tf
 
-GREY = 128
+GRAY = 128
 
 
 @functools.cache
 def _layer(name, **arguments):
-    """Return a layer of keras-cv, made outside of whatever graph is being traced."""
-    import keras_cv  # slow to import, so only where a layer of it is needed
+    """Return a cached layer of keras-cv, created outside the graph that is being traced."""
+    import keras_cv  # imported when needed, since it is slow to import
 
     with tf.init_scope():
         return getattr(keras_cv.layers, name)(dtype="float32", **arguments)
 
 
 def autocontrast(image):
-    """Stretch each channel to [0, 255]; leave a constant one as it is."""
+    """Stretch each channel to [0, 255]; leave constant channels unchanged."""
     layer = _layer("AutoContrast", value_range=(0, 255))
-    # Channels as images of their own: for 224 pixels 0.4 ms, not 1.5, as the layer then looks for
-    # extremes along the memory, and scales by one number for each image.
+    # Each channel as an image: 0.4 instead of 1.5 ms for 224 pixels, since the layer then reduces
+    # along contiguous memory and scales each image by a scalar.
     planes = tf.transpose(image, (2, 0, 1))[..., None]  # (channels, height, width, 1)
     planes = tf.cast(layer.augment_images(tf.cast(planes, tf.float32)), tf.uint8)
     return tf.transpose(planes[..., 0], (1, 2, 0))  # (height, width, channels)
@@ -39,10 +39,10 @@ def autocontrast(image):
 def equalize(image):
     """Spread each channel's histogram evenly, as Pillow does.
 
-    keras-cv's layer takes the smallest bin for the brightest one when it computes the step.
+    keras-cv's layer computes the step from the smallest bin instead of the brightest one.
     """
     height, width, channels = image.shape
-    # In rows of width * channels: broadcasting over the channels alone is three times as slow.
+    # Rows of width * channels, since broadcasting over the channels alone is three times slower.
     rows = tf.cast(tf.reshape(image, (height, width * channels)), tf.int32)
     values = rows + tf.tile(256 * tf.range(channels), [width])
     counts = tf.math.bincount(tf.reshape(values, [-1]), minlength=256 * channels)
@@ -62,46 +62,46 @@ def invert(image):
 
 
 def posterize(image, bits):
-    """Keep the highest `bits` of 8. (keras-cv's layer cannot take them from a tensor.)"""
+    """Keep the highest `bits` of 8. (keras-cv's layer does not take a tensor.)"""
     dropped = tf.cast(8 - bits, tf.uint8)
     return tf.bitwise.left_shift(tf.bitwise.right_shift(image, dropped), dropped)
 
 
 def solarize(image, threshold):
     """Invert the pixels that are at least `threshold`."""
-    # By exclusive or, since a choice by tf.where takes three times as long; likewise below.
+    # With bitwise operations, since tf.where takes three times as long; the same below.
     inverted = tf.cast(tf.cast(image, tf.int32) >= threshold, tf.uint8)
     return tf.bitwise.bitwise_xor(image, 255 * inverted)
 
 
 def solarize_add(image, addition, threshold=128):
-    """Add to the pixels that are below `threshold`, up to 255."""
+    """Add to the pixels below `threshold`, saturating at 255."""
     addition = tf.minimum(255 - image, tf.cast(tf.minimum(addition, 255), tf.uint8))
     return image + addition * tf.cast(image < threshold, tf.uint8)
 
 
 def _blend(degenerate, image, factor):
-    """Go from `degenerate` towards `image` by `factor`, beyond it if that is above 1."""
+    """Interpolate from `degenerate` to `image` by `factor`; extrapolate above 1."""
     degenerate, image = tf.cast(degenerate, tf.float32), tf.cast(image, tf.float32)
     blended = degenerate + factor * (image - degenerate)
     return tf.cast(tf.clip_by_value(blended, 0.0, 255.0), tf.uint8)
 
 
-def _grey(image):
-    """Return the grey image, in whole levels, of one channel."""
+def _gray(image):
+    """Return the gray image of one channel, truncated to integers."""
     return image if image.shape[-1] == 1 else tf.image.rgb_to_grayscale(image)
 
 
 def color(image, factor):
-    """Blend with the grey image, which is of whole levels. (keras-cv's layer keeps fractions.)"""
+    """Blend with the gray image of integers. (keras-cv's layer keeps fractions.)"""
     channels = image.shape[-1]
-    return image if channels == 1 else _blend(tf.repeat(_grey(image), channels, -1), image, factor)
+    return image if channels == 1 else _blend(tf.repeat(_gray(image), channels, -1), image, factor)
 
 
 def contrast(image, factor, level=None):
-    """Blend with a constant image: of `level`, or of the mean grey level."""
+    """Blend with a constant image of `level`, or of the mean gray level."""
     if level is None:
-        level = tf.reduce_mean(tf.cast(_grey(image), tf.float32))
+        level = tf.reduce_mean(tf.cast(_gray(image), tf.float32))
     return _blend(level, image, factor)
 
 
@@ -110,20 +110,21 @@ def brightness(image, factor):
     return _blend(0, image, factor)
 
 
-def hue(image, turn):
-    """Turn the hue by a share of the colour circle, -1 to 1."""
+def hue(image, shift):
+    """Shift the hue by a share of the color circle, -1 to 1."""
     if image.shape[-1] == 1:
         return image
     layer = _layer("RandomHue", factor=1.0, value_range=(0, 255))
-    turned = layer.augment_images(tf.cast(image, tf.float32)[None], tf.reshape(turn, [1]))
-    return tf.ensure_shape(tf.cast(tf.round(turned[0]), tf.uint8), image.shape)
+    shifted = layer.augment_images(tf.cast(image, tf.float32)[None], tf.reshape(shift, [1]))
+    return tf.ensure_shape(tf.cast(tf.round(shifted[0]), tf.uint8), image.shape)
 
 
 def sharpness(image, factor):
     """Blend with the image smoothed by [[1, 1, 1], [1, 5, 1], [1, 1, 1]] / 13.
 
-    The border is not smoothed, and the smoothed image is of whole levels, as the authors' is.
-    (keras-cv's layer keeps fractions, which a factor of 2.8 makes two levels, and takes longer.)
+    The border is not smoothed, and the smoothed image is truncated to integers, as in the
+    authors' code. (keras-cv's layer is slower and keeps fractions, a difference of two levels with
+    a factor of 2.8.)
     """
     if min(image.shape[:2]) < 3:
         return image
@@ -131,17 +132,17 @@ def sharpness(image, factor):
     inner = pixels[1:-1, 1:-1]
     rows = pixels[:-2] + pixels[1:-1] + pixels[2:]
     total = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] + 4 * inner
-    smooth = tf.floor((total + 0.5) / 13)  # the total is whole: half a level keeps it off an edge
+    smooth = tf.floor((total + 0.5) / 13)  # the total is an integer: + 0.5 is safe from rounding
     inner = _blend(smooth, inner, factor)
     middle = tf.concat([image[1:-1, :1], inner, image[1:-1, -1:]], axis=1)
     return tf.concat([image[:1], middle, image[-1:]], axis=0)
 
 
 def rectangle(shape, top, left, height, width):
-    """Return what lies inside, bool `(rows, columns * channels)`; parts may be out of the image.
+    """Return the mask of a rectangle, bool `(rows, columns * channels)`, clipped to the image.
 
-    In rows of all channels, since a choice by it among images of shape (rows, columns, channels)
-    takes four times as long.
+    The columns and channels are one axis, since tf.where with a mask of shape (rows, columns,
+    channels) takes four times as long.
     """
     rows, columns = tf.range(shape[0]), tf.repeat(tf.range(shape[1]), shape[2])
     inside_rows = (rows >= top) & (rows < top + height)
@@ -150,12 +151,12 @@ def rectangle(shape, top, left, height, width):
 
 
 def cover(image, top, left, height, width):
-    """Fill a rectangle with grey."""
+    """Fill a rectangle with gray."""
     inside = rectangle(image.shape, top, left, height, width)
-    covered = tf.where(inside, tf.constant(GREY, tf.uint8), tf.reshape(image, inside.shape))
+    covered = tf.where(inside, tf.constant(GRAY, tf.uint8), tf.reshape(image, inside.shape))
     return tf.reshape(covered, image.shape)
 
 
-def cutout(image, centre, side):
-    """Cover a square with grey; `centre` is (row, column)."""
-    return cover(image, centre[0] - side // 2, centre[1] - side // 2, side, side)
+def cutout(image, center, side):
+    """Cover a square with gray; `center` is (row, column)."""
+    return cover(image, center[0] - side // 2, center[1] - side // 2, side, side)

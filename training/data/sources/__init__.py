@@ -1,61 +1,74 @@
-"""Where labelled images come from; one file each."""
+"""Sources of labeled images, one module for each kind.
+
+A module has the function `load` and the constant `FORM`, the form of `--source` that it reads.
+It is found by its name, which is the part of `--source` before the colon.
+"""
 
 import dataclasses
+import importlib
+import pkgutil
 
 import numpy as np
 
-from training.data.sources import arrays, digits, folder, presets, tfds
+from training.data.presets import PRESETS, expand_preset
 from training.data.splits import IndexedSplit
 from training.errors import UserError
 
-READERS = {"arrays": arrays.load, "folder": folder.load, "tfds": tfds.load}
-
-
-def test_only(data):
-    """Return a `training.config.Data` of which only the part for the test is read, if it can be."""
-    if not _is_tfds(data):
-        return data
-    return dataclasses.replace(data, train_split=tfds.NO_SPLIT, validation_split=tfds.NO_SPLIT)
-
-
-def _is_tfds(data):
-    return data.source.startswith("tfds:") or data.source in presets.PRESETS
+KINDS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def load_source(data):
     """Return the `Source` that a `training.config.Data` names.
 
     Raises:
-        UserError: If there is no such source, or it is unsound.
+        UserError: If the source does not exist or is invalid.
     """
+    expanded = expand_preset(data)
+    reader = _find_reader(expanded)
     for field in ("train_split", "validation_split", "test_split"):
-        if getattr(data, field) and not _is_tfds(data):
+        if getattr(data, field) and not _is_tfds(expanded):
+            option = f"--{field.replace('_', '-')}"
             raise UserError(
-                f"--{field.replace('_', '-')} must be left out where the source is not of "
-                f"TensorFlow Datasets. Received: {getattr(data, field)} with --source "
-                f"{data.source}. See --validation-fraction and --test-fraction."
+                f"{option} must be left out unless the source is from TensorFlow Datasets. "
+                f"Received: {getattr(data, field)} with --source {data.source}. Remove {option}; "
+                "--validation-fraction and --test-fraction hold out images."
             )
-    source = _read(data)
+    source = reader.load(expanded)
     _require_every_class(source, data.source)
     return source
 
 
-def _read(data):
-    kind, _, where = data.source.partition(":")
-    if data.source == "digits":
-        return digits.load(data)
-    if data.source in presets.PRESETS:
-        return presets.load(data.source, data)
-    if kind not in READERS or not where:
-        raise UserError(
-            "--source must be digits, folder:PATH, arrays:FILE.npz, tfds:NAME or one of "
-            f"{', '.join(presets.PRESETS)}. Received: {data.source}. Name one of these."
-        )
-    return READERS[kind](where, data)
+def test_only(data):
+    """Return a `training.config.Data` that reads only the test split, if the source allows it."""
+    if not _is_tfds(expand_preset(data)):
+        return data
+    return dataclasses.replace(data, train_split="none", validation_split="none")
+
+
+def _is_tfds(data):
+    return data.source.startswith("tfds:")
+
+
+def _find_reader(data):
+    """Return the module that reads `data.source`."""
+    kind, _, location = data.source.partition(":")
+    if kind in KINDS:
+        reader = _import(kind)
+        if location or data.source == reader.FORM:
+            return reader
+    forms = ", ".join(_import(kind).FORM for kind in KINDS)
+    raise UserError(
+        f"--source must be {forms} or one of {', '.join(PRESETS)}. Received: "
+        f"{data.source or 'nothing'}. Pass one of these."
+    )
+
+
+def _import(kind):
+    return importlib.import_module(f"{__name__}.{kind}")
 
 
 def _require_every_class(source, name):
-    """Refuse a training part that lacks a class, where its labels are known."""
+    """Refuse a training split that lacks a class, where its labels are known."""
     if not isinstance(source.train, IndexedSplit) or not len(source.train):
         return
     counts = np.bincount(source.train.labels, minlength=len(source.class_names))
@@ -63,6 +76,6 @@ def _require_every_class(source, name):
     if missing:
         raise UserError(
             f"--source {name} must have training images of every class. Received: none of "
-            f"{', '.join(missing[:10])}{' and others' if len(missing) > 10 else ''}. Add some, or "
-            "number the classes without gaps."
+            f"{', '.join(missing[:10])}{' and others' if len(missing) > 10 else ''}. Add images "
+            "of these, or number the classes without gaps."
         )

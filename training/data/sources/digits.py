@@ -1,18 +1,19 @@
-"""scikit-learn's handwritten digits, which come with the package."""
+"""scikit-learn's handwritten digits, which are part of its package."""
 
 import numpy as np
 
 from training.data.source import Source, hold_out
 from training.data.splits import in_memory
 
+FORM = "digits"
 TEST_FRACTION = 0.2
 
 
 def load(data):
     """Return 1,797 scans of 8 × 8 pixels, bright ink on black.
 
-    A fifth of every class is the test split, always the same; the validation split is taken
-    from the rest, likewise by class.
+    The test split is a fifth of every class and always the same. The validation split is held
+    out of the rest, stratified by class too.
     """
     from sklearn.datasets import load_digits
 

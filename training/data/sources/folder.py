@@ -1,4 +1,4 @@
-"""Images in folders, one for each class."""
+"""Images in folders, one folder per class."""
 
 import hashlib
 import itertools
@@ -10,58 +10,79 @@ import tensorflow as tf
 
 from training.data import image_files
 from training.data.decode import Encoded
-from training.data.source import SPLITS, Source, complete
+from training.data.source import SPLITS, Source, hold_out_missing_splits
 from training.data.splits import IndexedSplit
 from training.errors import UserError
 
-NAMED_FAULTS = 10  # in a message; all of them are listed where they are skipped
+FORM = "folder:PATH"
+LISTED_FAULTS = 10  # in a message; skipped_images.txt of a run lists all
 
 
-def load(path, data):
-    """Return the set in a folder.
+def load(data):
+    """Return the dataset in a folder.
 
-    `PATH/train/CLASS/IMAGE`, and `validation` and `test` likewise; a part that is not there is
-    held out of `train`, by class, as `--validation-fraction` and `--test-fraction` say. Without
-    `PATH/train` the classes are the folders in PATH itself. Files whose names begin with a dot
-    are left alone. Images that cannot be read are refused or, by `--on-bad-image skip`, left out.
+    `PATH/train/CLASS/IMAGE`, and `validation` and `test` likewise. A split without a folder is
+    held out of `train`, stratified by class: see `--validation-fraction` and `--test-fraction`.
+    Without `PATH/train`, the folders in PATH itself are the classes. Files whose names begin with
+    a dot are ignored. Images that cannot be decoded are errors or, with `--on-bad-image skip`,
+    left out.
     """
+    path = data.source.partition(":")[2]
     root = Path(path)
-    if not root.is_dir():
-        _fail(path, "is not a folder", "Check the path; it is relative to the working folder.")
-    folders = {part: root / part for part in SPLITS if (root / part).is_dir()}
-    if "train" not in folders:
-        if folders:
-            _fail(path, f"has a folder {next(iter(folders))} and none called train", "Add it.")
-        folders = {"train": root}
-
+    folders = _split_folders(root)
     class_names = _class_names(folders["train"])
     for folder in folders.values():
-        if others := set(_class_names(folder)) ^ set(class_names):
-            _fail(folder, f"has other classes than train: {sorted(others)}", "Make them agree.")
-    files = {part: _files(folder, class_names) for part, folder in folders.items()}
-    everything = [file for classes in files.values() for file in _joined(classes)]
-    findings = dict(zip(everything, image_files.inspect_files(everything, root), strict=True))
+        if difference := set(_class_names(folder)) ^ set(class_names):
+            _fail(
+                folder,
+                "must have the classes of train",
+                f"a difference in {sorted(difference)}",
+                "Add the missing class folders.",
+            )
+    files = {split: _class_files(folder, class_names) for split, folder in folders.items()}
+    all_files = [file for classes in files.values() for file in _flatten(classes)]
+    findings = dict(zip(all_files, image_files.inspect_files(all_files, root), strict=True))
     faults = tuple(f"{file}: {found.fault}" for file, found in findings.items() if found.fault)
     if faults and data.on_bad_image == "error":
-        _refuse(path, faults, len(everything))
+        _refuse(path, faults, len(all_files))
 
-    parts = {}
-    for part, classes in files.items():
-        sound = [[file for file in found if not findings[file].fault] for found in classes]
-        for name, found in zip(class_names, sound, strict=True):
+    splits = {}
+    for split, classes in files.items():
+        valid = [[file for file in found if not findings[file].fault] for found in classes]
+        for name, found in zip(class_names, valid, strict=True):
             if not found:
-                advice = "Add some, or remove the folder."
-                _fail(folders[part] / name, "is a class without images that can be read", advice)
-        labels = np.repeat(np.arange(len(sound)), [len(found) for found in sound])
-        parts[part] = np.array(_joined(sound), object), labels
-    complete(parts, data)
+                _fail(
+                    folders[split] / name,
+                    "must have images that can be decoded",
+                    "none",
+                    "Add some, or remove the folder.",
+                )
+        labels = np.repeat(np.arange(len(valid)), [len(found) for found in valid])
+        splits[split] = np.array(_flatten(valid), object), labels
+    hold_out_missing_splits(splits, data)
     return Source(
         class_names=class_names,
         channels=3,
         skipped=faults,
         fingerprint=_fingerprint(findings, root) if data.cache == "disk" else "",
-        **{part: _split_of(*parts[part], findings) for part in SPLITS},
+        **{split: _as_split(*splits[split], findings) for split in SPLITS},
     )
+
+
+def _split_folders(root):
+    """Return the folder of each split that has one; always that of the training split."""
+    if not root.is_dir():
+        _fail(root, "must be a folder", "none", "Check the path.")
+    folders = {split: root / split for split in SPLITS if (root / split).is_dir()}
+    if folders and "train" not in folders:
+        found = next(iter(folders))
+        _fail(
+            root,
+            "must have a folder train beside the other splits",
+            f"{found} without train",
+            "Add PATH/train/CLASS.",
+        )
+    return folders or {"train": root}
 
 
 def _class_names(folder):
@@ -69,42 +90,45 @@ def _class_names(folder):
     if len(names) < 2:
         _fail(
             folder,
-            f"holds {len(names)} class folders, and at least two are needed",
-            "Sort the images into one folder for each class.",
+            "must have at least two class folders",
+            len(names),
+            "Put the images into one folder per class.",
         )
     seen: dict[str, str] = {}
     for name in names:
         if name.casefold() in seen:
             _fail(
                 folder,
-                f"has two classes that differ in case only: {seen[name.casefold()]} and {name}",
+                "must have class names that differ in more than case",
+                f"{seen[name.casefold()]} and {name}",
                 "Merge or rename them.",
             )
         seen[name.casefold()] = name
     return tuple(names)
 
 
-def _files(folder, class_names):
-    """Return the files of each class of a part, in the order of their names."""
+def _class_files(folder, class_names):
+    """Return the files of each class in a split, sorted by name."""
     classes = []
     for name in class_names:
         found = sorted(p for p in (folder / name).iterdir() if not p.name.startswith("."))
         for file in found:
             if file.is_dir():
                 _fail(
-                    file,
-                    "is a folder inside a class",
-                    "Classes must not be nested: move its images up, or make it a class.",
+                    folder / name,
+                    "must not have folders, since classes are not nested",
+                    file.name,
+                    f"Move the images of {file} into {folder / name}, or make it a class.",
                 )
         classes.append(found)
     return classes
 
 
-def _joined(lists):
+def _flatten(lists):
     return list(itertools.chain.from_iterable(lists))
 
 
-def _split_of(files, labels, findings):
+def _as_split(files, labels, findings):
     with tf.device("CPU"):
         paths = tf.constant([os.fsencode(file) for file in files], tf.string)
         orientations = tf.constant([findings[file].orientation for file in files], tf.int32)
@@ -114,7 +138,7 @@ def _split_of(files, labels, findings):
 
 
 def _fingerprint(findings, root):
-    """Return a digest of the place, the names, sizes and times of the files that are read."""
+    """Return a digest of the folder and of the names, sizes and times of the valid files."""
     digest = hashlib.sha256(os.fsencode(root.resolve()))
     for file, found in findings.items():
         if not found.fault:
@@ -125,14 +149,14 @@ def _fingerprint(findings, root):
 
 
 def _refuse(path, faults, total):
-    listed = "\n  ".join(faults[:NAMED_FAULTS])
-    more = f"\n  and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+    listed = "\n  ".join(faults[:LISTED_FAULTS])
+    more = f"\n  and {len(faults) - LISTED_FAULTS} more" if len(faults) > LISTED_FAULTS else ""
     raise UserError(
-        f"--source folder: the images in {path} must all be readable. Received: {len(faults)} of "
-        f"{total} that are not:\n  {listed}{more}\nMend or remove them, or leave them out by "
-        "--on-bad-image skip."
+        f"--source folder: the images in {path} must be valid. Received: {len(faults)} of "
+        f"{total} files that cannot be decoded:\n  {listed}{more}\nReplace these files, or leave "
+        "them out with --on-bad-image skip."
     )
 
 
-def _fail(path, cause, advice):
-    raise UserError(f"--source folder: {path} {cause}. {advice}")
+def _fail(path, rule, received, next_step):
+    raise UserError(f"--source folder: {path} {rule}. Received: {received}. {next_step}")

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from training.data.shard import Shard
 from training.errors import UserError
+from training.keras_workarounds.multi_worker_reduce import Strategy
 
 ROLES = ("chief", "worker")  # in TensorFlow's order of task ids
 WORD_BYTES = 8
@@ -17,20 +18,6 @@ WORD_BYTES = 8
 
 _shard = Shard()
 _strategy: Any = None  # the only one of the process, set by `connect`
-
-
-class Strategy(tf.distribute.MultiWorkerMirroredStrategy):
-    """`MultiWorkerMirroredStrategy` that works with `model.fit` of Keras 3.15.1.
-
-    Keras calls `reduce` with two kinds of values that TensorFlow's method does not support.
-    """
-
-    def reduce(self, reduce_op, value, axis):
-        if isinstance(value, tuple):  # the first batch; Keras needs its shapes only
-            return tuple(self.experimental_local_results(part)[0] for part in value)
-        if self.experimental_local_results(value)[0].shape.rank == 0:
-            axis = None  # scalar logs; Keras asks for a mean along their first axis
-        return super().reduce(reduce_op, value, axis)
 
 
 def shard_of(environment):

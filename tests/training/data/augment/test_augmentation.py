@@ -1,20 +1,20 @@
-"""Changes to images and batches, by their statistics over many draws."""
+"""Augmentation of images and batches: the statistics of many samples."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support.pixels import GREY_PHOTO, PHOTO
+from tests.support.pixels import GRAY_PHOTO, PHOTO
 from training.config import Augmentation
 from training.data.augment import image_ops
 from training.data.augment.augmentation import augment_image, cutmix, mix, mixup
 
-pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+pytestmark = pytest.mark.backend("torch")  # TensorFlow augments under every backend
 
-DRAWS = 2000
+SAMPLES = 2000
 SMALL = PHOTO[:32, :32]
 LABELS = np.eye(4, dtype="float32")
-EVERY_IMAGE_CHANGE = Augmentation(
+EVERYTHING = Augmentation(
     shift_fraction=0.1,
     rotation_degrees=10,
     zoom_fraction=0.1,
@@ -27,8 +27,8 @@ EVERY_IMAGE_CHANGE = Augmentation(
 )
 
 
-def drawn(image, augmentation, seeds):
-    """Return what each seed makes of one image."""
+def augment_with_seeds(image, augmentation, seeds):
+    """Return one image augmented with each seed."""
     pixels = tf.constant(image)
     dataset = tf.data.Dataset.from_tensor_slices(seeds).map(
         lambda seed: augment_image(pixels, augmentation, seed), tf.data.AUTOTUNE
@@ -36,16 +36,16 @@ def drawn(image, augmentation, seeds):
     return np.stack(list(dataset.as_numpy_iterator()))
 
 
-def seeds(count, of=0):
-    return np.stack([np.arange(count), np.full(count, of)], axis=1)
+def seeds(count, second=0):
+    return np.stack([np.arange(count), np.full(count, second)], axis=1)
 
 
-def augmented(image, count=DRAWS, **fields):
-    return drawn(image, Augmentation(**fields), seeds(count))
+def augmented(image, count=SAMPLES, **fields):
+    return augment_with_seeds(image, Augmentation(**fields), seeds(count))
 
 
 def mixed(images, count, labels=LABELS, **fields):
-    """Return what each of many seeds makes of one batch."""
+    """Return one batch mixed with each of many seeds."""
     augmentation = Augmentation(**fields)
     pixels = tf.constant(images)
     dataset = tf.data.Dataset.from_tensor_slices(seeds(count)).map(
@@ -55,19 +55,19 @@ def mixed(images, count, labels=LABELS, **fields):
     return np.stack(images), np.stack(labels)
 
 
-def rate(share, count=DRAWS):
-    """Four standard errors about an expected share."""
+def rate(share, count=SAMPLES):
+    """Return an expected share with a tolerance of four standard errors."""
     return pytest.approx(share, abs=4 * (share * (1 - share) / count) ** 0.5)
 
 
-def fills(values, lowest, highest, tolerance):
-    """Whether values are spread evenly from lowest to highest."""
+def assert_uniform(values, lowest, highest, tolerance):
+    """Assert that values are distributed uniformly from lowest to highest."""
     at = np.linspace(0, 1, 9)
     expected = lowest + (highest - lowest) * at
     np.testing.assert_allclose(np.quantile(values, at), expected, atol=tolerance)
 
 
-def test_nothing_on_changes_nothing():
+def test_without_augmentation_images_are_unchanged():
     np.testing.assert_array_equal(augmented(SMALL, 2), [SMALL, SMALL])
     images = np.stack([SMALL] * 4)
     result, labels = mixed(images, 2)
@@ -76,7 +76,7 @@ def test_nothing_on_changes_nothing():
     np.testing.assert_array_equal(labels[0], LABELS)
 
 
-def test_shifts_are_as_large_as_they_say():
+def test_shifts_cover_their_range():
     image = np.zeros((8, 8, 1), "uint8")
     image[2:6, 3:5] = 255
     lit = augmented(image, 500, shift_fraction=0.25)[..., 0] > 127  # up to two pixels each way
@@ -85,7 +85,7 @@ def test_shifts_are_as_large_as_they_say():
 
 
 def moments(images):
-    """Return the centres, (x, y) from the middle, and the variances of what is lit."""
+    """Return the centroids, (x, y) from the center, and the variances of the bright pixels."""
     weights = images[..., 0] / images.sum(axis=(1, 2, 3))[:, None, None]
     at = np.arange(images.shape[1]) - (images.shape[1] - 1) / 2
     x, y = (weights * at).sum(axis=(1, 2)), (weights * at[:, None]).sum(axis=(1, 2))
@@ -104,25 +104,25 @@ def bar(size=40, half_length=9, half_width=2):
     return image
 
 
-def test_shifts_rotations_and_zooms_fill_their_ranges():
+def test_shifts_rotations_and_zooms_are_uniform():
     x, y, *_ = moments(augmented(bar(), shift_fraction=0.2))
     for shifts in (x, y):
-        fills(shifts, -8, 8, 0.6)
-    assert abs(np.corrcoef(x, y)[0, 1]) < 4 / DRAWS**0.5
+        assert_uniform(shifts, -8, 8, 0.6)
+    assert abs(np.corrcoef(x, y)[0, 1]) < 4 / SAMPLES**0.5
 
     x, y, xx, yy, xy = moments(augmented(bar(), rotation_degrees=30))
-    assert max(np.abs(x).max(), np.abs(y).max()) < 0.1  # about the centre
-    fills(np.degrees(np.arctan2(2 * xy, xx - yy) / 2), -30, 30, 2.5)
+    assert max(np.abs(x).max(), np.abs(y).max()) < 0.1  # about the center
+    assert_uniform(np.degrees(np.arctan2(2 * xy, xx - yy) / 2), -30, 30, 2.5)
 
     x, y, xx, yy, _ = moments(augmented(bar(), zoom_fraction=0.3))
     (size,) = moments(bar()[None])[2]
     assert max(np.abs(x).max(), np.abs(y).max()) < 0.1
-    fills((size / xx) ** 0.5, 0.7, 1.3, 0.05)  # of the image that is seen
-    assert np.corrcoef(xx, yy)[0, 1] > 0.9  # both sides alike
+    assert_uniform((size / xx) ** 0.5, 0.7, 1.3, 0.05)  # share of the image in view
+    assert np.corrcoef(xx, yy)[0, 1] > 0.9  # the same zoom for both sides
 
 
-def test_colour_jitter_draws_three_factors_and_a_turn(monkeypatch):
-    def note(channel, share):
+def test_color_jitter_samples_three_factors_and_a_hue_shift(monkeypatch):
+    def record(channel, share):
         value = tf.cast(tf.round(100 * share), tf.uint8)
         return value * tf.one_hot(channel, 4, dtype=tf.uint8)
 
@@ -132,29 +132,29 @@ def test_colour_jitter_draws_three_factors_and_a_turn(monkeypatch):
         monkeypatch.setattr(
             image_ops,
             name,
-            lambda image, amount, i=channel, start=offset: image + note(i, amount + start),
+            lambda image, amount, i=channel, start=offset: image + record(i, amount + start),
         )
     blank = np.zeros((1, 1, 4), np.uint8)
-    draws = augmented(blank, color_jitter=0.4, hue_jitter=0.2).reshape(DRAWS, 4) / 100
-    for factors in draws.T[:3]:
-        fills(factors, 0.6, 1.4, 0.06)
-    fills(draws[:, 3], 0.8, 1.2, 0.03)
-    assert np.abs(np.corrcoef(draws.T) - np.eye(4)).max() < 4 / DRAWS**0.5
+    samples = augmented(blank, color_jitter=0.4, hue_jitter=0.2).reshape(SAMPLES, 4) / 100
+    for factors in samples.T[:3]:
+        assert_uniform(factors, 0.6, 1.4, 0.06)
+    assert_uniform(samples[:, 3], 0.8, 1.2, 0.03)
+    assert np.abs(np.corrcoef(samples.T) - np.eye(4)).max() < 4 / SAMPLES**0.5
 
 
 @pytest.mark.parametrize("fields", [{"color_jitter": 0.5}, {"hue_jitter": 0.5}])
-def test_colour_jitter_of_grey_and_of_constant_images(fields):
-    grey = augmented(GREY_PHOTO[:16, :16], 20, **fields)
+def test_color_jitter_of_gray_and_constant_images(fields):
+    gray = augmented(GRAY_PHOTO[:16, :16], 20, **fields)
     constant = augmented(np.full((4, 4, 3), 100, np.uint8), 200, **fields)
-    assert np.all(constant == constant[:, :1, :1, :1])  # no colour comes from nowhere
+    assert np.all(constant == constant[:, :1, :1, :1])  # no color appears
     if "hue_jitter" in fields:
-        assert np.all(grey == GREY_PHOTO[:16, :16]) and np.all(constant == 100)
+        assert np.all(gray == GRAY_PHOTO[:16, :16]) and np.all(constant == 100)
     else:
         assert constant.min() < 55 and constant.max() > 145
 
 
 def extents(covered):
-    """Return rows and columns of the rectangle that is covered in each image."""
+    """Return the number of rows and columns of the covered rectangle in each image."""
     return covered.any(axis=2).sum(axis=1), covered.any(axis=1).sum(axis=1)
 
 
@@ -162,54 +162,58 @@ def test_cutout_covers_a_square_anywhere():
     covered = augmented(np.zeros((16, 16, 1), np.uint8), cutout_fraction=0.5)[..., 0] == 128
     rows, columns = extents(covered)
     np.testing.assert_array_equal(covered.sum(axis=(1, 2)), rows * columns)
-    assert set(rows) == set(columns) == set(range(4, 9))  # half of it is within at least
-    # The middle is covered from 8 of 16 centres along each axis, and a corner from 4 or 5.
+    assert set(rows) == set(columns) == set(range(4, 9))  # at least half of it is inside
+    # The middle is covered by squares at 8 of 16 centers along each axis, and a corner at 4 or 5.
     assert covered[:, 8, 8].mean() == rate(8 / 16 * 8 / 16)
     assert covered[:, 0, 0].mean() == rate(5 / 16 * 5 / 16)
     assert covered[:, -1, -1].mean() == rate(4 / 16 * 4 / 16)
 
 
-def test_erasing_s_rate_areas_and_aspects():
+def test_rate_areas_and_aspects_of_erasing():
     covered = augmented(np.zeros((100, 100, 1), np.uint8), erasing_probability=0.6)[..., 0] == 128
     hit = covered.any(axis=(1, 2))
     assert hit.mean() == rate(0.6)
     covered = covered[hit]
     rows, columns = extents(covered)
     np.testing.assert_array_equal(covered.sum(axis=(1, 2)), rows * columns)
-    fills(rows * columns / 10_000, 0.02, 0.33, 0.02)
+    assert_uniform(rows * columns / 10_000, 0.02, 0.33, 0.02)
     aspect = np.log(rows / columns)
     inside = np.linspace(0.1, 0.9, 9)
     expected = np.quantile(np.log([0.3, 3.3]), inside)
     np.testing.assert_allclose(np.quantile(aspect, inside), expected, atol=0.15)
-    # Anywhere within the image: as far from either end on average, up to both.
+    # Anywhere inside the image: the mean distances to opposite edges agree, and reach 0.
     top, bottom = covered.any(axis=2).argmax(axis=1), covered[:, ::-1].any(axis=2).argmax(axis=1)
     left, right = covered.any(axis=1).argmax(axis=1), covered[:, :, ::-1].any(axis=1).argmax(axis=1)
     for before, after in [(top, bottom), (left, right)]:
         assert before.min() == after.min() == 0
         assert before.mean() == pytest.approx(after.mean(), rel=0.1)
-    places = [top / (top + bottom + 1e-9), left / (left + right + 1e-9)]
-    assert abs(np.corrcoef(places)[0, 1]) < 4 / len(covered) ** 0.5
+    positions = [top / (top + bottom + 1e-9), left / (left + right + 1e-9)]
+    assert abs(np.corrcoef(positions)[0, 1]) < 4 / len(covered) ** 0.5
 
 
-@pytest.mark.parametrize("image", [SMALL, GREY_PHOTO[:32, :32]])
-def test_the_seed_alone_decides_about_an_image(image):
-    images = drawn(image, EVERY_IMAGE_CHANGE, seeds(24))
+@pytest.mark.parametrize("image", [SMALL, GRAY_PHOTO[:32, :32]])
+def test_the_seed_determines_an_image(image):
+    images = augment_with_seeds(image, EVERYTHING, seeds(24))
     assert (images.shape, images.dtype) == ((24, *image.shape), np.uint8)
-    np.testing.assert_array_equal(drawn(image, EVERY_IMAGE_CHANGE, seeds(24)[20:]), images[20:])
+    np.testing.assert_array_equal(
+        augment_with_seeds(image, EVERYTHING, seeds(24)[20:]), images[20:]
+    )
     assert len(np.unique(images.reshape(24, -1), axis=0)) == 24
-    assert not np.array_equal(drawn(image, EVERY_IMAGE_CHANGE, seeds(24, of=1)[:4]), images[:4])
+    assert not np.array_equal(
+        augment_with_seeds(image, EVERYTHING, seeds(24, second=1)[:4]), images[:4]
+    )
 
 
-def test_each_change_draws_for_itself():
-    """Erasing is the same with and without what comes before it."""
-    plain, moved = (
+def test_augmentations_have_independent_seeds():
+    """Erasing is the same with and without a shift before it."""
+    plain, shifted = (
         augmented(np.zeros((32, 32, 1), np.uint8), 50, erasing_probability=1.0, **fields)
         for fields in ({}, {"shift_fraction": 0.2})
     )
-    np.testing.assert_array_equal(plain, moved)
+    np.testing.assert_array_equal(plain, shifted)
 
 
-def test_mixup_mixes_images_and_labels_alike():
+def test_mixup_mixes_images_and_labels_with_the_same_share():
     images = np.broadcast_to(np.arange(16)[:, None, None, None], (16, 8, 8, 1)).astype("uint8")
     labels = np.eye(16, dtype="float32")
     result, soft = mixed(images, 1, labels, mixup_alpha=1.0)
@@ -224,7 +228,7 @@ def test_mixup_mixes_images_and_labels_alike():
 
 @pytest.mark.parametrize("alpha", [0.02, 0.2, 1.0, 4.0])
 def test_the_shares_of_mixup_follow_the_beta_distribution(alpha):
-    """E max(a, 1 - a) of a ~ Beta(p, p), by a plain sample of it."""
+    """Compare E max(a, 1 - a) of a ~ Beta(p, p) with a sample from NumPy."""
     dataset = tf.data.Dataset.from_tensor_slices(seeds(1000)).map(
         lambda seed: mixup(tf.zeros((2, 1, 1, 1)), tf.eye(2), alpha, seed)[1][0, 0]
     )
@@ -235,8 +239,8 @@ def test_the_shares_of_mixup_follow_the_beta_distribution(alpha):
     assert np.std(shares) == pytest.approx(expected.std(), rel=0.3)
 
 
-def boxes_of_cutmix(alpha, size, count):
-    """The share that a box takes of an image, by NumPy's own draws."""
+def cutmix_areas(alpha, size, count):
+    """Return samples of the share of an image that a box covers, from NumPy."""
     rng = np.random.default_rng(0)
     side = (size * np.sqrt(1 - rng.beta(alpha, alpha, count))).astype(int)
     lengths = []
@@ -247,48 +251,48 @@ def boxes_of_cutmix(alpha, size, count):
 
 
 @pytest.mark.parametrize("alpha", [0.3, 1.0])
-def test_the_boxes_of_cutmix(alpha):
+def test_the_cutmix_areas(alpha):
     values = np.arange(4, dtype=np.uint8)[:, None, None, None]
     images = np.broadcast_to(values, (4, 32, 32, 1))
-    result, labels = mixed(images, DRAWS, cutmix_alpha=alpha)
+    result, labels = mixed(images, SAMPLES, cutmix_alpha=alpha)
     assert (result.dtype, labels.dtype) == (np.uint8, np.float32)
     covered = result[:, 1, :, :, 0] == 0  # the rest of example 1 is 1
     rows, columns = extents(covered)
     np.testing.assert_array_equal(covered.sum(axis=(1, 2)), rows * columns)
-    for example in range(4):  # one box for all, from the example before
+    for example in range(4):  # one box for all, from the previous example
         expected = np.where(covered, (example - 1) % 4, example)
         np.testing.assert_array_equal(result[:, example, ..., 0], expected)
     share = 1 - covered.mean(axis=(1, 2))[:, None, None]
     expected = share * LABELS + (1 - share) * np.roll(LABELS, 1, axis=0)
     np.testing.assert_allclose(labels, expected, atol=1e-6)
-    sample = boxes_of_cutmix(alpha, 32, 200_000)
-    assert covered.mean() == pytest.approx(sample.mean(), abs=4 * sample.std() / DRAWS**0.5)
+    sample = cutmix_areas(alpha, 32, 200_000)
+    assert covered.mean() == pytest.approx(sample.mean(), abs=4 * sample.std() / SAMPLES**0.5)
     assert covered.mean(axis=(1, 2)).std() == pytest.approx(sample.std(), rel=0.1)
-    # The centre of the box is uniform, so the image's covered places lie about its own.
+    # The center of the box is uniform, so the covered pixels are centered in the image.
     at = np.arange(32) - 15.5
     for axis in (1, 2):
         assert abs((covered.mean(axis=(0, axis)) * at).sum()) < 3
 
 
-def test_cutmix_of_float_images_is_that_of_bytes():
+def test_cutmix_of_float_images_equals_that_of_uint8():
     images = np.stack([SMALL, 255 - SMALL])
     for seed in [(0, 0), (1, 0)]:
-        of_bytes, labels = cutmix(tf.constant(images), tf.eye(2), 1.0, seed)
-        of_floats, same = cutmix(tf.constant(images, tf.float32), tf.eye(2), 1.0, seed)
-        np.testing.assert_array_equal(of_bytes, of_floats)
+        from_bytes, labels = cutmix(tf.constant(images), tf.eye(2), 1.0, seed)
+        from_floats, same = cutmix(tf.constant(images, tf.float32), tf.eye(2), 1.0, seed)
+        np.testing.assert_array_equal(from_bytes, from_floats)
         np.testing.assert_array_equal(labels, same)
 
 
 def test_a_batch_gets_mixup_or_cutmix_with_equal_probability():
     images = np.zeros((4, 16, 16, 1), np.uint8)
-    images[1] = 200  # which every neighbour of it takes a part of
-    result, labels = mixed(images, DRAWS, mixup_alpha=1.0, cutmix_alpha=1.0)
+    images[1] = 200  # the next example takes a part of it
+    result, labels = mixed(images, SAMPLES, mixup_alpha=1.0, cutmix_alpha=1.0)
     assert result.dtype == np.float32
     by_mixup = np.any((result > 0.01) & (result < 199.9), axis=(1, 2, 3, 4))
     assert by_mixup.mean() == rate(0.5)
     assert labels[by_mixup, 0, 0].min() >= 0.5 > labels[~by_mixup, 0, 0].min()
     np.testing.assert_allclose(labels.sum(axis=2), 1, atol=1e-6)
-    # Labels hold the share of each example's pixels under both.
+    # With both, the labels are the share of the pixels of each example.
     np.testing.assert_allclose(result[:, 1].mean(axis=(1, 2, 3)), 200 * labels[:, 1, 1], rtol=1e-4)
 
 
@@ -300,21 +304,21 @@ def test_a_batch_gets_mixup_or_cutmix_with_equal_probability():
         ({"mixup_alpha": 1.0, "cutmix_alpha": 1.0}, np.float32),
     ],
 )
-def test_mix_probability_is_the_share_of_batches_that_change(alphas, dtype):
+def test_mix_probability_is_the_share_of_mixed_batches(alphas, dtype):
     images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 1), np.uint8)
-    result, labels = mixed(images, DRAWS, mix_probability=0.3, **alphas)
+    result, labels = mixed(images, SAMPLES, mix_probability=0.3, **alphas)
     assert result.dtype == dtype
-    whole = np.all(labels == LABELS, axis=(1, 2))
-    np.testing.assert_array_equal(result[whole], np.broadcast_to(images, result[whole].shape))
+    unmixed = np.all(labels == LABELS, axis=(1, 2))
+    np.testing.assert_array_equal(result[unmixed], np.broadcast_to(images, result[unmixed].shape))
     np.testing.assert_allclose(labels.sum(axis=2), 1, atol=1e-6)
-    # CutMix's box may have no pixel: its side is below 1 of 32.
-    empty = (boxes_of_cutmix(1.0, 32, 100_000) == 0).mean() if "cutmix_alpha" in alphas else 0
-    assert 1 - whole.mean() == rate(0.3 * (1 - empty / len(alphas)))
+    # A box of CutMix may be empty: its side is below 1 of 32 pixels.
+    empty = (cutmix_areas(1.0, 32, 100_000) == 0).mean() if "cutmix_alpha" in alphas else 0
+    assert 1 - unmixed.mean() == rate(0.3 * (1 - empty / len(alphas)))
     never, _ = mixed(images, 20, mix_probability=0.0, **alphas)
     np.testing.assert_array_equal(never, np.broadcast_to(images, never.shape))
 
 
-def test_the_seed_alone_decides_about_a_batch():
+def test_the_seed_determines_a_batch():
     images = np.stack([SMALL, 255 - SMALL, SMALL // 2, SMALL // 3])
     fields = {"mixup_alpha": 1.0, "cutmix_alpha": 1.0}
     result, labels = mixed(images, 20, **fields)

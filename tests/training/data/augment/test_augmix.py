@@ -1,3 +1,5 @@
+"""AugMix: its operations, and the statistics of many samples."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,28 +7,28 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 
 from tests.support import pixels
-from tests.support.pixels import GREY_PHOTO, PHOTO
+from tests.support.pixels import GRAY_PHOTO, PHOTO
 from training.data.augment import augmix
 
-pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+pytestmark = pytest.mark.backend("torch")  # TensorFlow augments under every backend
 
-DRAWS = 4000
+SAMPLES = 4000
 SMALL = PHOTO[:60, :60]
 PILLOW = Image.fromarray(SMALL)
 
 
 def bilinear(matrix):
-    turned = np.array([[matrix[1, 1], matrix[1, 0]], [matrix[0, 1], matrix[0, 0]]])
+    rows_first = np.array([[matrix[1, 1], matrix[1, 0]], [matrix[0, 1], matrix[0, 0]]])
     channels = [
         ndimage.affine_transform(
-            channel.astype(float), turned, matrix[1::-1, 2], order=1, mode="grid-constant"
+            channel.astype(float), rows_first, matrix[1::-1, 2], order=1, mode="grid-constant"
         )
         for channel in np.moveaxis(SMALL, -1, 0)
     ]
     return np.round(np.stack(channels, axis=-1))
 
 
-# At level 0.3, the largest of severity 3, and sign -1.
+# With level 0.3, the largest of severity 3, and sign -1.
 EXPECTED = {
     "AutoContrast": lambda: pixels.autocontrast(SMALL),
     "Equalize": lambda: np.asarray(ImageOps.equalize(PILLOW)),
@@ -50,7 +52,7 @@ def seeds(count):
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_operations_by_numpy_and_scipy_within_one_level(name):
+def test_operations_match_numpy_and_scipy_within_one_level(name):
     operations = augmix.operations(tf.constant(SMALL), tf.constant(0.3), tf.constant(-1.0))
     assert list(operations) == list(EXPECTED)
     assert len(operations) == augmix.NUM_OPERATIONS
@@ -59,12 +61,12 @@ def test_operations_by_numpy_and_scipy_within_one_level(name):
     assert np.abs(result.numpy().astype(int) - EXPECTED[name]()).max() <= 1
 
 
-def test_one_bit_stays_at_the_largest_level():
+def test_posterize_keeps_one_bit_at_the_largest_level():
     result = augmix.operations(tf.constant(SMALL), tf.constant(1.0), 1.0)["Posterize"]()
     np.testing.assert_array_equal(result, SMALL & 0b10000000)
 
 
-def test_operations_levels_and_signs_are_drawn_evenly(monkeypatch):
+def test_operations_levels_and_signs_are_uniform(monkeypatch):
     def recorded(image, level, sign):
         return {
             i: lambda i=i: tf.stack([float(i), level, sign]) for i in range(augmix.NUM_OPERATIONS)
@@ -73,14 +75,14 @@ def test_operations_levels_and_signs_are_drawn_evenly(monkeypatch):
     monkeypatch.setattr(augmix, "operations", recorded)
 
     def operation(seed):
-        draws = tf.random.stateless_uniform((3,), seed)
-        return augmix._operation(tf.zeros(3), 3.0, draws, active=True)
+        samples = tf.random.stateless_uniform((3,), seed)
+        return augmix._operation(tf.zeros(3), 3.0, samples, active=True)
 
-    choices, levels, signs = mapped(operation, seeds(DRAWS)).T
-    rates = np.bincount(choices.astype(int)) / DRAWS
+    choices, levels, signs = mapped(operation, seeds(SAMPLES)).T
+    rates = np.bincount(choices.astype(int)) / SAMPLES
     assert len(rates) == 9
-    np.testing.assert_allclose(rates, 1 / 9, atol=4 * (1 / 9 / DRAWS) ** 0.5)
-    assert np.mean(signs == 1) == pytest.approx(0.5, abs=4 * 0.5 / DRAWS**0.5)
+    np.testing.assert_allclose(rates, 1 / 9, atol=4 * (1 / 9 / SAMPLES) ** 0.5)
+    assert np.mean(signs == 1) == pytest.approx(0.5, abs=4 * 0.5 / SAMPLES**0.5)
     assert set(signs) == {-1, 1}
     expected = np.quantile([0.01, 0.3], np.linspace(0, 1, 11))  # uniform
     np.testing.assert_allclose(np.quantile(levels, np.linspace(0, 1, 11)), expected, atol=0.01)
@@ -93,16 +95,16 @@ def test_chains_are_one_to_three_operations_long(monkeypatch):
     image = tf.zeros((1, 1, 1), tf.uint8)
 
     def depth(seed):
-        draws = tf.random.stateless_uniform((1 + 3 * augmix.LARGEST_DEPTH,), seed)
-        return augmix._chain(image, 3.0, draws)
+        samples = tf.random.stateless_uniform((1 + 3 * augmix.MAX_DEPTH,), seed)
+        return augmix._chain(image, 3.0, samples)
 
-    rates = np.bincount(mapped(depth, seeds(DRAWS)).ravel()) / DRAWS
+    rates = np.bincount(mapped(depth, seeds(SAMPLES)).ravel()) / SAMPLES
     assert rates[0] == 0 and len(rates) == 4
-    np.testing.assert_allclose(rates[1:], 1 / 3, atol=4 * (2 / 9 / DRAWS) ** 0.5)
+    np.testing.assert_allclose(rates[1:], 1 / 3, atol=4 * (2 / 9 / SAMPLES) ** 0.5)
 
 
 def test_shares_follow_beta_and_dirichlet(monkeypatch):
-    """By the quantiles of a plain sample, of a black image whose chains become white."""
+    """Compare quantiles with a sample from NumPy; the chains turn a black image white."""
     rng = np.random.default_rng(0)
     image = tf.zeros((1, 1, 1), tf.uint8)
 
@@ -118,9 +120,11 @@ def test_shares_follow_beta_and_dirichlet(monkeypatch):
         np.quantile(1 - share, quantiles),
         atol=0.04,
     )
-    # Each chain white in one of three cases, which shows the weights.
+    # Each chain turns white with probability 1/3, which shows the weights.
     monkeypatch.setattr(
-        augmix, "_chain", lambda image, severity, draws: one * tf.cast(draws[0] < 1 / 3, tf.uint8)
+        augmix,
+        "_chain",
+        lambda image, severity, samples: one * tf.cast(samples[0] < 1 / 3, tf.uint8),
     )
     white = rng.random((200_000, 3)) < 1 / 3
     expected = (1 - share) * (white * rng.dirichlet([1, 1, 1], 200_000)).sum(axis=1)
@@ -131,8 +135,8 @@ def test_shares_follow_beta_and_dirichlet(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("image", [SMALL, GREY_PHOTO[:32, :32]])
-def test_the_seed_alone_decides(image):
+@pytest.mark.parametrize("image", [SMALL, GRAY_PHOTO[:32, :32]])
+def test_the_seed_determines_the_image(image):
     def mixed(seed):
         return augmix.augmix(tf.constant(image), 3.0, seed)
 
@@ -141,5 +145,5 @@ def test_the_seed_alone_decides(image):
     np.testing.assert_array_equal(images, mapped(mixed, seeds(40)))
     np.testing.assert_array_equal(images[30:], mapped(mixed, seeds(40)[30:]))
     assert len(np.unique(images.reshape(40, -1), axis=0)) == 40
-    # A mixture with the image, so near to it on average.
+    # The result is a mixture with the image, so the mean is close to it.
     assert np.abs(images.mean(axis=0) - image).mean() < 40

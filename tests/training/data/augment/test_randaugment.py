@@ -1,20 +1,22 @@
+"""RandAugment: its operations at published magnitudes, and the statistics of many samples."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
 from tests.support import pixels
-from tests.support.pixels import GREY_PHOTO, PHOTO
+from tests.support.pixels import GRAY_PHOTO, PHOTO
 from training.data.augment import randaugment
 from training.data.augment.randaugment import NUM_OPERATIONS
 
-pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+pytestmark = pytest.mark.backend("torch")  # TensorFlow augments under every backend
 
-DRAWS = 6000
-CENTRE = (200, 7)
+SAMPLES = 6000
+CENTER = (200, 7)
 PILLOW = Image.fromarray(PHOTO)
 
-# name: (magnitude, sign) -> the image, at a size of 224, with each number as it is published
+# name: (magnitude, sign) → the image, of size 224, with the published numbers
 EXPECTED = {
     "AutoContrast": lambda m, sign: pixels.autocontrast(PHOTO),
     "Equalize": lambda m, sign: np.asarray(ImageOps.equalize(PILLOW)),
@@ -24,7 +26,7 @@ EXPECTED = {
     ),
     "Posterize": lambda m, sign: PHOTO & {10: 0b11110000, 15: 0b11111100}[m],
     "Solarize": lambda m, sign: PHOTO,
-    "Color": lambda m, sign: pixels.blend(pixels.grey(PHOTO), PHOTO, {10: 1.9, 15: 2.8}[m]),
+    "Color": lambda m, sign: pixels.blend(pixels.gray(PHOTO), PHOTO, {10: 1.9, 15: 2.8}[m]),
     "Contrast": lambda m, sign: pixels.blend(196, PHOTO, {10: 1.9, 15: 2.8}[m]),
     "Brightness": lambda m, sign: pixels.blend(0, PHOTO, {10: 1.9, 15: 2.8}[m]),
     "Sharpness": lambda m, sign: pixels.blend(pixels.smooth(PHOTO), PHOTO, {10: 1.9, 15: 2.8}[m]),
@@ -47,11 +49,11 @@ EXPECTED = {
         PHOTO < 128, np.minimum(PHOTO.astype(int) + {10: 110, 15: 165}[m], 255), PHOTO
     ),
 }
-# Where a rounding may take a value to its neighbour; all others are the same, value for value.
+# Operations in which rounding may change a value; all others agree exactly.
 ROUNDED = ("Rotate", "Color", "ShearX", "ShearY")
 
 
-def drawn(seeds, magnitude=10.0, num_layers=1, image=PHOTO[:32, :32]):
+def augment_with_seeds(seeds, magnitude=10.0, num_layers=1, image=PHOTO[:32, :32]):
     dataset = tf.data.Dataset.from_tensor_slices(seeds).map(
         lambda seed: randaugment.randaugment(tf.constant(image), magnitude, num_layers, seed),
         tf.data.AUTOTUNE,
@@ -60,11 +62,11 @@ def drawn(seeds, magnitude=10.0, num_layers=1, image=PHOTO[:32, :32]):
 
 
 def many_seeds():
-    return np.stack([np.arange(DRAWS), np.full(DRAWS, 5)], axis=1)
+    return np.stack([np.arange(SAMPLES), np.full(SAMPLES, 5)], axis=1)
 
 
-def test_the_operations_are_the_sixteen():
-    operations = randaugment.operations(tf.constant(PHOTO), 10, 1.0, CENTRE)
+def test_there_are_sixteen_operations():
+    operations = randaugment.operations(tf.constant(PHOTO), 10, 1.0, CENTER)
     assert list(operations) == list(EXPECTED)
     assert len(operations) == NUM_OPERATIONS
 
@@ -72,8 +74,8 @@ def test_the_operations_are_the_sixteen():
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize("magnitude", [10, 15])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_operations_by_numpy(name, magnitude, sign):
-    operations = randaugment.operations(tf.constant(PHOTO), magnitude, tf.constant(sign), CENTRE)
+def test_operations_match_numpy(name, magnitude, sign):
+    operations = randaugment.operations(tf.constant(PHOTO), magnitude, tf.constant(sign), CENTER)
     result = operations[name]()
     assert result.dtype == tf.uint8
     differs = pixels.share_that_differs(result, EXPECTED[name](magnitude, sign))
@@ -83,7 +85,7 @@ def test_operations_by_numpy(name, magnitude, sign):
 def test_small_and_large_magnitudes():
     def at(name, magnitude):
         image = tf.constant(PHOTO)
-        return randaugment.operations(image, magnitude, 1.0, CENTRE)[name]().numpy()
+        return randaugment.operations(image, magnitude, 1.0, CENTER)[name]().numpy()
 
     np.testing.assert_array_equal(at("Posterize", 1), PHOTO & 0b10000000)
     np.testing.assert_array_equal(at("Posterize", 30), PHOTO)
@@ -92,8 +94,8 @@ def test_small_and_large_magnitudes():
     np.testing.assert_array_equal(at("TranslateX", 30), np.full_like(PHOTO, 128))
 
 
-def test_lengths_are_shares_of_the_image():
-    """At a quarter of 224, a quarter of the pixels."""
+def test_lengths_scale_with_the_image():
+    """An image of a quarter of 224 moves by a quarter of the pixels."""
     operations = randaugment.operations(tf.constant(PHOTO[:56, :56]), 10, 1.0, (28, 28))
     moved = operations["TranslateX"]().numpy()
     np.testing.assert_array_equal(moved[:, 25:], PHOTO[:56, :31])
@@ -103,27 +105,27 @@ def test_lengths_are_shares_of_the_image():
     )
 
 
-def test_each_operation_and_each_sign_is_drawn_as_often(monkeypatch):
-    def counted(image, magnitude, sign, centre):
+def test_operations_signs_and_centers_are_uniform(monkeypatch):
+    def record(image, magnitude, sign, center):
         rest = tf.one_hot(0, 29, dtype=tf.int32) * tf.cast(sign > 0, tf.int32)
         return {
-            i: lambda i=i: tf.concat([[i], centre, rest], axis=0) for i in range(NUM_OPERATIONS)
+            i: lambda i=i: tf.concat([[i], center, rest], axis=0) for i in range(NUM_OPERATIONS)
         }
 
-    monkeypatch.setattr(randaugment, "operations", counted)
-    notes = drawn(many_seeds(), image=np.zeros(32, np.int32))
-    choices, rows, columns, signs = notes[:, :4].T
+    monkeypatch.setattr(randaugment, "operations", record)
+    records = augment_with_seeds(many_seeds(), image=np.zeros(32, np.int32))
+    choices, rows, columns, signs = records[:, :4].T
     for values, count in [(choices, NUM_OPERATIONS), (signs, 2), (rows, 32), (columns, 32)]:
-        rates = np.bincount(values, minlength=count) / DRAWS
+        rates = np.bincount(values, minlength=count) / SAMPLES
         assert len(rates) == count
-        np.testing.assert_allclose(rates, 1 / count, atol=4 * (1 / count / DRAWS) ** 0.5)
-    # What is drawn of one says nothing of another.
+        np.testing.assert_allclose(rates, 1 / count, atol=4 * (1 / count / SAMPLES) ** 0.5)
+    # They are independent.
     correlations = np.corrcoef([choices, signs, rows, columns]) - np.eye(4)
-    assert np.abs(correlations).max() < 4 / DRAWS**0.5
+    assert np.abs(correlations).max() < 4 / SAMPLES**0.5
 
 
-def test_layers_draw_apart(monkeypatch):
-    """Each adds a digit, and all pairs of digits come as often."""
+def test_layers_sample_independently(monkeypatch):
+    """Each layer appends a digit, and all pairs of digits are equally frequent."""
     monkeypatch.setattr(
         randaugment,
         "operations",
@@ -131,19 +133,21 @@ def test_layers_draw_apart(monkeypatch):
             i: lambda i=i: 16 * image + tf.constant(i, tf.uint8) for i in range(NUM_OPERATIONS)
         },
     )
-    pairs = drawn(many_seeds(), num_layers=2, image=np.zeros((1, 1, 1), np.uint8)).ravel()
-    rates = np.bincount(pairs, minlength=256) / DRAWS
-    np.testing.assert_allclose(rates, 1 / 256, atol=4.5 * (1 / 256 / DRAWS) ** 0.5)
+    pairs = augment_with_seeds(
+        many_seeds(), num_layers=2, image=np.zeros((1, 1, 1), np.uint8)
+    ).ravel()
+    rates = np.bincount(pairs, minlength=256) / SAMPLES
+    np.testing.assert_allclose(rates, 1 / 256, atol=4.5 * (1 / 256 / SAMPLES) ** 0.5)
 
 
 def test_magnitude_zero_is_the_identity():
-    np.testing.assert_array_equal(drawn([(0, 1)], magnitude=0)[0], PHOTO[:32, :32])
+    np.testing.assert_array_equal(augment_with_seeds([(0, 1)], magnitude=0)[0], PHOTO[:32, :32])
 
 
-@pytest.mark.parametrize("image", [PHOTO[:32, :32], GREY_PHOTO[:32, :32]])
-def test_the_seed_alone_decides(image):
+@pytest.mark.parametrize("image", [PHOTO[:32, :32], GRAY_PHOTO[:32, :32]])
+def test_the_seed_determines_the_image(image):
     seeds = [(i, 0) for i in range(40)]
-    images = drawn(seeds, 15.0, 2, image)
-    np.testing.assert_array_equal(images, drawn(seeds, 15.0, 2, image))
-    np.testing.assert_array_equal(images[30:], drawn(seeds[30:], 15.0, 2, image))
+    images = augment_with_seeds(seeds, 15.0, 2, image)
+    np.testing.assert_array_equal(images, augment_with_seeds(seeds, 15.0, 2, image))
+    np.testing.assert_array_equal(images[30:], augment_with_seeds(seeds[30:], 15.0, 2, image))
     assert len(np.unique(images.reshape(40, -1), axis=0)) > 30

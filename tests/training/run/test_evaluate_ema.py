@@ -2,11 +2,12 @@ import keras
 import numpy as np
 
 from tests.support import optimization as reference
-from training.optimization.ema import EvaluateEma, apply_ema
+from training.optimization.ema import apply_ema
+from training.run.callbacks.evaluate_ema import EvaluateEma
 
 
 class Watch(keras.callbacks.Callback):
-    """Keeps the weights before, in and after the validation."""
+    """Records the weights before, during and after the validation."""
 
     def __init__(self):
         super().__init__()
@@ -21,7 +22,7 @@ class Watch(keras.callbacks.Callback):
     on_epoch_end = on_test_end = lambda self, *_, **__: self.on_test_begin()
 
 
-def test_validation_sees_the_averages_and_changes_nothing():
+def test_the_average_is_validated_and_the_weights_are_unchanged():
     chosen = reference.settings(ema_momentum=0.8, warmup_steps=0)
     x, y = reference.batches(10)
     before, inside = Watch(), Watch()
@@ -59,7 +60,7 @@ def test_validation_sees_the_averages_and_changes_nothing():
         ):
             np.testing.assert_allclose(own, weights[path], atol=1e-5)
             np.testing.assert_allclose(average, averages[path], atol=1e-5)
-            np.testing.assert_array_equal(later, own)  # to the last bit
+            np.testing.assert_array_equal(later, own)  # bitwise
         loss, _ = reference.loss_and_gradients(averages, x, y)
         np.testing.assert_allclose(history["val_loss"][epoch], loss, rtol=1e-5)
     assert reference.largest_error(model, weights) < reference.LARGEST_ERROR
@@ -68,4 +69,4 @@ def test_validation_sees_the_averages_and_changes_nothing():
     assert reference.largest_error(model, averages) < reference.LARGEST_ERROR
     model.predict_on_batch(x)
     for average in model.optimizer._model_variables_moving_average:
-        assert np.isfinite(np.array(average)).all()  # still there
+        assert np.isfinite(np.array(average)).all()  # not consumed by the prediction

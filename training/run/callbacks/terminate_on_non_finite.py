@@ -1,0 +1,23 @@
+"""Callback that ends a training whose loss is not finite."""
+
+import keras
+
+from training.run import finiteness
+
+
+class TerminateOnNonFinite(keras.callbacks.Callback):
+    """Raise UserError at the first loss that is NaN or infinite.
+
+    Keras's `TerminateOnNaN` stops as if the training were finished, and knows no learning rate.
+    The weights and the optimizer are checked before each checkpoint.
+
+    Args:
+        run: The `training.run.ongoing.OngoingRun`.
+    """
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def on_train_batch_end(self, batch, logs=None):
+        finiteness.require_finite_loss(logs["loss"], self.run.progress)
