@@ -86,7 +86,7 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["train", "tiny", "--weights", "no/such.npz"], "no/such.npz': does not exist"),
         (["show", "tiny", "--images", "0"], "--images must be above 0"),
         (["show", "tiny", "--batch-size", "9999"], "--batch-size must be at most"),
-        (["show", "tiny", "--source", "cats"], "--source must be digits"),
+        (["show", "tiny", "--source", "cats"], "--source must be arrays:FILE.npz, digits, "),
         (["show", "tiny", "--on-bad-image", "maybe"], "--on-bad-image"),
         (["show", "tiny", "--cache", "disk"], "--cache-dir must name a folder"),
         (["evaluate"], "MODEL"),
