@@ -117,8 +117,18 @@ class _StartingWeights:
         if keeps_head:
             return f"Keeping the head of {self.text}: same {number} classes."
         if self.class_names is None and self.published_classes in (None, number):
-            return f"New head for {number} classes: those of {self.text} are not known to be these."
+            return f"New head for {number} classes: {self.text} is not known to have the same ones."
         return f"New head for {number} classes: {self.text} has other classes."
+
+
+def check_weights(model):
+    """Check `--weights` of a `training.config.Model` as far as that needs neither data nor network.
+
+    Raises:
+        UserError: If `--weights` names a model that does not exist or has another size.
+    """
+    if model.weights:
+        _starting_weights(model)
 
 
 def _starting_weights(model):

@@ -1,16 +1,16 @@
-"""What a model must compute so that its weights mean what they were trained to mean."""
+"""Numerics that weights were trained with: GELU, pixel range and grid of patches."""
 
 import dataclasses
 import math
 import numbers
 
-PREFIX = "keras_mixer."  # of our entries in the metadata of a .safetensors file
+PREFIX = "keras_mixer."  # of this library's entries in the metadata of a .safetensors file
 FLAGS = {"true": True, "false": False}
 
 
 @dataclasses.dataclass(frozen=True)
 class Numerics:
-    """The choices that no array shows; None where a source does not say.
+    """Choices that cannot be read from the arrays; None if a file does not say.
 
     Raises:
         ValueError: If no model can be built with a choice.
@@ -18,7 +18,7 @@ class Numerics:
 
     approximate_gelu: bool | None = None  # tanh, or else erf
     value_range: tuple[float, float] | None = None  # of the pixels that the stem takes
-    grid: tuple[int, int] | None = None  # patches down and across
+    grid: tuple[int, int] | None = None  # rows and columns of patches
 
     def __post_init__(self):
         if not isinstance(self.approximate_gelu, (bool, type(None))):

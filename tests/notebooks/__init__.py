@@ -1,6 +1,6 @@
-"""Execute notebooks, each in a kernel and a working folder of its own, offline.
+"""Execute notebooks offline, each in its own kernel and working folder.
 
-`python -m tests.notebooks [NAME …]` keeps the outputs in the files, of all without a name.
+`python -m tests.notebooks [NAME …]` saves the outputs in the files; without names, in all of them.
 """
 
 import os
@@ -23,7 +23,7 @@ def read(name):
 
 
 def execute(name):
-    """Return a notebook with the outputs that it has when it runs offline, as one reads it."""
+    """Return a notebook with the outputs of an offline run."""
     notebook = read(name)
     environment = {**os.environ, "KERAS_MIXER_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     with tempfile.TemporaryDirectory() as folder:
@@ -34,7 +34,7 @@ def execute(name):
             resources={"metadata": {"path": folder}},
             record_timing=False,
             coalesce_streams=True,
-            # What TensorFlow logs from C about the hardware does not belong into the outputs.
+            # Keep TensorFlow's C++ log messages about the hardware out of the outputs.
             extra_arguments=["--IPKernelApp.capture_fd_output=False"],
         )
         return client.execute(env=environment)
@@ -53,8 +53,8 @@ def text(notebook):
     return "\n".join(pieces)
 
 
-def pictures(notebook):
-    """Return the PNG pictures of a notebook, in base64."""
+def figures(notebook):
+    """Return the PNG figures of a notebook, in base64."""
     return [
         output.data["image/png"]
         for cell in code_cells(notebook)

@@ -26,17 +26,17 @@ def test_only_token_mixing_changes_shape(text):
     mixing = "MixerBlock_0/token_mixing"
     expected = {
         f"{mixing}/Dense_0/kernel": ("(784, 128) × 16.0", "(576, 32) × 2.9"),
-        f"{mixing}/Dense_0/bias": ("(128,) × 4.0", "same bits"),
+        f"{mixing}/Dense_0/bias": ("(128,) × 4.0", "identical"),
         f"{mixing}/Dense_1/kernel": ("(128, 784) × 16.0", "(32, 576) × 2.9"),
         f"{mixing}/Dense_1/bias": ("(784,) × 4.0", "(576,) × 2.9"),
     }
     assert {path: changes.pop(path) for path in expected} == expected
-    assert set(changes.values()) == {("same bits", "same bits")}
+    assert set(changes.values()) == {("identical", "identical")}
 
 
-def test_everything_else_keeps_its_bits_in_all_blocks(text):
+def test_everything_else_is_identical_in_all_blocks(text):
     found = re.findall(
-        r"(\d+): (\d+) variables have the same bits; (\d+) have not, of which\s+(\d+) belong", text
+        r"(\d+): (\d+) variables are identical; (\d+) differ, of which\s+(\d+) belong", text
     )
     blocks = 4
     variables = 12 * blocks + 6
@@ -87,8 +87,8 @@ def test_interpolation_keeps_the_answers_to_a_constant_map(text):
 
 
 def test_a_saved_model_computes_the_same(text):
-    assert "loaded: images of (448, 448) pixels, the same outputs to the bit: True" in text
+    assert "loaded: images of (448, 448) pixels, bitwise identical outputs: True" in text
 
 
 def test_it_draws_the_kernels_and_the_maps(executed):
-    assert len(notebooks.pictures(executed)) == 2
+    assert len(notebooks.figures(executed)) == 2

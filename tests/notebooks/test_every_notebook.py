@@ -1,4 +1,4 @@
-"""What all notebooks have in common. What each shows is tested in a file of its own."""
+"""Properties that every notebook must have; each has a test file for its content."""
 
 import ast
 
@@ -11,17 +11,17 @@ pytestmark = pytest.mark.backend("torch")  # the files are read, not executed
 
 
 @pytest.mark.parametrize("name", notebooks.names())
-def test_a_notebook_is_kept_with_the_outputs_of_one_run(name):
+def test_a_notebook_has_the_outputs_of_one_run(name):
     cells = notebooks.code_cells(notebooks.read(name))
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
     assert not any(output.output_type == "error" for output in outputs)
     assert not any(output.get("name") == "stderr" for output in outputs)
-    assert notebooks.pictures(notebooks.read(name))
+    assert notebooks.figures(notebooks.read(name))
 
 
 @pytest.mark.parametrize("name", notebooks.names())
-def test_a_notebook_begins_with_the_installation_and_one_switch(name):
+def test_a_notebook_starts_with_the_installation_and_one_switch(name):
     first, second, *rest = notebooks.code_cells(notebooks.read(name))
     assert "%pip install" in first.source
     assert "KERAS_MIXER_OFFLINE" in second.source
@@ -29,7 +29,7 @@ def test_a_notebook_begins_with_the_installation_and_one_switch(name):
 
 
 @pytest.mark.parametrize("name", notebooks.names())
-def test_a_notebook_uses_public_names_alone(name):
+def test_a_notebook_uses_public_names_only(name):
     cells = notebooks.code_cells(notebooks.read(name))
     code = TransformerManager().transform_cell("\n".join(cell.source for cell in cells))
     for node in ast.walk(ast.parse(code)):

@@ -49,7 +49,7 @@ def test_both_devices_take_part(executed):
 
 def test_pixels_come_through_whole_in_mixed_precision(executed):
     text = outputs(executed, "check")
-    difference = float(re.search(r"on the host: (\S+) grey levels", text)[1])
+    difference = float(re.search(r"on the host: (\S+) gray levels", text)[1])
     assert 0 < difference <= 0.5
     dtypes = dict(re.findall(r"^(\w+) +(\w+)$", text, re.M))
     exact = {"resizing", "preprocessing", "avg_pool", "head"}
@@ -84,8 +84,8 @@ def test_the_model_learns(executed):
     assert "largest difference of a logit 0.0\n" in text
 
 
-def test_the_pictures_are_there(executed):
-    assert len(notebooks.pictures(executed)) == 2
+def test_all_figures_are_plotted(executed):
+    assert len(notebooks.figures(executed)) == 2
 
 
 def test_no_tpu_is_claimed(executed):

@@ -72,4 +72,4 @@ def test_two_permutations_are_undone_by_the_weights_and_a_third_is_not(text):
 
 
 def test_it_draws_the_steps_the_maps_the_filters_and_the_permutations(executed):
-    assert len(notebooks.pictures(executed)) == 4
+    assert len(notebooks.figures(executed)) == 4

@@ -56,5 +56,5 @@ def test_the_saved_model_predicts_the_same(text):
     assert number(r"fine_tuned.keras: .* largest difference (\S+)", text) == 0
 
 
-def test_the_pictures_are_there(executed):
-    assert len(notebooks.pictures(executed)) == 3
+def test_all_figures_are_plotted(executed):
+    assert len(notebooks.figures(executed)) == 3

@@ -13,10 +13,12 @@ from training.config import Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
 from training.errors import UserError
-from training.model import build_model
+from training.model import build_model, check_weights
 from training.model_argument import load_model, parse
 from training.optimization.schedule import Schedule
 from training.run.compiled_model import compiled_model
+from training.run.folder import RunFolder
+from training.run.train import train
 
 SMALL = Model(patch_size=4, hidden_dim=16, num_blocks=2, tokens_mlp_dim=8, channels_mlp_dim=24)
 ARCHITECTURE = small_architecture(num_patches=4)  # of 8 × 8 pixels
@@ -187,7 +189,7 @@ def test_the_body_of_a_keras_file_is_loaded_below_a_new_head(run, tmp_path, caps
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
     assert not array(mixer.get_layer("head").kernel).any()
     out = capsys.readouterr().out
-    assert out == f"New head for 3 classes: those of {path} are not known to be these.\n"
+    assert out == f"New head for 3 classes: {path} is not known to have the same ones.\n"
 
 
 def test_models_of_another_size_are_refused_by_name(run):
@@ -203,7 +205,14 @@ def test_models_of_another_size_are_refused_by_name(run):
     with pytest.raises(UserError, match="hidden_dim 768 instead of 512.*Pass --variant B/32, or"):
         build_model(model, 224, source(side=224))
     with pytest.raises(UserError, match="^--weights must be a folder of a run .*MixerS32:gsam"):
-        build_model(dataclasses.replace(model, weights="MixerS33:gsam"), 224, source(side=224))
+        check_weights(dataclasses.replace(model, weights="MixerS33:gsam"))
+
+
+def test_weights_are_checked_before_data_is_read(tmp_path):
+    config = Config(data=Data(source="cats"), model=Model(weights=str(tmp_path)))
+    with pytest.raises(UserError, match="^--weights must be a folder of a run"):
+        train(config, RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_damaged_weights_are_refused(path, tmp_path):

@@ -89,7 +89,6 @@ def run(
     examples = load_source(test_only(data))
     examples.require("test", data)
     output = Path(output_dir) if output_dir else argument.report_dir
-    require_output_dir(output)
     memory = out_of_memory_as_user_error(
         f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
     )
@@ -97,11 +96,16 @@ def run(
         loaded = load_model(argument, activation, names)
         _require_same_inputs(examples, loaded)
         _require_same_classes(examples, loaded)
-        if not as_json:
-            used = dataclasses.replace(hardware, precision=loaded.precision)
-            print(used.describe("Evaluating"), flush=True)
+        require_output_dir(output)
         transform = evaluation_transform or loaded.evaluation_transform
         size = loaded.model.input_shape[1]
+        if not as_json:
+            used = dataclasses.replace(hardware, precision=loaded.precision)
+            print(used.describe("Evaluating"))
+            print(
+                f"Images: {transform} to {size} pixels. Activation: {loaded.activation}.",
+                flush=True,
+            )
         data = dataclasses.replace(data, image_size=size, evaluation_transform=transform)
         batches = tqdm(
             evaluation_batches(examples.test, examples, data),

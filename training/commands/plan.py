@@ -100,7 +100,7 @@ def _print(options, target):
         )
         return footprint
 
-    # Weights to start from would have to be fetched, and change nothing here.
+    # Pretrained weights would have to be downloaded, and make no difference here.
     model = dataclasses.replace(options.config.model, weights="")
     config = dataclasses.replace(options.config, model=model)
     distribution = target.distribution(config)

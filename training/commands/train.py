@@ -40,9 +40,9 @@ def run(options: Train):
             summary = fit.train(options.config, folder, verbose=2 if options.quiet else "auto")
         except Interrupted as end:
             if hosts.is_first():  # the host that saved the checkpoint
-                with contextlib.suppress(OSError):  # the reader of a pipe may have ended too
-                    print("Saved a checkpoint. Repeat the command to resume.", flush=True)
-            sys.exit(128 + end.number)  # as shells report an end by a signal
+                with contextlib.suppress(OSError):  # whoever read our output may have ended too
+                    print("Checkpoint saved. Run the same command to resume.", flush=True)
+            sys.exit(128 + end.number)  # as a shell reports a program that a signal ended
     if not hosts.is_first():
         return
     if was_finished:

@@ -51,11 +51,11 @@ class Confusion:
 
         The last column counts the predictions of all other classes.
         """
-        places = {c: i for i, c in enumerate(classes)}
+        columns = {c: i for i, c in enumerate(classes)}
         table = np.zeros((len(classes), len(classes) + 1), np.int64)
         for (true, predicted), count in self.counts.items():
-            if true in places:
-                table[places[true], places.get(predicted, -1)] += count
+            if true in columns:
+                table[columns[true], columns.get(predicted, -1)] += count
         return table
 
 

@@ -13,6 +13,7 @@ from training.devices import hosts
 from training.devices.model_parallel import require_even_split
 from training.devices.selection import find_distribution
 from training.keras_workarounds.replica_seeds import decorrelate_replica_seeds
+from training.model import check_weights
 from training.optimization.duration import duration
 from training.optimization.ema import apply_ema
 from training.optimization.freezing import plain_model
@@ -94,6 +95,7 @@ def _load(config, hardware):
     hardware.require_even_batches(config.data.batch_size)
     require_even_split(config.model, hardware.model_devices)
     keras.utils.set_random_seed(config.seed)
+    check_weights(config.model)
     source = load_source(config.data)
     source.require("train", config.data)
     source.require("test", config.data)

@@ -56,5 +56,5 @@ def test_a_signal_saves_a_checkpoint_and_the_message_says_how_to_resume(tmp_path
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
-    assert "Saved a checkpoint. Repeat the command to resume." in out
+    assert "Checkpoint saved. Run the same command to resume." in out
     assert "Traceback" not in err

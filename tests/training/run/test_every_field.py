@@ -19,6 +19,7 @@ from training.config import (
     Model,
     Optimization,
 )
+from training.config.model import SIZE_FIELDS
 from training.data.cache import cached
 from training.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
 from training.data.sources import load_source
@@ -167,7 +168,8 @@ RANDAUGMENT = {"augmentation": {"randaugment_magnitude": 10.0}}
 MIXUP = {"augmentation": {"mixup_alpha": 0.5}}
 ADAMW = {"optimization": {"optimizer": "adamw"}}
 LARGE_WEIGHTS = {"model": {"weights": "PLACES/large.keras"}}
-A_VARIANT = {"model": {"variant": "S/32"}, "data": {"image_size": 32}}
+NO_SIZES = dict.fromkeys(SIZE_FIELDS)  # the variant's
+A_VARIANT = {"model": {"variant": "S/32"} | NO_SIZES, "data": {"image_size": 32}}
 
 ROWS = [
     # function that returns the output, part, field, another value, other fields that are needed
