@@ -11,7 +11,7 @@ import pytest
 
 from tests import support
 
-PATIENCE_SECONDS = 500
+PATIENCE_SECONDS = 1200  # a busy host with two cores takes 500
 
 pytestmark = [pytest.mark.backend("tensorflow"), pytest.mark.long]
 
