@@ -384,6 +384,7 @@ def options():
         "training benchmark training",
         "keras_mixer weights",
         "keras_mixer convert",
+        "tests",
     )
     text = io.StringIO()
     with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(text):

@@ -1,4 +1,4 @@
-"""The backend, Keras's own choice."""
+"""The Keras backend: required before a command that needs it."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def require_backend():
-    """Raise UserError unless Keras finds its backend, and TensorFlow for tf.data."""
+    """Raise UserError unless the backend can be imported, and TensorFlow for tf.data."""
     chosen = os.environ.get("KERAS_BACKEND", "not set")
     try:
         with ctrl_c_ends_at_once():
@@ -22,18 +22,18 @@ def require_backend():
             raise ValueError("Keras cannot train on it")
     except (ImportError, ValueError) as error:
         raise UserError(
-            "KERAS_BACKEND must be tensorflow, jax or torch, and installed together with "
-            f"TensorFlow, which reads the data. Received: {chosen}: {error}. "
-            "Install what is missing, such as by `pip install -e .[tensorflow,jax]`."
+            "KERAS_BACKEND must be tensorflow, jax or torch, installed together with TensorFlow, "
+            f"which reads the data. Received: {chosen}: {error}. Set it to one of these, or "
+            'install what is missing, such as with `pip install -e ".[training,tensorflow,jax]"`.'
         ) from error
 
 
 @contextlib.contextmanager
 def ctrl_c_ends_at_once():
-    """Let the system end the process, for what has nothing to save.
+    """Return a context in which Ctrl-C ends the process at once; nothing can be saved in it.
 
-    A KeyboardInterrupt is lost where it meets a callback or an import of JAX or TensorFlow that
-    drops exceptions.
+    A KeyboardInterrupt would be lost in a callback, or in an import by JAX or TensorFlow, that
+    swallows exceptions.
     """
     previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

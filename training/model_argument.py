@@ -148,7 +148,8 @@ def parse(text, argument="MODEL"):
     constructor, colon, weights = text.partition(":")
     if constructor in CONSTRUCTORS:
         if not weights:
-            raise _refusal(argument, f"{text}, without weights", _weights_advice(constructor))
+            advice = " or ".join(f"{constructor}:{name}" for name in _known_weights(constructor))
+            raise _refusal(argument, f"{text}, without weights", f"Pass {advice}")
         return PretrainedModel(text, constructor, weights)
     run, at, checkpoint = text.rpartition("@")
     if at and Path(run).is_dir():
@@ -158,7 +159,7 @@ def parse(text, argument="MODEL"):
     near = difflib.get_close_matches(constructor.lower(), map(str.lower, CONSTRUCTORS), n=1)
     if near and (colon or "mixer" in constructor.lower()):
         (name,) = (name for name in CONSTRUCTORS if name.lower() == near[0])
-        raise _refusal(argument, text, f"Did you mean {name}:{weights or 'imagenet1k'}?")
+        raise _refusal(argument, text, f"Did you mean {name}:{weights or _known_weights(name)[0]}?")
     raise _refusal(
         argument,
         f"{run if at else text}, which does not exist",
@@ -309,9 +310,9 @@ def read_class_names(path):
     return tuple(names)
 
 
-def _weights_advice(constructor):
-    names = catalog.published(constructor) or ["FILE.npz"]
-    return f"Pass {' or '.join(f'{constructor}:{name}' for name in names)}"
+def _known_weights(constructor):
+    """Return the published weights of a constructor, or a placeholder for a path."""
+    return catalog.published(constructor) or ["FILE.npz"]
 
 
 def _refusal(argument, received, advice):

@@ -49,6 +49,7 @@ def test_lora(pixels, tmp_path):
     np.testing.assert_allclose(loaded.predict(pixels, verbose=0), tuned, atol=1e-5)
 
 
+@pytest.mark.long
 def test_int8_quantization(pixels, tmp_path):
     model = mixer()
     before = model.predict(pixels, verbose=0)
@@ -67,6 +68,7 @@ def test_int8_quantization(pixels, tmp_path):
     "layer", [keras_mixer.MixerBlock(4, 8), keras_mixer.MlpBlock(4, name="any_name")]
 )
 @pytest.mark.parametrize("sequential", [True, False])
+@pytest.mark.long
 def test_int8_quantization_of_a_single_layer(layer, sequential, tmp_path):
     layer = type(layer).from_config(layer.get_config())
     tokens = np.random.default_rng(0).standard_normal((2, 6, 5)).astype("float32")

@@ -24,6 +24,7 @@ def test_weights():
     assert rows[0]["variant"] == "MixerB16" and rows[0]["value_range"] == [-1, 1]
 
 
+@pytest.mark.long
 def test_a_mistake_shows_no_traceback(tmp_path):
     result = run("convert", str(tmp_path / "none.npz"), str(tmp_path / "out.npz"))
     assert result.returncode == 2

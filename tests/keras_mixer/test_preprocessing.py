@@ -85,6 +85,7 @@ def test_each_transform_equals_its_library_bit_for_bit(image, image_size, resmal
 @ONCE
 @pytest.mark.parametrize("image_size", [384, (64, 320)])
 @pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.long
 def test_tf_data_and_numpy_agree(name, image_size):
     photo = PHOTOS[0]
     images = [photo, photo.transpose(1, 0, 2), photo[:227, :225], photo[:1, :1], WHITE, NOISE]

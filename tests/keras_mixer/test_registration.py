@@ -25,6 +25,7 @@ def load(tmp_path_factory):
     return f"assert keras.saving.load_model({str(path)!r}).get_layer('MixerBlock_1')\n"
 
 
+@pytest.mark.long
 def test_a_saved_model_loads_if_the_library_is_imported_first(load):
     run(
         "import importlib.util, sys\n"
@@ -42,10 +43,12 @@ def test_a_saved_model_loads_if_the_library_is_imported_first(load):
     )
 
 
+@pytest.mark.long
 def test_a_saved_model_loads_if_keras_is_imported_first(load):
     run(f"import keras, keras_mixer\n{load}")
 
 
+@pytest.mark.long
 def test_threads_may_import_both_at_once(load):
     run(
         "import importlib, threading, keras_mixer\n"

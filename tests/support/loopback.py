@@ -1,4 +1,4 @@
-"""A web server for tests, on this machine alone: real HTTP whose every answer is scripted."""
+"""A local web server for tests: real HTTP with scripted answers."""
 
 import base64
 import contextlib
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import google_crc32c
 
-PATIENCE_SECONDS = 10  # the longest that an answer waits for anything
+PATIENCE_SECONDS = 10  # the longest wait of an answer
 
 
 @dataclasses.dataclass
@@ -18,13 +18,13 @@ class Answer:
     """What the server sends for one request.
 
     Args:
-        body: The bytes that the answer announces by its `Content-Length`, or a function that makes
-            them when they are asked for.
+        body: The bytes that `Content-Length` counts, or a function that returns them when they are
+            requested.
         status: The HTTP status.
-        headers: More headers; a list of values repeats a header, None leaves a default one out.
-        send_bytes: Send only so much of the body; None for all of it.
-        stall: After that, keep the connection open and silent instead of closing it.
-        together: Hold the body back until so many requests for this path have come.
+        headers: Further headers; a list of values repeats a header, None omits a default one.
+        send_bytes: Number of bytes of the body to send; None for all.
+        stall: Then keep the connection open and silent instead of closing it.
+        together: Send the body only after this number of requests for the path.
     """
 
     body: bytes | Callable[[], bytes] = b""
@@ -36,13 +36,13 @@ class Answer:
 
 
 class Loopback:
-    """The server, which runs inside a `with` statement.
+    """A server that runs inside a `with` statement.
 
     Attributes:
-        answers: `{path: [Answer, ...]}`, one for each request in turn; the last one repeats.
+        answers: `{path: [Answer, ...]}`, one per request in turn; the last one repeats.
             Any other path is a 404.
-        requests: The requests so far: `[(path, headers), ...]`.
-        url: Where the server listens, without a slash at the end.
+        requests: The requests so far, `[(path, headers), ...]`.
+        url: Address of the server, without a trailing slash.
     """
 
     def __init__(self):
@@ -63,13 +63,13 @@ class Loopback:
         self._server.server_close()
 
     def serve(self, path, *answers):
-        """Set what is sent for `path`: answers, of which bytes are plain ones."""
+        """Set the answers for `path`; bytes stand for a plain `Answer` with this body."""
         self.answers[path] = [
             Answer(answer) if isinstance(answer, bytes) else answer for answer in answers
         ]
 
     def count(self, path):
-        """Return how many requests for `path` have come."""
+        """Return the number of requests for `path` so far."""
         return sum(asked == path for asked, _ in self.requests)
 
     def _take(self, path, headers):
@@ -103,7 +103,7 @@ class Loopback:
             timeout = PATIENCE_SECONDS
 
             def do_GET(self):
-                with contextlib.suppress(ConnectionError):  # the client may well hang up
+                with contextlib.suppress(ConnectionError):  # the client may hang up
                     loopback._send(self)
 
             def log_message(self, *_):
@@ -113,7 +113,7 @@ class Loopback:
 
 
 def google_hash(content, algorithms=("crc32c", "md5")):
-    """Return `content`'s digests in the form of the header `x-goog-hash`."""
+    """Return the digests of `content` in the form of the header `x-goog-hash`."""
     digests = {
         "crc32c": google_crc32c.Checksum(content).digest(),
         "md5": hashlib.md5(content).digest(),

@@ -1,15 +1,19 @@
-"""`python -m training` on several devices that share the cores of this machine.
+"""`python -m training` on several devices, which share the cores of this host.
 
-python -m tests.support.on_devices NUMBER COMMAND…
+python -m tests.support.on_devices NUMBER COMMAND… [+ COMMAND…]
+
+All commands run in one process, since starting one takes longer than most of them.
 """
 
 import os
 import sys
 
+NEXT = "+"  # separates commands, and their outputs on a line of its own
+
 
 def main():
-    number, sys.argv[1:] = int(sys.argv[1]), sys.argv[2:]
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={number}"  # JAX's
+    number, arguments = int(sys.argv[1]), sys.argv[2:]
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={number}"  # for JAX
     import tensorflow as tf
 
     if os.environ["KERAS_BACKEND"] == "tensorflow":
@@ -18,7 +22,21 @@ def main():
         tf.config.set_logical_device_configuration(cores, devices)
     from training.__main__ import main
 
-    main()
+    for command in split(arguments):
+        sys.argv[1:] = command
+        main()
+        print(f"\n{NEXT}", flush=True)
+
+
+def split(arguments):
+    """Return the commands that `NEXT` separates."""
+    commands = [[]]
+    for argument in arguments:
+        if argument == NEXT:
+            commands.append([])
+        else:
+            commands[-1].append(argument)
+    return commands
 
 
 if __name__ == "__main__":

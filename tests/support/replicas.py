@@ -1,7 +1,7 @@
-"""Trainings on several replicas against the same on one device.
+"""Tests of training on several TensorFlow replicas, compared with training on one device.
 
-`test_replicas.py` runs these tests in processes of their own, since devices have to be set before
-TensorFlow starts: in one with four devices, and in two hosts that meet where `TF_CONFIG` says.
+`test_replicas.py` runs them in new processes, since devices must be configured before TensorFlow
+starts: in one process with four devices, and in two hosts that `TF_CONFIG` names.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ else:
 REPLICAS = STRATEGY.num_replicas_in_sync
 
 UPDATES = 20
-BY_ADAM = {"optimizer": "adamw", "learning_rate": 0.02}
+ADAMW = {"optimizer": "adamw", "learning_rate": 0.02}
 ALL = {
     "accumulation_steps": 4,
     "clip_global_norm": 0.1,
@@ -48,16 +48,16 @@ ALL = {
 }
 CASES = {
     "sgd": {},
-    "adamw": BY_ADAM,
+    "adamw": ADAMW,
     "clipped": {"clip_global_norm": 0.1},
     "accumulated": {"accumulation_steps": 4},
-    "averaged": {"ema_momentum": 0.8},
-    "decayed by layers": {"weight_decay": 0.5, "layer_decay": 0.5},
+    "ema": {"ema_momentum": 0.8},
+    "layer decay": {"weight_decay": 0.5, "layer_decay": 0.5},
     "frozen": {"freeze": "body", "weight_decay": 0.5},
     "sigmoid, smoothed": {"loss": "sigmoid", "label_smoothing": 0.1},
     "sam": {"sam_rho": 0.5},
     "sgd, all": {**ALL, "sam_rho": 0.5},
-    "adamw, all": {**ALL, **BY_ADAM},
+    "adamw, all": {**ALL, **ADAMW},
 }
 
 
@@ -66,7 +66,7 @@ def copies(variable):
 
 
 def require_equal(model, expected):
-    """The weights are those of the model `expected`, and those of all replicas the same."""
+    """Require the weights of the model `expected`, identical on all replicas."""
     expected = {v.path: v.numpy() for v in expected.weights}
     assert reference.largest_error(model, expected) < reference.LARGEST_ERROR
     for variable in (*model.weights, *model.optimizer.variables):
@@ -75,7 +75,7 @@ def require_equal(model, expected):
             np.testing.assert_array_equal(other, first)
 
 
-def fit(chosen, **how):
+def fit(chosen, **options):
     def prepare(model):
         model.get_layer("hidden").trainable = chosen.freeze == "nothing"
 
@@ -83,11 +83,11 @@ def fit(chosen, **how):
         return 1.0 if variable.path.startswith("head") else chosen.layer_decay
 
     x, y = reference.batches(UPDATES * chosen.accumulation_steps)
-    return reference.fit(chosen, x, y, scale_of, prepare, **how)
+    return reference.fit(chosen, x, y, scale_of, prepare, **options)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_training_as_on_one_device(name):
+def test_training_equals_that_on_one_device(name):
     chosen = reference.settings(**CASES[name])
     expected, expected_losses = fit(chosen)
     with STRATEGY.scope():
@@ -96,8 +96,8 @@ def test_a_training_as_on_one_device(name):
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-3)
 
 
-def test_a_run_as_on_one_device():
-    """A Mixer of a recipe, its batches and validation, whose last batch is filled up."""
+def test_run_equals_that_on_one_device():
+    """A recipe with its batches and validation, where the last batch is padded."""
     tiny = RECIPES["tiny"].CONFIG
     optimization = dataclasses.replace(
         tiny.optimization,
@@ -163,7 +163,7 @@ def test_half_precision_trains(half_precision):
 @pytest.mark.parametrize("half_precision", ["mixed_float16"], indirect=True)
 def test_replicas_skip_an_update_together(half_precision):
     x, y = reference.batches(1)
-    x[-1] = np.inf  # in the part of the last replica alone
+    x[-1] = np.inf  # in the shard of the last replica only
     with STRATEGY.scope():
         model, _ = reference.fit(reference.settings(warmup_steps=0), x, y)
     for variable in model.weights:
@@ -172,7 +172,7 @@ def test_replicas_skip_an_update_together(half_precision):
     assert all(own == 2**14 for own in copies(model.optimizer.dynamic_scale))  # from 2^15
 
 
-def test_each_replica_draws_masks_of_its_own():
+def test_replicas_have_different_dropout_masks():
     with STRATEGY.scope():
         inputs = keras.Input((50,))
         model = keras.Model(inputs, keras.layers.Dropout(0.5, seed=3)(inputs))
@@ -185,7 +185,7 @@ def test_each_replica_draws_masks_of_its_own():
     (state,) = random_states(model)
     start = state.numpy()
     common = dropped().numpy()
-    assert len(common) == REPLICAS and (common == common[0]).all()  # Keras's own
+    assert len(common) == REPLICAS and (common == common[0]).all()  # Keras's default
     state.assign(start)
     decorrelate_replica_seeds(model)
     different = dropped().numpy()
@@ -194,13 +194,13 @@ def test_each_replica_draws_masks_of_its_own():
 
     _, draws = state.numpy()
     expected = dropped()
-    state.assign([start[0], draws])  # what a checkpoint holds, which the first host writes
+    state.assign([start[0], draws])  # the state in a checkpoint, from the first host
     decorrelate_replica_seeds(model)
     np.testing.assert_array_equal(dropped(), expected)
 
 
-def test_a_restored_training_goes_on_with_the_same_bits(tmp_path):
-    """It stops in the middle of an update; each replica has masks of its own."""
+def test_restored_training_is_bitwise_identical(tmp_path):
+    """It is saved in the middle of an update; replicas have different dropout masks."""
     chosen = reference.settings(**ALL, sam_rho=0.5)
     x, y = reference.batches(14)
 
@@ -225,14 +225,14 @@ def test_a_restored_training_goes_on_with_the_same_bits(tmp_path):
         model.fit(x[part], y[part], batch_size=reference.BATCH, shuffle=False, verbose=0)
         return [v.numpy() for group in groups_of_variables(model).values() for v in group]
 
-    whole = dropping_model()
-    decorrelate_replica_seeds(whole)
-    train(whole, range(6))
+    uninterrupted = dropping_model()
+    decorrelate_replica_seeds(uninterrupted)
+    train(uninterrupted, range(6))
     with Checkpoints(tmp_path, keep=1) as checkpoints:
-        checkpoints.save(whole, Progress())
+        checkpoints.save(uninterrupted, Progress())
         restored = dropping_model()
         checkpoints.restore(restored)
     decorrelate_replica_seeds(restored)
-    expected = train(whole, range(6, 14))
+    expected = train(uninterrupted, range(6, 14))
     for own, array in zip(train(restored, range(6, 14)), expected, strict=True):
         np.testing.assert_array_equal(own, array)

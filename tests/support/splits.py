@@ -10,10 +10,8 @@ from training.errors import UserError
 
 def read_examples(split):
     """Return the images, or the contents of their files, and the labels of a split in order."""
-    read = [
-        (getattr(image, "file", image).numpy(), int(label)) for _, image, label in split.in_order()
-    ]
-    return [image for image, _ in read], np.array([label for _, label in read], int)
+    _, images, labels = zip(*split.in_order().as_numpy_iterator(), strict=True)
+    return [getattr(image, "file", image) for image in images], np.array(labels, int)
 
 
 def images_of(split):

@@ -1,4 +1,4 @@
-"""What happens until the backend is there."""
+"""Signals while the backend is imported."""
 
 import os
 import subprocess

@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import itertools
 import json
+import re
 import typing
 from pathlib import Path
 
@@ -103,11 +104,15 @@ def test_recipes_are_valid(name):
     ],
 )
 def test_invalid_values_are_refused(part, field, value, message):
-    config = Config()
-    changed = dataclasses.replace(getattr(config, part), **{field: value})
+    assert hasattr(getattr(Config(), part), field)
     with pytest.raises(UserError) as error:
-        dataclasses.replace(config, **{part: changed}).check()
+        Config().vary(**{field: value}).check()
     assert str(error.value).startswith(message)
+    assert f"Received: {'nothing' if field == 'cache' else ''}" in str(error.value)
+    if example := re.search(r"^--(\S+) .* Pass (\S+), for example", str(error.value)):
+        option, number = example[1].replace("-", "_"), float(example[2])
+        fields = {field: value} | {option: int(number) if number.is_integer() else number}
+        Config().vary(**fields).check()  # what the message advises works
 
 
 def test_frozen_blocks_and_a_frozen_body_exclude_each_other():

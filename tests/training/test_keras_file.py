@@ -46,8 +46,7 @@ def with_operation():
     return keras.Model(body.inputs, keras.ops.sigmoid(body.outputs[0])), arrays
 
 
-def nested(activation):
-    model, arrays = mixer(classifier_activation=activation)
+def in_sequential(model, arrays):
     return keras.Sequential([keras.Input(SMALL_IMAGE), model]), arrays
 
 
@@ -62,7 +61,14 @@ MODELS = {
         lambda: body_and_head(None, keras.layers.Activation("sigmoid")),
         "sigmoid",
     ),
-    "a Mixer in a Sequential": (lambda: nested("softmax"), "softmax"),
+    "a Mixer in a Sequential": (
+        lambda: in_sequential(*mixer(classifier_activation="softmax")),
+        "softmax",
+    ),
+    "Softmax in a nested Sequential": (
+        lambda: in_sequential(*body_and_head(None, keras.layers.Softmax())),
+        "softmax",
+    ),
     "a head on the output of a body": (lambda: functional("softmax"), "softmax"),
     "keras.ops.sigmoid": (with_operation, "sigmoid"),
 }
@@ -93,6 +99,7 @@ def refused(model, tmp_path, expected):
         open_logits(path)
 
 
+@pytest.mark.backend("torch")
 def test_models_that_are_not_classifiers_are_refused(tmp_path):
     refused(mixer(include_top=False)[0], tmp_path, r"outputs of shape \(None, 6, 16\). Add a head")
     refused(mixer(classifier_activation="tanh")[0], tmp_path, "tanh at the end. End it with soft")
@@ -140,6 +147,7 @@ def same_body(path, arrays, **changes):
     return reference.relative_error(features, expected) < reference.LARGEST_ERROR
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_library_reads_the_mixer_inside(tmp_path, kind):
     model, arrays = MODELS[kind][0]()

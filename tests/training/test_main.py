@@ -4,11 +4,14 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from keras_mixer.weights.catalog import NAMES
 from tests.support.command_line import flat
+from training import commands
+from training.__main__ import app
 from training.config import Augmentation, Checkpointing, Data, Model, Optimization
 
 pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike under every backend
@@ -46,7 +49,7 @@ def test_help(call, arguments, expected):
         ("plan tiny", "each dimension, such as v5e:2x4"),
     ],
 )
-def test_help_has_no_line_breaks_of_the_source(call, monkeypatch, command, text):
+def test_help_is_not_broken_into_the_lines_of_the_source(call, monkeypatch, command, text):
     monkeypatch.setenv("COLUMNS", "1000")
     assert text in call(*command.split(), "--help")[1]
 
@@ -83,7 +86,7 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["train", "tiny", "--weights", "no/such.npz"], "no/such.npz': does not exist"),
         (["show", "tiny", "--images", "0"], "--images must be above 0"),
         (["show", "tiny", "--batch-size", "9999"], "--batch-size must be at most"),
-        (["show", "tiny", "--source", "cats"], "--source must be digits"),
+        (["show", "tiny", "--source", "cats"], "--source must be arrays:FILE.npz, digits, "),
         (["show", "tiny", "--on-bad-image", "maybe"], "--on-bad-image"),
         (["show", "tiny", "--cache", "disk"], "--cache-dir must name a folder"),
         (["evaluate"], "MODEL"),
@@ -107,7 +110,7 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["benchmark", "training", "--variant", "B16"], "--variant"),
     ],
 )
-def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, arguments, expected):
+def test_a_mistake_ends_with_status_2_and_a_message(call, tmp_path, arguments, expected):
     if arguments[:2] == ["train", "tiny"]:
         arguments = [*arguments, "--run-dir", tmp_path / "run"]
     status, _, err = call(*arguments)
@@ -115,6 +118,21 @@ def test_mistakes_end_with_status_2_and_name_what_is_wrong(call, tmp_path, argum
     assert expected in flat(err)
     assert "Traceback" not in err and "__tyro" not in err
     assert not (tmp_path / "run").exists()
+
+
+def test_every_file_is_a_command():
+    files = Path(commands.__file__).parent.glob("[!_]*.py")
+    assert list(app._subcommands) == sorted(file.stem for file in files)
+
+
+def test_help_imports_no_backend():
+    """So that help and errors appear at once."""
+    code = (
+        "import sys, training.__main__\n"
+        "print(*sorted({'keras', 'tensorflow', 'jax', 'torch'} & sys.modules.keys()))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr
 
 
 @pytest.mark.parametrize("backend", ["no_such", "numpy"])

@@ -51,6 +51,7 @@ def newest(run):
     return max(run.checkpoints.glob("batch-*.npz"))
 
 
+@pytest.mark.backend("torch")
 class TestParse:
     def test_runs(self, run):
         text = str(run.path)
@@ -83,7 +84,7 @@ class TestParse:
             ("FOLDER@best", "FOLDER, a folder without config.json"),
             ("MixerB17:imagenet1k", "Did you mean MixerB16:imagenet1k?"),
             ("mixer_l16:imagenet1k", "Did you mean MixerL16:imagenet1k?"),
-            ("mixerh14", "Did you mean MixerH14:imagenet1k?"),
+            ("mixerh14", "Did you mean MixerH14:FILE.npz?"),
             ("MixerS16", "Received: MixerS16, without weights. Pass MixerS16:gsam."),
             ("MixerB32:", "without weights. Pass MixerB32:sam or MixerB32:gsam."),
             ("MixerH14", "Pass MixerH14:FILE.npz."),
@@ -200,6 +201,7 @@ class TestFiles:
         assert any(part in str(error.value) for part in expected.split("|"))
 
 
+@pytest.mark.backend("torch")
 class TestClassNames:
     @pytest.mark.parametrize("text", ["cat\ndog\nemu\n", "cat\ndog\nemu", '["cat", "dog", "emu"]'])
     def test_lines_or_json(self, tmp_path, text):

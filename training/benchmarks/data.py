@@ -1,13 +1,12 @@
-"""Images per second of the training pipeline, against a plain one of the same operations.
+"""Benchmark of the training pipeline, compared with a plain one of the same operations.
 
-Only tf.data is measured: no model takes the batches. Each repeat runs every pipeline anew, one
-after the other, so that what else the machine does falls on all of them. Where that is much,
-compare the time of the cores, in which other programs' is not counted.
+Only tf.data is measured, without a model. If other programs keep the machine busy, compare the CPU
+time, which does not include theirs.
 """
 
 import dataclasses
+import functools
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -16,16 +15,16 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tqdm import tqdm
 
+from training.benchmarks.timing import interleave, medians
 from training.config import Augmentation, Data
 from training.data.crop import CROP_AREA, CROP_ASPECT
 from training.data.pipeline import training_batches
 from training.data.sources import load_source
 
-PHOTO_WIDTH, PHOTO_HEIGHT = 500, 400  # pixels, about the mean of ImageNet's
-PHOTO_QUALITY = 90  # of JPEG
-PHOTO_SHARE = (0.5, 0.95)  # of a photograph's sides, that one file shows
+PHOTO_WIDTH, PHOTO_HEIGHT = 500, 400  # pixels, about the mean size of ImageNet images
+PHOTO_QUALITY = 90  # JPEG quality
+CROP_SHARE = (0.5, 0.95)  # range of the width and height of a crop, relative to the photograph
 NUM_CLASSES = 8
 WARMUP_BATCHES = 2
 
@@ -33,7 +32,7 @@ PLAIN, OURS, PRETRAINING = "plain tf.data", "ours", "RandAugment + mixup"
 AUGMENTATIONS = {
     "RandAugment": Augmentation(randaugment_magnitude=15, randaugment_layers=2),
     "AugMix": Augmentation(augmix_severity=3),
-    "colour jitter": Augmentation(color_jitter=0.4),
+    "color jitter": Augmentation(color_jitter=0.4),
     "hue": Augmentation(hue_jitter=0.1),
     "cutout": Augmentation(cutout_fraction=0.5),
     "erasing": Augmentation(erasing_probability=0.25),
@@ -41,63 +40,77 @@ AUGMENTATIONS = {
     "mixup": Augmentation(mixup_alpha=0.5),
     "CutMix": Augmentation(cutmix_alpha=1.0),
 }
-# As the Mixers were trained, but for the crop and the flip, which are in all pipelines.
+# The augmentation of the paper; crop and flip are in all pipelines.
 PRETRAINING_AUGMENTATION = Augmentation(randaugment_magnitude=15, mixup_alpha=0.5)
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """Of one pipeline: the median over the repeats."""
+    """Results for one pipeline, medians over the repeats.
+
+    Args:
+        pipeline: Its name.
+        images_per_second: Speed.
+        to_plain: Ratio of the speed to that of the plain pipeline.
+        milliseconds_above_ours: Time per image above that of our pipeline without augmentation.
+        core_milliseconds: CPU time per image, summed over all cores.
+    """
 
     pipeline: str
     images_per_second: float
-    to_plain: float  # how many times as fast as the plain one
-    milliseconds_above_ours: float  # per image, above ours without augmentation
-    core_milliseconds: float  # per image: time of all cores together, without other programs'
+    to_plain: float
+    milliseconds_above_ours: float
+    core_milliseconds: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Pipelines:
-    """All pipelines, measured in one run."""
+    """Results for all pipelines.
+
+    Args:
+        cores: Number of CPU cores that this process may use.
+        files: Number of JPEG files.
+        image_size: Height and width of the images in pixels.
+        batch_size: Images per batch.
+        batches: Number of batches timed per repeat.
+        repeats: Number of times that each pipeline was timed.
+        speeds: Results per pipeline.
+        pretraining_to_its_parts: Ratio of the CPU time that RandAugment and mixup add together to
+            the sum of what each adds alone.
+    """
 
     cores: int
-    files: int  # JPEGs of 500 x 400 pixels
+    files: int
     image_size: int
     batch_size: int
-    batches: int  # timed in each repeat
+    batches: int
     repeats: int
     speeds: tuple[Speed, ...]
-    # Time of the cores that RandAugment and mixup add together, to the sum of what each adds alone.
     pretraining_to_its_parts: float
 
 
 def measure(batches, repeats, files=512, image_size=224, batch_size=64):
-    """Measure every pipeline, with a progress bar; return `Pipelines`.
+    """Measure every pipeline and return `Pipelines`.
 
     Args:
-        batches: How many are timed in each repeat, after a warm-up.
-        repeats: How often each pipeline is timed, in turn.
-        files: Number of different JPEGs, written to a temporary folder.
-        image_size: Side of the images in a batch, in pixels.
-        batch_size: Images in a batch.
+        batches: Number of batches to time per repeat, after a warm-up.
+        repeats: Number of times that each pipeline is timed.
+        files: Number of different JPEG files, written to a temporary folder.
+        image_size: Height and width of the images in pixels.
+        batch_size: Images per batch.
     """
     with tempfile.TemporaryDirectory() as folder:
         write_photos(Path(folder), files)
         datasets = pipelines(Path(folder), image_size, batch_size)
-        times: dict[str, list] = {name: [] for name in datasets}
-        with tqdm(desc="measuring", total=repeats * len(datasets), unit="run") as progress:
-            for _ in range(repeats):
-                for name, dataset in datasets.items():
-                    progress.set_postfix_str(name)
-                    times[name].append(_seconds(dataset, batches))
-                    progress.update()
-    seconds, core_seconds = (
-        {
-            name: statistics.median(pair[i] for pair in pairs) / (batches * batch_size)
-            for name, pairs in times.items()
+        timed = {
+            name: functools.partial(_seconds_per_image, dataset, batches, batch_size)
+            for name, dataset in datasets.items()
         }
+        times = interleave(timed, repeats)
+    seconds, core_seconds = (
+        medians({name: [pair[i] for pair in pairs] for name, pairs in times.items()})
         for i in range(2)
-    )  # per image
+    )
     added = {name: value - core_seconds[OURS] for name, value in core_seconds.items()}
     return Pipelines(
         cores=_cores(),
@@ -121,7 +134,7 @@ def measure(batches, repeats, files=512, image_size=224, batch_size=64):
 
 
 def write_photos(folder, number):
-    """Write JPEGs like photographs, `FOLDER/CLASS/NUMBER.jpg`: parts of scikit-learn's two."""
+    """Write `FOLDER/CLASS/NUMBER.jpg`: random crops of scikit-learn's two sample photographs."""
     from sklearn.datasets import load_sample_images
 
     rng = np.random.default_rng(0)
@@ -130,18 +143,18 @@ def write_photos(folder, number):
         path = folder / f"class {i % NUM_CLASSES}" / f"{i}.jpg"
         path.parent.mkdir(exist_ok=True)
         photo = photos[rng.integers(len(photos))]
-        width, height = rng.uniform(*PHOTO_SHARE) * np.array(photo.size)
+        width, height = rng.uniform(*CROP_SHARE) * np.array(photo.size)
         left, top = rng.uniform(0, photo.width - width), rng.uniform(0, photo.height - height)
-        part = photo.resize(
+        crop = photo.resize(
             (PHOTO_WIDTH, PHOTO_HEIGHT),
             Image.Resampling.BICUBIC,
             (left, top, left + width, top + height),
         )
-        part.save(path, quality=PHOTO_QUALITY)
+        crop.save(path, quality=PHOTO_QUALITY)
 
 
 def pipelines(folder, image_size, batch_size):
-    """Return a dataset of endless batches for every name."""
+    """Return an infinite dataset of batches for every pipeline, `{name: dataset}`."""
     data = Data(
         source=f"folder:{folder}",
         image_size=image_size,
@@ -152,7 +165,7 @@ def pipelines(folder, image_size, batch_size):
         test_fraction=0.0,
     )
     with mock.patch.dict(os.environ, KERAS_HOME=str(folder / ".keras")):
-        source = load_source(data)  # remembers what it has found in the files: there, not at home
+        source = load_source(data)  # caches what it finds in the files, here and not in the home
 
     augmentations = {OURS: Augmentation()} | AUGMENTATIONS | {PRETRAINING: PRETRAINING_AUGMENTATION}
     return {PLAIN: plain_batches(folder, image_size, batch_size)} | {
@@ -162,7 +175,7 @@ def pipelines(folder, image_size, batch_size):
 
 
 def plain_batches(folder, image_size, batch_size):
-    """Return a dataset of endless batches, as one writes it by hand: nothing can be repeated."""
+    """Return an infinite dataset of batches as one would write it by hand, not reproducible."""
     files = sorted(folder.glob("class */*.jpg"))
     paths, labels = [str(file) for file in files], [int(f.parent.name[-1]) for f in files]
 
@@ -187,17 +200,18 @@ def plain_batches(folder, image_size, batch_size):
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _seconds(dataset, batches):
-    """Return how long some batches take once the pipeline runs, by the clock and of the cores."""
+def _seconds_per_image(dataset, batches, batch_size):
+    """Return wall time and CPU time per image, after a warm-up."""
     iterator = iter(dataset)
     for _ in range(WARMUP_BATCHES):
         next(iterator)
     began, core_began = time.perf_counter(), time.process_time()
     for _ in range(batches):
         next(iterator)
-    return time.perf_counter() - began, time.process_time() - core_began
+    images = batches * batch_size
+    return (time.perf_counter() - began) / images, (time.process_time() - core_began) / images
 
 
 def _cores():
-    """Return how many cores this process may use, where the system says it."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,4 +1,4 @@
-"""`model.fit`, alone and as a run calls it, against a bare loop over the same compiled step."""
+"""Benchmark of `model.fit`, alone and in a run, compared with a bare loop over the same step."""
 
 import contextlib
 import dataclasses
@@ -12,9 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training.benchmarks.timing import interleave, medians, seconds
 from training.config import Checkpointing, Config, Data, Model, Optimization
 from training.data.source import Source
 from training.data.splits import in_memory
+from training.errors import out_of_memory_as_user_error
 from training.optimization.duration import Duration
 from training.optimization.schedule import learning_rate_schedule
 from training.run.checkpoints import Checkpoints
@@ -26,12 +28,30 @@ from training.run.progress import Progress, RunProgress
 
 IMAGE_SIZE = 224
 CLASSES = 1000
-OPTIMIZATION = Optimization(total_steps=10**6)  # AdamW with clipping, as in pre-training
+OPTIMIZATION = Optimization(total_steps=10**6)  # AdamW with gradient clipping, as in pre-training
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitting:
-    """Medians over the repeats; a step's first call, which compiles, is not counted."""
+    """Results, medians over the repeats; compilation is not timed.
+
+    Args:
+        variant: A variant of the paper, such as "B/16".
+        backend: Keras backend.
+        batch_size: Images per step.
+        steps: Number of steps timed per repeat.
+        repeats: Number of times that each loop was timed.
+        bare_images_per_second: Speed of a bare loop over the compiled step.
+        fit_images_per_second: Speed of `model.fit` without callbacks.
+        run_images_per_second: Speed of `model.fit` with the callbacks of a run.
+        fit_to_bare: Ratio of the second to the first speed.
+        run_to_bare: Ratio of the third to the first speed.
+        checkpoint_megabytes: Size of a checkpoint.
+        checkpoint_seconds: Time to write a checkpoint.
+        callback_milliseconds: Time per step in the callbacks of a run.
+        overhead: Share of a run's time spent in its callbacks and, at the default interval, in
+            checkpoints.
+    """
 
     variant: str
     backend: str
@@ -45,29 +65,37 @@ class Fitting:
     run_to_bare: float
     checkpoint_megabytes: float
     checkpoint_seconds: float
-    callback_milliseconds: float  # of a step, in a run
+    callback_milliseconds: float
     overhead: float
-    """Share of a run's time that its records take: its callbacks after each batch, timed by
-    themselves, and a checkpoint at each of the default intervals."""
 
 
 def measure(variant, batch_size, steps, repeats):
-    """Measure a size of the paper by images of 224 × 224 pixels; return its `Fitting`.
+    """Measure training on images of 224 × 224 pixels and return a `Fitting`.
 
     Args:
-        variant: "B/16".
-        batch_size: Images of a step.
-        steps: How many are timed in each repeat, of each kind in turn.
-        repeats: How often.
+        variant: A variant of the paper, such as "B/16".
+        batch_size: Images per step.
+        steps: Number of steps to time per repeat.
+        repeats: Number of times that each loop is timed.
+
+    Raises:
+        UserError: If the model and a batch do not fit in memory.
     """
+    received = f"--variant {variant} with --batch-size {batch_size}"
+    advice = "Pass a smaller --batch-size, or a smaller --variant."
+    with out_of_memory_as_user_error(received, advice):
+        return _measure(variant, batch_size, steps, repeats)
+
+
+def _measure(variant, batch_size, steps, repeats):
     config = Config(
         data=Data(image_size=IMAGE_SIZE, batch_size=batch_size),
         model=Model(variant=variant),
         optimization=OPTIMIZATION,
     )
-    nothing = in_memory(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, int))
+    empty = in_memory(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, int))
     names = tuple(map(str, range(CLASSES)))
-    source = Source(names, channels=3, train=nothing, validation=nothing, test=nothing)
+    source = Source(names, channels=3, train=empty, validation=empty, test=empty)
     schedule = learning_rate_schedule(OPTIMIZATION, OPTIMIZATION.total_steps, batch_size)
     model = compiled_model(config, source, schedule)
     batches = _same_batch(batch_size)
@@ -75,7 +103,7 @@ def measure(variant, batch_size, steps, repeats):
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ways = {
+        loops = {
             "bare": lambda: _bare_loop(model, batches, steps),
             "fit": lambda: _fit(model, batches, steps, []),
             "run": lambda: _fit(
@@ -83,18 +111,10 @@ def measure(variant, batch_size, steps, repeats):
             ),
         }
         _fit(model, batches, 1, [])  # compiles
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(repeats):
-            for name, way in ways.items():
-                seconds[name].append(way())
-        checkpoints, saving = Checkpoints(folder / "checkpoints"), []
-        for number in range(repeats):
-            began = time.perf_counter()
-            checkpoints.save(model, Progress(batches=number))
-            checkpoints.finish()  # though a run does not wait for it
-            saving.append(time.perf_counter() - began)
+        step_seconds = medians(interleave(loops, repeats))
+        checkpoints = Checkpoints(folder / "checkpoints")
+        saving = [seconds(lambda n=n: _save(checkpoints, model, n)) for n in range(repeats)]
         megabytes = next(checkpoints.folder.iterdir()).stat().st_size / 1e6
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
     between_checkpoints = 60 * Checkpointing().checkpoint_minutes
     save_seconds, callback_seconds = map(statistics.median, (saving, in_callbacks))
     return Fitting(
@@ -103,18 +123,23 @@ def measure(variant, batch_size, steps, repeats):
         batch_size=batch_size,
         steps=steps,
         repeats=repeats,
-        **{f"{name}_images_per_second": batch_size / median for name, median in medians.items()},
-        fit_to_bare=medians["bare"] / medians["fit"],
-        run_to_bare=medians["bare"] / medians["run"],
+        **{f"{name}_images_per_second": batch_size / value for name, value in step_seconds.items()},
+        fit_to_bare=step_seconds["bare"] / step_seconds["fit"],
+        run_to_bare=step_seconds["bare"] / step_seconds["run"],
         checkpoint_megabytes=megabytes,
         checkpoint_seconds=save_seconds,
         callback_milliseconds=1000 * callback_seconds,
-        overhead=callback_seconds / medians["run"] + save_seconds / between_checkpoints,
+        overhead=callback_seconds / step_seconds["run"] + save_seconds / between_checkpoints,
     )
 
 
+def _save(checkpoints, model, number):
+    checkpoints.save(model, Progress(batches=number))
+    checkpoints.finish()  # waits until it is written, although a run does not
+
+
 def _same_batch(batch_size):
-    """Return an endless dataset of one batch, so that no time goes into images."""
+    """Return an infinite dataset that repeats one batch, so that no time goes into images."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch_size, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     labels = np.eye(CLASSES, dtype="float32")[rng.integers(0, CLASSES, batch_size)]
@@ -122,7 +147,7 @@ def _same_batch(batch_size):
 
 
 def _bare_loop(model, batches, steps):
-    """Return the seconds of a step of Keras's compiled train function, called by hand."""
+    """Return the seconds per step of calling Keras's compiled train function in a plain loop."""
     iterator = iter(batches)
     backend = keras.backend.backend()
     if backend == "jax":
@@ -137,11 +162,11 @@ def _bare_loop(model, batches, steps):
         for _ in range(steps):
             logs, state = model.train_function(state, arrays)
         jax.block_until_ready((logs, state))
-        seconds = time.perf_counter() - began
+        elapsed = time.perf_counter() - began
         model._jax_state = dict(zip(wanted, state, strict=True))
         model._jax_state_synced = False
         model.jax_state_sync()
-        return seconds / steps
+        return elapsed / steps
 
     if backend == "torch":
         import torch
@@ -157,7 +182,7 @@ def _bare_loop(model, batches, steps):
     began = time.perf_counter()
     for _ in range(steps):
         logs = step()
-    float(logs["loss"])  # wait for an accelerator
+    float(logs["loss"])  # waits for the accelerator
     return (time.perf_counter() - began) / steps
 
 
@@ -170,7 +195,7 @@ class _Clock(keras.callbacks.Callback):
 
 
 def _fit(model, batches, steps, callbacks, in_callbacks=None):
-    """Return the seconds of a step of `model.fit`; append those that its callbacks take."""
+    """Return the seconds per step of `model.fit`; append those spent in callbacks to a list."""
     before, after = _Clock(), _Clock()
     with contextlib.redirect_stdout(io.StringIO()):
         model.fit(

@@ -1,11 +1,10 @@
-"""Time and memory of loading published weights, against reading the same arrays alone."""
+"""Benchmark of loading published weights, compared with only reading the arrays."""
 
 import dataclasses
-import statistics
+import functools
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import keras
@@ -15,6 +14,8 @@ import keras_mixer
 from keras_mixer.convert import convert
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights.load import open_weights
+from training.benchmarks.timing import interleave, medians, seconds
+from training.errors import out_of_memory_as_user_error
 
 STATUS = Path("/proc/self/status")  # Linux
 FORMATS = (".npz", ".safetensors")
@@ -23,58 +24,76 @@ MEGABYTE = 1e6
 
 @dataclasses.dataclass(frozen=True)
 class Loading:
-    """Medians over the repeats, in seconds; memory in megabytes, of a process of its own."""
+    """Results for one variant and file format; times are medians over the repeats.
+
+    Args:
+        variant: A variant of the paper, such as "B/16".
+        format: Suffix of the file.
+        backend: Keras backend.
+        file_megabytes: Size of the file.
+        read_seconds: Time to read the arrays with NumPy or safetensors.
+        load_seconds: Time to open, check, read and assign the weights to an existing model.
+        build_seconds: Time to build the model with random weights.
+        construct_seconds: Time to build the model with the weights from the file.
+        load_to_read: Ratio of `load_seconds` to `read_seconds`.
+        peak_megabytes: Peak memory of building the model with the weights, in a process of its
+            own, above the memory used before; None except on Linux.
+        peak_to_file_and_model: Ratio of the peak to the size of the file plus the model.
+    """
 
     variant: str
     format: str
     backend: str
     file_megabytes: float
-    read_seconds: float  # the arrays alone, by NumPy or safetensors
-    load_seconds: float  # open, check, read and assign to a model that is built
-    build_seconds: float  # the model with random weights
-    construct_seconds: float  # the model with the file's weights
+    read_seconds: float
+    load_seconds: float
+    build_seconds: float
+    construct_seconds: float
     load_to_read: float
-    peak_megabytes: float | None  # above what the process held before; None if not on Linux
+    peak_megabytes: float | None
     peak_to_file_and_model: float | None
 
 
 def measure(variant, suffix, repeats):
-    """Measure one variant from a file of random weights; return its `Loading`.
+    """Measure loading a file of random weights and return a `Loading`.
 
     Args:
-        variant: A size of the paper, "B/16".
+        variant: A variant of the paper, such as "B/16".
         suffix: `".npz"` or `".safetensors"`.
-        repeats: How often each of the parts is timed, in turn.
+        repeats: Number of times that each operation is timed.
+
+    Raises:
+        UserError: If the model does not fit in memory.
     """
+    with out_of_memory_as_user_error(f"--variant {variant}", "Pass a smaller --variant."):
+        return _measure(variant, suffix, repeats)
+
+
+def _measure(variant, suffix, repeats):
     constructor = getattr(keras_mixer, SIZES[variant].constructor_name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"weights{suffix}"
         model = constructor(weights=None)
         model.save_weights(Path(folder) / "random.weights.h5")
         convert(Path(folder) / "random.weights.h5", path, layout="google")
-        parts = {
+        operations = {
             "read_seconds": lambda: _read(path),
             "load_seconds": lambda: _fill(model, path),
             "build_seconds": lambda: constructor(weights=None),
             "construct_seconds": lambda: constructor(weights=path),
         }
-        times: dict[str, list[float]] = {name: [] for name in parts}
-        for _ in range(repeats):
-            for name, part in parts.items():
-                began = time.perf_counter()
-                part()
-                times[name].append(time.perf_counter() - began)
-        peak = _peak_of_another_process(variant, path)
+        timed = {name: functools.partial(seconds, call) for name, call in operations.items()}
+        times = medians(interleave(timed, repeats))
+        peak = _peak_in_new_process(variant, path)
         file_bytes = path.stat().st_size
-    seconds = {name: statistics.median(values) for name, values in times.items()}
     model_bytes = 4 * model.count_params()
     return Loading(
         variant=variant,
         format=suffix,
         backend=keras.backend.backend(),
         file_megabytes=file_bytes / MEGABYTE,
-        **seconds,
-        load_to_read=seconds["load_seconds"] / seconds["read_seconds"],
+        **times,
+        load_to_read=times["load_seconds"] / times["read_seconds"],
         peak_megabytes=peak and peak / MEGABYTE,
         peak_to_file_and_model=peak and peak / (file_bytes + model_bytes),
     )
@@ -96,8 +115,8 @@ def _fill(model, path):
         loader.fill(model)
 
 
-def _peak_of_another_process(variant, path):
-    """Return the bytes by which building the model with its weights raises a fresh process."""
+def _peak_in_new_process(variant, path):
+    """Return the peak memory in bytes of building the model with weights in a new process."""
     if not STATUS.exists():
         return None
     code = (
@@ -111,10 +130,12 @@ def _peak_of_another_process(variant, path):
 
 
 def peak_of_constructing(variant, path):
-    """Return the bytes by which this process grows at most while the model is built and filled."""
-    keras_mixer.MlpMixer(4, 8, 1, 8, 8, input_shape=(8, 8, 3), classes=2)  # what is loaded lazily
+    """Return the peak memory in bytes that building the model with weights adds to this process."""
+    keras_mixer.MlpMixer(
+        4, 8, 1, 8, 8, input_shape=(8, 8, 3), classes=2
+    )  # imports what is imported lazily
     before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     model = getattr(keras_mixer, SIZES[variant].constructor_name)(weights=path)
     assert model.built
     return _resident("VmHWM") - before

@@ -115,7 +115,9 @@ def run(
             disable=True if as_json else None,  # None: unless stderr is a terminal
         )
         confusion = Confusion()
-        result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
+        received = f"--batch-size {data.batch_size} with images of {size} pixels"
+        with out_of_memory_as_user_error(received, "Pass a smaller --batch-size."):
+            result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
     _report(result, confusion, examples, data, output, as_json)
 
 

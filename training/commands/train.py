@@ -46,7 +46,7 @@ def run(options: Train):
     if not hosts.is_first():
         return
     if was_finished:
-        print(f"{folder.path} holds this run, finished. Its results:")
+        print(f"The run in {folder.path} is already finished. Its results:")
     print_table(_results(summary, folder))
 
 
@@ -59,8 +59,8 @@ def _results(summary, folder):
         "test examples": f"{summary['test_examples']:,}",
         "skipped images": f"{summary['skipped_images']:,}",
         "parameters": f"{summary['parameters']:,}",
-        "images per second, training": _rounded(summary["train_images_per_second"]),
-        "seconds, of all sessions": _rounded(summary["wall_seconds"]),
+        "training images per second": _rounded(summary["train_images_per_second"]),
+        "seconds, all sessions": _rounded(summary["wall_seconds"]),
         "backend": summary["backend"],
         "hardware": f"{hardware}, {summary['precision']}",
         "model": folder.model,

@@ -1,7 +1,7 @@
 """Format of a checkpoint file: a zip archive of `progress.json` and NumPy arrays.
 
 The arrays are called `GROUP/NUMBER.npy`: `trainable/0.npy`, `optimizer/3.npy`. `progress.json`
-has the fields of `training.run.progress.Progress`, the number of arrays, and since version 0.2.0
+has the fields of `training.run.progress.Progress`, the number of arrays, and after version 0.1.0
 what `training.run.named_weights` says about the weights.
 """
 

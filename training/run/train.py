@@ -46,7 +46,7 @@ def train(config, folder, verbose="auto"):
         Interrupted: If a signal came; the state is saved.
     """
     config.check()
-    with hosts.ending_together():
+    with hosts.exit_on_failure():
         hardware = find_distribution(config.hardware)
         chosen = dataclasses.replace(config.hardware, precision=hardware.precision)
         config = dataclasses.replace(config, hardware=chosen)  # a run keeps its precision

@@ -356,6 +356,7 @@ def fuzz(content, path, mutations, seed):
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("mutations", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.long
 def test_fuzz(name, mutations, valid_files, tmp_path):
     content = (valid_files[0] / name).read_bytes()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

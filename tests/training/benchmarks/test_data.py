@@ -7,6 +7,8 @@ from PIL import Image
 from training.benchmarks import data
 from training.config import Augmentation
 
+pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
+
 FILES, BATCH = 16, 4
 
 
@@ -17,7 +19,8 @@ def pipelines(tmp_path_factory):
     return folder, data.pipelines(folder, image_size=224, batch_size=BATCH)
 
 
-def test_the_files_are_different_photographs(pipelines):
+@pytest.mark.long
+def test_files_are_different_photographs(pipelines):
     folder, _ = pipelines
     files = sorted(folder.glob("class */*.jpg"))
     assert len({file.read_bytes() for file in files}) == FILES
@@ -27,7 +30,8 @@ def test_the_files_are_different_photographs(pipelines):
         assert np.asarray(photo).std() > 20
 
 
-def test_nothing_is_remembered_in_the_user_s_folder(tmp_path, monkeypatch):
+@pytest.mark.long
+def test_nothing_is_cached_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -37,7 +41,8 @@ def test_nothing_is_remembered_in_the_user_s_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [data.PLAIN, data.OURS])
-def test_plain_and_ours_give_the_same_kind_of_batches_of_the_same_files(pipelines, name):
+@pytest.mark.long
+def test_both_pipelines_give_equal_kinds_of_batches_from_the_same_files(pipelines, name):
     _, datasets = pipelines
     batches = list(datasets[name].take(FILES // BATCH).as_numpy_iterator())
     for images, labels in batches:
@@ -50,8 +55,9 @@ def test_plain_and_ours_give_the_same_kind_of_batches_of_the_same_files(pipeline
 
 
 @pytest.mark.parametrize("name", [*data.AUGMENTATIONS, data.PRETRAINING])
-def test_every_augmentation_is_on(pipelines, name):
-    """Both pipelines crop alike, so that what differs is the augmentation's work."""
+@pytest.mark.long
+def test_every_augmentation_changes_the_images(pipelines, name):
+    """Both pipelines crop alike, so that only the augmentation differs."""
     _, datasets = pipelines
     images, _ = next(datasets[name].as_numpy_iterator())
     untouched, _ = next(datasets[data.OURS].as_numpy_iterator())
@@ -69,11 +75,12 @@ def test_every_augmentation_is_measured():
             if getattr(augmentation, field.name) != field.default
         }
     fields = {field.name for field in dataclasses.fields(Augmentation)}
-    assert fields - measured == {"randaugment_layers", "mix_probability"}  # as by default
+    assert fields - measured == {"randaugment_layers", "mix_probability"}  # their defaults
 
 
-def test_a_measurement_is_whole():
-    """It measures; what it finds is not asserted."""
+@pytest.mark.long
+def test_measurement_is_complete():
+    """The speed itself is not asserted."""
     result = data.measure(batches=1, repeats=1, files=FILES, image_size=16, batch_size=BATCH)
     names = [speed.pipeline for speed in result.speeds]
     assert names == [data.PLAIN, data.OURS, *data.AUGMENTATIONS, data.PRETRAINING]

@@ -1,11 +1,12 @@
 import pytest
 
 from training.benchmarks import loading
+from training.errors import UserError
 
 
 @pytest.mark.long
-def test_a_measurement_is_whole():
-    """It measures; what it finds is not asserted."""
+def test_measurement_is_complete():
+    """The speed itself is not asserted."""
     result = loading.measure("S/32", ".safetensors", repeats=1)
     assert (result.variant, result.format) == ("S/32", ".safetensors")
     assert 76 < result.file_megabytes < 77
@@ -13,3 +14,13 @@ def test_a_measurement_is_whole():
     assert result.load_to_read == result.load_seconds / result.read_seconds
     if loading.STATUS.exists():
         assert result.peak_megabytes > 76  # at least the model itself
+
+
+@pytest.mark.backend("torch")
+def test_out_of_memory_is_a_user_error(monkeypatch):
+    def fail(*options):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(loading, "_measure", fail)
+    with pytest.raises(UserError, match="Received: --variant H/14, .* Pass a smaller "):
+        loading.measure("H/14", ".npz", repeats=1)

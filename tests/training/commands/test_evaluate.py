@@ -74,6 +74,20 @@ def test_evaluate_names_a_folder_that_it_cannot_write(call, finished, tmp_path):
     assert status == 2 and "--output-dir must be" in err and "Choose another" in err
 
 
+def test_evaluate_names_a_batch_that_does_not_fit_in_memory(call, finished, monkeypatch):
+    from training.evaluation import accuracy
+
+    def fail(*arguments):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    monkeypatch.setattr(accuracy, "evaluate_accuracy", fail)
+    folder, _ = finished
+    status, _, err = call("evaluate", folder.path)
+    assert status == 2 and "Traceback" not in err
+    assert "Received: --batch-size 128 with images of 8 pixels" in err
+    assert "Pass a smaller --batch-size." in err
+
+
 @pytest.mark.long
 def test_evaluate_shows_how_far_it_is_to_who_watches(call, finished, tmp_path, monkeypatch):
     folder, _ = finished

@@ -16,6 +16,8 @@ from training.config import Hardware
 from training.planning import topology
 from training.recipes import RECIPES
 
+pytestmark = pytest.mark.backend("torch")  # the command itself always runs on JAX
+
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
     reason="needs libtpu, which the extra `plan` installs into an environment of its own",

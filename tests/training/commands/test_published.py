@@ -97,6 +97,7 @@ def test_evaluate_gives_the_accuracy_and_the_loss_of_float64(call, imagenet, exa
     assert result["loss"] == pytest.approx(losses.mean(), rel=1e-5)
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_writes_to_a_folder_of_its_own(call, imagenet, examples, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, _, err = call("evaluate", MODEL, "--source", "imagenet", "--data-dir", examples[0])
@@ -104,6 +105,7 @@ def test_evaluate_writes_to_a_folder_of_its_own(call, imagenet, examples, tmp_pa
     assert (tmp_path / "evaluations" / "MixerS32-gsam" / "evaluation.json").exists()
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_refuses_classes_in_another_order(call, examples, tmp_path):
     options = ["--data-dir", examples[0], "--output-dir", tmp_path, "--test-split", "validation"]
     status, _, err = call("evaluate", MODEL, "--source", "tfds:other_order", *options)
@@ -112,6 +114,7 @@ def test_evaluate_refuses_classes_in_another_order(call, examples, tmp_path):
     assert "same classes in the same order" in err
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_asks_for_a_dataset_before_anything_is_downloaded(call, published):
     before = len(published[0].requests)
     status, _, err = call("evaluate", "MixerB16:imagenet1k")
@@ -135,6 +138,7 @@ def test_predict_names_the_classes(call, examples, tmp_path):
     assert json.loads(out)[0]["classes"][0][0] == f"mine {classes[0]}"
 
 
+@pytest.mark.backend("torch")
 def test_predict_numbers_classes_whose_names_cannot_be_downloaded(
     call, published, examples, tmp_path, monkeypatch
 ):
@@ -158,6 +162,7 @@ def array(variable):
     return keras.ops.convert_to_numpy(variable)
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("weights", ["gsam", MODEL])
 def test_a_published_head_is_kept_for_the_same_classes_only(published, capsys, weights):
     model = Model(variant="S/32", weights=weights)
@@ -171,6 +176,7 @@ def test_a_published_head_is_kept_for_the_same_classes_only(published, capsys, w
         assert "New head for 10" in capsys.readouterr().out
 
 
+@pytest.mark.backend("torch")
 def test_a_published_head_is_not_dropped_because_a_download_fails(published, monkeypatch):
     monkeypatch.setattr(labels, "class_names", labels.class_names.__wrapped__)
     monkeypatch.setattr(download, "RETRY_WAITS_SECONDS", ())

@@ -11,7 +11,7 @@ import pytest
 from tests.support.command_line import flat
 
 
-def test_train_ends_in_a_table_of_results_and_paths(finished):
+def test_train_prints_results_and_paths(finished):
     folder, out = finished
     summary = folder.read_summary()
     table = flat(out)
@@ -22,7 +22,7 @@ def test_train_ends_in_a_table_of_results_and_paths(finished):
         assert str(path) in joined and path.exists()
 
 
-def test_a_second_train_shows_the_results_again(call, finished):
+def test_repeating_a_finished_run_prints_its_results(call, finished):
     folder, _ = finished
     before = folder.summary.read_bytes()
     status, out, _ = call("train", "tiny", "--run-dir", folder.path)
@@ -40,7 +40,7 @@ def test_a_folder_of_another_configuration_is_refused(call, finished):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.long
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path, number):
+def test_a_signal_saves_a_checkpoint_and_the_message_says_how_to_resume(tmp_path, number):
     command = [sys.executable, "-m", "training", "train", "tiny", "--run-dir", tmp_path / "run"]
     process = subprocess.Popen(
         [*command, "--total-epochs", "1000"],

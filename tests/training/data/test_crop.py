@@ -22,18 +22,19 @@ def encoded(pixels, kind, orientation=1):
     return Encoded(tf.constant(contents), tf.constant(orientation))
 
 
-def seeds(count):
-    return tf.stack([tf.range(count), tf.ones(count, tf.int32)], axis=1)
+def map_seeds(function, count):
+    """Return the results of a function for many seeds."""
+    seeds = np.stack([np.arange(count), np.ones(count, int)], axis=1)
+    dataset = tf.data.Dataset.from_tensor_slices(seeds).map(function, tf.data.AUTOTUNE)
+    return np.stack(list(dataset.as_numpy_iterator()))
 
 
-def samples(pixels, data, count):
-    """Return what each seed makes of one image."""
+def sample_crops(pixels, data, count):
+    """Return one image as cropped with many seeds."""
     image = tf.constant(pixels)
-    return tf.map_fn(
-        lambda seed: crop.prepare_training_image(image, data, pixels.shape[-1], seed),
-        seeds(count),
-        fn_output_signature=tf.uint8,
-    ).numpy()
+    return map_seeds(
+        lambda seed: crop.prepare_training_image(image, data, pixels.shape[-1], seed), count
+    )
 
 
 def test_every_crop_of_the_configuration_is_implemented():
@@ -43,7 +44,7 @@ def test_every_crop_of_the_configuration_is_implemented():
 
 def test_areas_and_aspects_of_the_inception_crop():
     shape = tf.constant([400, 500, 3])
-    windows = tf.map_fn(lambda seed: crop._random_window(shape, seed), seeds(SAMPLES)).numpy()
+    windows = map_seeds(lambda seed: crop._random_window(shape, seed), SAMPLES)
     top, left, height, width = windows.T
     assert np.all((top >= 0) & (left >= 0) & (top + height <= 400) & (left + width <= 500))
     area, aspect = height * width / 200_000, width / height
@@ -62,7 +63,7 @@ def test_areas_and_aspects_of_the_inception_crop():
 
 def test_half_of_the_images_are_flipped():
     pixels = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
-    images = samples(pixels, Data(image_size=8, flip=True), SAMPLES)
+    images = sample_crops(pixels, Data(image_size=8, flip=True), SAMPLES)
     flipped = images[:, 0, 0, 0] == 7
     np.testing.assert_array_equal(images[flipped][0], pixels[:, ::-1])
     assert flipped.mean() == pytest.approx(0.5, abs=4 * 0.5 / SAMPLES**0.5)
@@ -71,7 +72,7 @@ def test_half_of_the_images_are_flipped():
 def test_the_pad_crop_moves_the_image_by_at_most_an_eighth():
     pixels = np.zeros((16, 16, 1), np.uint8)
     pixels[8, 8] = 255
-    images = samples(pixels, Data(image_size=16, training_crop="pad"), 500)
+    images = sample_crops(pixels, Data(image_size=16, training_crop="pad"), 500)
     rows, columns = (np.where(images.any(axis=(axis, 3)))[1] for axis in (2, 1))
     assert set(rows) == set(columns) == set(range(6, 11))
 

@@ -1,4 +1,4 @@
-"""The same run on one device, on several, and on two hosts: in processes of their own."""
+"""The same run on one device, on several devices and on two hosts, in new processes."""
 
 import csv
 import io
@@ -15,31 +15,33 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support.on_devices import NEXT
 from training.devices.hosts.environment import ADDRESSES, NUMBER, PROCESS
 from training.run.folder import RunFolder
 
 BACKEND = keras.backend.backend()
-TEST_IMAGES = 61  # which nothing divides
+TEST_IMAGES = 61  # a prime
 OPTIONS = (
     "--optimizer sgd --learning-rate 0.1 --warmup-steps 2 --total-steps 20 --batch-size 24 "
     "--ema-momentum 0.8 --checkpoint-steps 5 --keep-checkpoints 9 --quiet"
 ).split()
+# The kind of parallelism, the number of devices, and the options for them.
 WAYS = {
     "jax": {
-        "four devices": (4, "data parallel", []),
-        "three of four devices": (4, "data parallel", ["--devices", "3"]),
-        "two copies of the weights": (4, "model parallel", ["--model-devices", "2"]),
+        "four devices": ("data parallel", 4, []),
+        "three of four devices": ("data parallel", 3, ["--devices", "3"]),
+        "sharded weights": ("model parallel", 4, ["--model-devices", "2"]),
     },
     "tensorflow": {
-        "four devices": (4, "data parallel", []),
-        "three of four devices": (4, "data parallel", ["--devices", "3"]),
+        "four devices": ("data parallel", 4, []),
+        "three of four devices": ("data parallel", 3, ["--devices", "3"]),
     },
     "torch": {},
 }[BACKEND]
-PATIENCE_SECONDS = 300
-of_engines = pytest.mark.skipif(not WAYS, reason="PyTorch trains on one device")
-of_hosts = pytest.mark.skipif(not WAYS, reason="PyTorch trains on one host")
-of_jax = pytest.mark.skipif(BACKEND != "jax", reason="JAX alone divides the weights")
+EVALUATED_ON = (1, 3, 4)  # devices
+PATIENCE_SECONDS = 600
+pytestmark = pytest.mark.long  # starts many processes
+on_several = pytest.mark.skipif(not WAYS, reason="PyTorch trains on one device of one host")
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +49,12 @@ def images(tmp_path_factory):
     path = tmp_path_factory.mktemp("images") / "images.npz"
     rng = np.random.default_rng(0)
 
-    def part(number):
+    def split(number):
         labels = np.arange(number) % 5
         noise = rng.integers(0, 256, (number, 8, 8))
         return (noise // 4 + 40 * labels[:, None, None]).astype("uint8"), labels
 
-    (x, y), (x_test, y_test) = part(200), part(TEST_IMAGES)
+    (x, y), (x_test, y_test) = split(200), split(TEST_IMAGES)
     np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
     return path
 
@@ -91,7 +93,7 @@ def alone(images, tmp_path_factory):
 
 
 def state(folder, batch=20):
-    """All arrays of a checkpoint, and all numbers of the history."""
+    """Return all arrays of a checkpoint and all numbers of the history."""
     with zipfile.ZipFile(folder.checkpoints / f"batch-{batch:09d}.npz") as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
         arrays = {name: np.load(io.BytesIO(archive.read(name))) for name in names}
@@ -100,7 +102,7 @@ def state(folder, batch=20):
 
 
 def require_same(folder, expected):
-    """Weights, averages and momenta to 1e-5 of the largest, history and test likewise."""
+    """Require equal weights, averages, momenta, history and test results, to a relative 1e-5."""
     (arrays, history), (expected_arrays, expected_history) = state(folder), state(expected)
     assert arrays.keys() == expected_arrays.keys() and len(arrays) > 60
     for group in ("trainable", "optimizer"):
@@ -117,36 +119,56 @@ def require_same(folder, expected):
         assert ours[name] == pytest.approx(theirs[name], rel=1e-5), name
 
 
-@of_engines
+@pytest.fixture(scope="module")
+def several(alone, images, tmp_path_factory):
+    """Folder with the results of all commands that run on several devices, in one process.
+
+    They are a training for each of `WAYS`, the rest of a training that one device began, and an
+    evaluation on one, three and four devices. Their outputs are in `output.txt`.
+    """
+    path = tmp_path_factory.mktemp("several")
+    resumed = RunFolder(path / "resumed")
+    shutil.copytree(alone.path, resumed.path)
+    for checkpoint in sorted(resumed.checkpoints.glob("batch-*"))[2:]:
+        checkpoint.unlink()  # all after batch 10, in the middle of an epoch
+    resumed.summary.unlink()
+    commands = [training(images, path / way, *options) for way, (_, _, options) in WAYS.items()]
+    commands.append(training(images, resumed.path, "--devices", "4"))
+    for devices in EVALUATED_ON:
+        output = path / f"evaluated on {devices}"
+        commands.append(("evaluate", alone.path, "--devices", devices, "--output-dir", output))
+    (path / "output.txt").write_text(finish(start(4, *with_separators(commands))))
+    return path
+
+
+def with_separators(commands):
+    first, *others = commands
+    return [*first, *(argument for command in others for argument in (NEXT, *command))]
+
+
+@on_several
 @pytest.mark.parametrize("way", WAYS)
-def test_as_on_one_device(way, alone, images, tmp_path):
-    devices, distribution, options = WAYS[way]
-    folder = RunFolder(tmp_path / "run")
-    out = finish(start(devices, *training(images, folder.path, *options)))
+def test_run_equals_that_on_one_device(way, alone, several):
+    distribution, devices, _ = WAYS[way]
+    out = (several / "output.txt").read_text().split(f"\n{NEXT}\n")[list(WAYS).index(way)]
     assert " via tf.distribute." in out or " via keras.distribution." in out
+    folder = RunFolder(several / way)
     require_same(folder, alone)
     summary = folder.read_summary()
     assert summary["distribution"] == distribution
-    assert len(summary["devices"]) == (3 if "--devices" in options else devices)
+    assert len(summary["devices"]) == devices
 
 
-@of_engines
-def test_a_run_of_one_number_of_devices_goes_on_with_another(alone, images, tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    shutil.copytree(alone.path, folder.path)
-    for path in sorted(folder.checkpoints.glob("batch-*"))[2:]:
-        path.unlink()  # all after batch 10, within an epoch
-    folder.summary.unlink()
-    finish(start(4, *training(images, folder.path, "--devices", "4")))
-    require_same(folder, alone)
+@on_several
+def test_run_resumes_on_another_number_of_devices(alone, several):
+    require_same(RunFolder(several / "resumed"), alone)
 
 
-@of_engines
-def test_evaluate_counts_the_same_on_any_number_of_devices(alone, tmp_path):
+@on_several
+def test_evaluation_is_the_same_on_any_number_of_devices(alone, several):
     seen = []
-    for devices in (1, 3, 4):
-        output = tmp_path / str(devices)
-        finish(start(devices, "evaluate", alone.path, "--output-dir", output))
+    for devices in EVALUATED_ON:
+        output = several / f"evaluated on {devices}"
         entries = json.loads((output / "evaluation.json").read_text())
         seen.append(((output / "confusion.csv").read_text(), entries["accuracy"]))
         assert entries["examples"] == TEST_IMAGES
@@ -155,7 +177,7 @@ def test_evaluate_counts_the_same_on_any_number_of_devices(alone, tmp_path):
 
 
 def environments_of_hosts():
-    """The variables of two hosts on this machine."""
+    """Return the environment variables for two hosts, both on this machine."""
     with socket.socket() as first, socket.socket() as second:
         for free in (first, second):
             free.bind(("127.0.0.1", 0))
@@ -172,12 +194,12 @@ def environments_of_hosts():
 
 
 def start_on_hosts(*arguments):
-    """Two devices each, of which TensorFlow takes one if they are CPUs."""
+    """Start two hosts of two devices; TensorFlow uses one CPU device of each."""
     return [start(2, *arguments, **environment) for environment in environments_of_hosts()]
 
 
-@of_hosts
-def test_two_hosts_of_which_each_is_killed_once(alone, images, tmp_path):
+@on_several
+def test_two_hosts_resume_after_either_is_killed(alone, images, tmp_path):
     folder = RunFolder(tmp_path / "run")
     command = training(images, folder.path, "--checkpoint-steps", "1")
     for killed in range(2):
@@ -204,14 +226,14 @@ def test_two_hosts_of_which_each_is_killed_once(alone, images, tmp_path):
         "tensorflow": "2 CPUs on 2 hosts via tf.distribute.MultiWorkerMirroredStrategy",
     }[BACKEND]
     assert f"Training on {engine}" in out
-    assert "test accuracy" in out and "test accuracy" not in other  # the first one tells
+    assert "test accuracy" in out and "test accuracy" not in other  # the first host reports
     require_same(folder, alone)
     assert folder.read_summary()["hosts"] == 2
 
 
 WAITING = """
 from training.devices import hosts
-with hosts.ending_together():
+with hosts.exit_on_failure():
     hosts.connect()
     while True:
         hosts.gather(0)
@@ -219,8 +241,8 @@ with hosts.ending_together():
 """
 
 
-@of_hosts
-def test_a_host_that_is_killed_while_others_wait_for_it():
+@on_several
+def test_host_exits_when_the_one_it_waits_for_is_killed():
     processes = [
         start_python("-c", WAITING, **environment) for environment in environments_of_hosts()
     ]
@@ -237,8 +259,8 @@ def test_a_host_that_is_killed_while_others_wait_for_it():
             process.kill()
 
 
-@of_jax
-def test_weights_that_two_hosts_hold_together(alone, images, tmp_path):
+@pytest.mark.backend("jax")
+def test_weights_sharded_over_two_hosts(alone, images, tmp_path):
     folder = RunFolder(tmp_path / "run")
     command = training(images, folder.path, "--model-devices", "4")
     for process in start_on_hosts(*command):

@@ -25,7 +25,7 @@ def test_different_values_are_refused(monkeypatch):
 
 
 def test_one_host_raises_errors_as_usual():
-    with pytest.raises(OSError, match="full"), hosts.ending_together():
+    with pytest.raises(OSError, match="full"), hosts.exit_on_failure():
         raise OSError("full")
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from training.run.signals import SIGNALS, Signals
 
+pytestmark = pytest.mark.backend("torch")  # no backend is used
+
 LONG_STEP = """
 import hashlib
 from training.run.signals import Signals
 
-pytestmark = pytest.mark.backend("torch")  # no backend is used
 with Signals("noted") as signals:
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in C, where no Python handler runs

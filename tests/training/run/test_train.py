@@ -111,6 +111,7 @@ def kill():
     raise Killed
 
 
+@pytest.mark.long
 def test_killed_runs_are_bitwise_identical_to_an_uninterrupted_one(
     tmp_path, monkeypatch, uninterrupted
 ):
@@ -125,6 +126,7 @@ def test_killed_runs_are_bitwise_identical_to_an_uninterrupted_one(
     assert epochs(folder) == [1, 2, 3]
 
 
+@pytest.mark.long
 def test_signalled_runs_are_bitwise_identical_to_an_uninterrupted_one(
     tmp_path, monkeypatch, uninterrupted
 ):
@@ -228,6 +230,7 @@ def test_checkpointing_may_change_between_sessions(tmp_path, monkeypatch):
     assert folder.is_finished()
 
 
+@pytest.mark.long
 def test_digits_learns(tmp_path):
     """A short run; `test_digits_accuracy` verifies the accuracy of the full recipe."""
     config = change(DIGITS, "optimization", total_epochs=8)

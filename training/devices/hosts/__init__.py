@@ -95,7 +95,7 @@ def is_first():
 
 
 @contextlib.contextmanager
-def ending_together():
+def exit_on_failure():
     """Return a context for multi-host work: if one host fails, exit at once, not deadlock the rest.
 
     An exception would leave the other hosts waiting in a collective, so the process exits after

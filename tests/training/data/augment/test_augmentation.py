@@ -192,6 +192,7 @@ def test_rate_areas_and_aspects_of_erasing():
 
 
 @pytest.mark.parametrize("image", [SMALL, GRAY_PHOTO[:32, :32]])
+@pytest.mark.long
 def test_the_seed_determines_an_image(image):
     images = augment_with_seeds(image, EVERYTHING, seeds(24))
     assert (images.shape, images.dtype) == ((24, *image.shape), np.uint8)
@@ -227,6 +228,7 @@ def test_mixup_mixes_images_and_labels_with_the_same_share():
 
 
 @pytest.mark.parametrize("alpha", [0.02, 0.2, 1.0, 4.0])
+@pytest.mark.long
 def test_the_shares_of_mixup_follow_the_beta_distribution(alpha):
     """Compare E max(a, 1 - a) of a ~ Beta(p, p) with a sample from NumPy."""
     dataset = tf.data.Dataset.from_tensor_slices(seeds(1000)).map(

@@ -1,10 +1,13 @@
 """The choice of a source by its name."""
 
+import importlib
+import inspect
+
 import pytest
 
 from tests.support.splits import assert_refused
 from training.config import Data
-from training.data.presets import PRESETS
+from training.data.presets import EVALUATION, PRESETS, TRANSFER
 from training.data.sources import KINDS, digits
 from training.planning.image_kinds import channels_of, classes_of
 from training.recipes import RECIPES
@@ -14,6 +17,14 @@ pytestmark = pytest.mark.backend("torch")  # tf.data reads under every backend
 
 def test_every_kind_of_source_is_a_module():
     assert KINDS == ["arrays", "digits", "folder", "tfds"]
+
+
+def test_the_help_names_every_kind_of_source_and_the_presets():
+    text = inspect.getsource(Data)
+    for kind in KINDS:
+        assert importlib.import_module(f"training.data.sources.{kind}").FORM in text
+    for name in TRANSFER | EVALUATION:
+        assert name in text
 
 
 @pytest.mark.parametrize("source", ["digit", "digits:", "folder:", "tfds", "zip:a.zip", ""])
