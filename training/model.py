@@ -8,7 +8,7 @@ from pathlib import Path
 from keras import ops
 
 from keras_mixer.sizes import SIZES
-from keras_mixer.weights.catalog import NAMES
+from keras_mixer.weights.catalog import ALIASES, CATALOG, NAMES, resolve
 from keras_mixer.weights.download import DownloadError
 from training.config import SIZE_FIELDS
 from training.devices import hosts
@@ -65,9 +65,7 @@ def _build(model, image_size, source, weights):
     except (ValueError, OSError) as error:
         if not model.weights:
             raise
-        raise UserError(
-            f"--weights must be valid weights of this model. Received: {model.weights}. {error}"
-        ) from error
+        raise _invalid(model.weights, error) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +138,7 @@ def _starting_weights(model):
     text = model.weights
     if text in NAMES or not _is_model_argument(text):
         name = getattr(constructor(model), "__name__", "")  # of a variant
+        _require_available(name, text)
         return _StartingWeights(text, text, published_classes=_published_classes(name, text))
     argument = parse(text, "--weights")
     if isinstance(argument, RunModel):
@@ -151,6 +150,39 @@ def _starting_weights(model):
     _require_same_size(text, model, CONSTRUCTORS[argument.constructor].dimensions)
     number = _published_classes(argument.constructor, argument.weights)
     return _StartingWeights(text, argument.weights, published_classes=number)
+
+
+def _require_available(constructor_name, text):
+    """Raise UserError unless weights are a file, or a name in the catalog that the variant has.
+
+    Args:
+        constructor_name: Of the variant; "" for a size of the user's.
+        text: What the user passed.
+    """
+    try:
+        if constructor_name:
+            resolve(constructor_name, text)
+    except ValueError as error:
+        raise _invalid(text, error) from error
+    if text in NAMES and not constructor_name:
+        name = ALIASES.get(text, text)
+        having = {row.variant for row in CATALOG if row.name == name}
+        options = [f"--variant {s.name}" for s in SIZES.values() if s.constructor_name in having]
+        raise _invalid(
+            text,
+            "Published weights are for the variants of the paper only. "
+            f"Pass {' or '.join(options)}, or the path of a file.",
+        )
+    if text not in NAMES and not Path(text).exists():
+        raise _invalid(
+            text,
+            "It does not exist. Check the path, which is relative to the working directory, or "
+            "pass a name that python -m keras_mixer weights lists.",
+        )
+
+
+def _invalid(text, reason):
+    return UserError(f"--weights must be valid weights of this model. Received: {text}. {reason}")
 
 
 def _published_classes(constructor_name, weights):
