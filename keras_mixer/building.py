@@ -195,7 +195,7 @@ def _grid(shape, patch_size):
 
 
 def _check_resolution(name, weights, grid, resolution):
-    # Of published weights, the grid is known without their file.
+    # For published weights, the grid is known without opening the file.
     trained = weights.grid if isinstance(weights, PretrainedWeights) else grid
     resolutions.check(name, trained, grid, resolution)
 

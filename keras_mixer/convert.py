@@ -33,7 +33,7 @@ def convert(
 ) -> str:
     """Write the weights of `source` to `target`, in the format that its suffix names.
 
-    The bytes of every array are kept. `.keras` and `.safetensors` files also record the kind of
+    Values are preserved bit for bit. `.keras` and `.safetensors` files also record the kind of
     GELU, the range of the pixels and the image size; the other formats cannot. A new `.keras`
     file holds a plain float32 model that takes pixels in [0, 255], without dropout and stochastic
     depth. Its head returns probabilities, or has the activation of a `.keras` source.
@@ -88,7 +88,7 @@ def convert(
 
 
 def _note(suffix, numerics, layout):
-    """Return what a file of this format and layout cannot record of the numerics."""
+    """Return a note on the numerics that this format and layout cannot record, or ""."""
     if suffix in RECORDING_FORMATS:
         return ""
     assumed = Numerics(layout.approximate_gelu).or_else(DEFAULT_NUMERICS)

@@ -32,8 +32,8 @@ def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, float]]
     """Return the most probable classes of each image by name, as `keras.applications` does.
 
     The number of classes decides which list of names applies: 1000 is ImageNet, 21843 is
-    ImageNet-21k in Google's order, and 11221 is ImageNet-21K-P, of MIIL's weights. The names are
-    downloaded once, into Keras's cache; those of ImageNet are Keras's own file.
+    ImageNet-21k in Google's order, and 11221 is ImageNet-21K-P, used by MIIL's weights. The names
+    are downloaded once, into Keras's cache; the ImageNet names are in the file that Keras uses.
 
     Args:
         preds: Scores of shape `(batch, classes)`: a NumPy array or a tensor of the backend.

@@ -52,11 +52,11 @@ def MlpMixer(
         input_tensor: Keras tensor of images to build on, instead of a new input.
         input_shape: `(height, width, channels)`; height and width in pixels, multiples of the
             patch size. Defaults to the size that a weight file was trained at, otherwise to
-            `(224, 224, 3)`. For any other size than the trained one, see `resolution`.
+            `(224, 224, 3)`. For sizes other than the trained one, see `resolution`.
         pooling: Output without the head: `None` for tokens, `"avg"` or `"max"` for their mean or
             maximum.
-        classes: Number of classes of the head. Defaults to that of the weights, or 1000. Any
-            other number than that of the weights gives a new head, initialized to zero.
+        classes: Number of classes of the head. Defaults to that of the weights, or 1000. A
+            different number gives a new head, initialized to zero.
         classifier_activation: Activation of the head; `None` for logits.
         drop_path_rate: Rate of stochastic depth in the last block. The rate grows linearly from
             0 in the first block (appendix B).
@@ -66,7 +66,7 @@ def MlpMixer(
             Keras's global policy. Preprocessing, pooling and head keep the variables' dtype.
         rescale_drop_path: Whether stochastic depth rescales the survivors; the authors' code
             does not.
-        resolution: How to use weights at another image size than the trained one.
+        resolution: How to use weights at an image size other than the trained one.
             `"block_diagonal"` mixes each part of the trained size by itself (appendix C) and
             takes integer multiples of that size only. `"interpolate"` resizes the maps of the
             hidden units and takes any size; it is our method, not the paper's.

@@ -1,4 +1,4 @@
-"""Evaluation transforms of the published weights: images of any size to pixels of the model's.
+"""Evaluation transforms of the published weights: resize and crop images to the input size.
 
 The result is uint8 in [0, 255], since the model scales its input itself.
 """
@@ -75,7 +75,7 @@ def prepare_image(image, transform: str = "resmall-crop", image_size: int | tupl
     row, crop = _find_transform(transform), _check_image_size(image_size)
     if isinstance(image, (str, os.PathLike)):
         image = _read(image)
-    # No import of TensorFlow here: who passes one of its tensors has imported it.
+    # Do not import TensorFlow here: a caller that passes one of its tensors has imported it.
     tf = sys.modules.get("tensorflow")
     if tf is not None and tf.is_symbolic_tensor(image):
         return _prepare_in_graph(tf, image, row, crop)

@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """One way from an image of any size to the size of the model."""
+    """How an image of any size is resized and cropped to the model's input size."""
 
     library: str  # whose arithmetic: how sizes, margins and gray levels are rounded
     resize: str  # "shorter side", which keeps the aspect ratio, or "squash"

@@ -48,7 +48,7 @@ class MixerBlock(keras.layers.Layer):
         rescale_drop_path: See `StochasticDepth.rescale`.
         kernel_initializer: See `MlpBlock`.
         rematerialize: Whether training keeps only the input of the block and recomputes the rest
-            for the gradient: less memory, about a third more time and the same result, also with
+            for the gradient: less memory, about a third more time and the same result, even with
             stochastic depth and dropout. Their masks are sampled once and kept; those of dropout,
             one value per unit, take back a part of the memory saved.
         **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.

@@ -27,7 +27,7 @@ GSAM_UNVERIFIED = (
 )
 S8_UNVERIFIED = f"A size that the paper does not have. {GSAM_UNVERIFIED}"
 SAM_EVALUATION = (
-    "Users measured 68.9 and 75.6 %, with other preprocessing than the evaluation transform here."
+    "Users measured 68.9 and 75.6 %, with preprocessing other than the evaluation transform here."
 )
 DIGEST_UNPUBLISHED = "The size of the file and its digest are not published; the server's are used."
 

@@ -54,7 +54,7 @@ class ArrayFile:
             raise WeightsError(
                 self.path,
                 f"array {name!r} holds values that are not finite (NaN or infinity).",
-                "The file is corrupt or comes from a training that diverged; use another one.",
+                "The file is corrupt or comes from a training run that diverged; use another.",
             )
         return array
 

@@ -1,4 +1,4 @@
-"""Adapting token-mixing weights to another image size than the trained one.
+"""Adapting token-mixing weights to an image size other than the trained one.
 
 A grid is the number of patches (down, across); tokens are numbered row by row.
 

@@ -322,7 +322,7 @@ class TestVerification:
 
     @pytest.mark.parametrize("redirected", [False, True])
     def test_another_size_is_refused_before_the_transfer(self, server, home, redirected):
-        # The body never comes: only who does not wait for it sees the sizes.
+        # The body never comes: only a client that does not wait for it sees the sizes.
         answer = Answer(CONTENT, send_bytes=0, stall=True)
         if redirected:
             answer.headers = {"Content-Length": None}
