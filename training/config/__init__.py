@@ -1,7 +1,7 @@
-"""Configuration of a training run: closed, typed, frozen.
+"""Configuration of a training run: typed and frozen; an unknown field is an error.
 
-Every field is an option of `python -m training train RECIPE`; its docstring is the help. The names
-of all fields differ, whichever part they belong to.
+Every field is an option of `python -m training train RECIPE`; its docstring is the help. Field
+names are unique across all sections.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Config:
         """Return a copy in which some fields differ: `recipe.vary(source="pets", flip=True)`.
 
         Args:
-            **fields: New values by the names of fields, of the configuration or of its parts.
+            **fields: New values by the names of fields, of the configuration or of its sections.
 
         Raises:
             TypeError: If there is no field with such a name.

@@ -33,7 +33,7 @@ class Data:
     """Split of a TensorFlow dataset for validation. Defaults to the preset's split, or to none."""
 
     test_split: str = ""
-    """Split of a TensorFlow dataset for the test. Defaults to the preset's split, or to test."""
+    """Test split of a TensorFlow dataset. Defaults to the preset's split, or to test."""
 
     on_bad_image: Literal["error", "skip"] = "error"
     """What to do if a folder contains image files that cannot be read: report an error before
@@ -58,23 +58,24 @@ class Data:
     """Images per training step, over all devices. The number of devices must divide it."""
 
     validation_fraction: float = 0.1
-    """Fraction of the training images to hold out for validation if the dataset has no validation
-    split (digits, folder, arrays). 0 trains on all of them."""
+    """Fraction of the training images to hold out as the validation split if the dataset has none
+    (digits, folder, arrays). 0 trains on all of them."""
 
     test_fraction: float = 0.2
-    """Fraction of the images to hold out for the test if a folder or a file of arrays has no test
-    split."""
+    """Fraction of the images to hold out as the test split if a folder or a file of arrays has no
+    test split."""
 
     training_crop: Literal["resize", "inception", "pad"] = "resize"
-    """How a training image is brought to the input size: resize ignores the aspect ratio;
-    inception takes a random crop with 5 to 100 % of the area and an aspect ratio of 3/4 to 4/3 (as
-    in the Mixer paper); pad resizes, pads each side by an eighth and takes a random crop."""
+    """How a training image is resized and cropped to the input size: resize ignores the aspect
+    ratio; inception takes a random crop with 5 to 100 % of the area and an aspect ratio of 3/4 to
+    4/3 (as in the Mixer paper); pad resizes, pads each side by an eighth and takes a random
+    crop."""
 
     flip: bool = False
     """Flip training images horizontally with probability 0.5."""
 
     evaluation_transform: EvaluationTransform = "resize"
-    """How a validation or test image is brought to the input size; see
+    """How a validation or test image is resized and cropped to the input size; see
     keras_mixer.preprocessing."""
 
     def check(self):

@@ -43,7 +43,7 @@ Weights = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A size that is not given is the variant's; a size that is given replaces it."""
+    """Sizes default to the variant's; an explicit size overrides it."""
 
     variant: VariantOrNone = ""
     """Size from the paper and its patch size. It sets the five sizes below, unless they are given
@@ -78,8 +78,8 @@ class Model:
     dataset. Otherwise it is new and starts at zero."""
 
     resolution: Literal["block_diagonal", "interpolate"] = "block_diagonal"
-    """How to adapt weights to another image size than they were trained at: block_diagonal mixes
-    each part of the image separately, as in the paper, and needs a multiple of the size;
+    """How to adapt weights to an image size other than the one they were trained at: block_diagonal
+    mixes each part of the image separately, as in the paper, and needs a multiple of the size;
     interpolate resizes the token-mixing weights to any size, a method of this project."""
 
     head_bias: float = 0.0

@@ -49,7 +49,7 @@ def _pad_crop(image, size, channels, seed):
 
 
 def _inception_crop(image, size, channels, seed):
-    """Return a random part of the image; only that part of an upright JPEG is decoded."""
+    """Return a random crop, resized to `size`; of an upright JPEG, only the crop is decoded."""
 
     def from_jpeg():
         window = _random_window(tf.io.extract_jpeg_shape(image.file), seed)

@@ -63,7 +63,7 @@ def decode_contents(contents, channels=3):
         Upright uint8 pixels, `(height, width, channels)`, and the EXIF orientation of the file.
 
     Raises:
-        DecodeError: If the contents are not an image, or one that TensorFlow does not decode.
+        DecodeError: If the contents are not an image that TensorFlow can decode.
     """
     if not contents:
         raise DecodeError("it is empty")
@@ -92,8 +92,8 @@ def decode_contents(contents, channels=3):
 def decode(image, channels):
     """Return upright uint8 pixels, `(height, width, channels)`, inside a graph or eagerly.
 
-    Animations give their first frame. Transparency is dropped, and 16 bits per channel are cut
-    to the upper 8.
+    Only the first frame of an animation is decoded. Transparency is dropped, and 16-bit channels
+    are truncated to their upper 8 bits.
 
     Args:
         image: `Encoded`, or uint8 pixels, which are returned.
@@ -111,10 +111,10 @@ def decode(image, channels):
 
 
 def decode_jpeg_window(contents, window, channels):
-    """Decode only the part `[top, left, height, width]` of an upright JPEG.
+    """Decode only the crop `[top, left, height, width]` of an upright JPEG.
 
-    Near the edges of the part, colors may differ from those of `decode`, since a JPEG has fewer
-    pixels for the color than for the brightness.
+    Near the edges of the crop, colors may differ from those of `decode`, because JPEG chroma is
+    subsampled.
     """
     return _to_channels(tf.io.decode_and_crop_jpeg(contents, window, channels=3), channels)
 

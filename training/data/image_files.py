@@ -21,7 +21,7 @@ from keras_mixer.weights.download import cached_path
 from training.data.decode import UPRIGHT, DecodeError, decode_contents
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-VERSION = [2, tf.__version__]  # of the cached findings; another TensorFlow may decode other files
+VERSION = [2, tf.__version__]  # of the cache; TensorFlow versions differ in the files they decode
 
 
 class Finding(NamedTuple):
@@ -54,7 +54,7 @@ def inspect_files(paths, root):
                     findings[path] = finding
                     cache.put(path, finding, stamp)
         finally:
-            cache.save()  # also after an interruption
+            cache.save()  # even after an interruption
     return list(findings.values())
 
 
@@ -111,7 +111,7 @@ class _FindingsCache:
             self.has_changed = True
 
     def save(self):
-        """Replace the file atomically; do without it if its folder cannot be written."""
+        """Replace the cache file atomically; skip caching if the folder is not writable."""
         if not self.has_changed:
             return
         draft = self.path.with_suffix(f".{uuid.uuid4().hex}")

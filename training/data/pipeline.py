@@ -13,7 +13,7 @@ from training.errors import UserError
 def training_batches(source, data, augmentation, seed, start_step=0, shard=ALL_EXAMPLES):
     """Return an endless dataset of shuffled, augmented batches `(images, one-hot labels)`.
 
-    All batches are full. The seed and the step alone determine a batch, also if the dataset
+    All batches are full. The seed and the step alone determine a batch, even if the dataset
     begins at a later `start_step`. With several hosts, each reads `batch_size / hosts` examples
     of every batch, and mixes among these.
 

@@ -1,4 +1,4 @@
-"""A labeled set of images with its three splits."""
+"""Labeled image dataset with train, validation and test splits."""
 
 import dataclasses
 

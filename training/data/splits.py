@@ -41,7 +41,7 @@ def local_counts(start_step, batch_size, shard):
 
 
 def global_position(count, batch_size, shard):
-    """Return the position, among the examples of all hosts, of the `count`-th of one host.
+    """Return the global position of a host's `count`-th example.
 
     Each step has `batch_size` positions, of which every host reads a contiguous range.
     """
@@ -83,7 +83,7 @@ class IndexedSplit:
 
         Args:
             seed: The run's seed.
-            batch_size: Examples per step on all hosts together.
+            batch_size: Global batch size.
             start_step: The first step.
             shard: The shard of this host.
             prepare: Function of the position, the image and the label. It runs in the same map,
@@ -171,7 +171,7 @@ class StreamedSplit:
             order = tf.random.experimental.stateless_shuffle(tf.range(len(slices)), order_seed)
             shuffled_columns = tuple(tf.gather(column, order) for column in columns)
             files = tf.data.Dataset.from_tensor_slices(shuffled_columns)
-            # The seed of this function's graph, so that the program's own has no influence.
+            # Set this graph's seed, so that the global seed does not affect the shuffle.
             tf.random.set_seed(1)
             full_range = {"minval": None, "maxval": None, "dtype": tf.int64}
             dataset = self._read(files).shuffle(

@@ -36,7 +36,7 @@ class Distribution:
 
     @property
     def replicas(self):
-        """Number of model replicas; each gets an equal part of every batch."""
+        """Number of model replicas; each gets an equal shard of every batch."""
         return len(self.devices) // self.model_devices
 
     @property
@@ -104,7 +104,7 @@ class Distribution:
 
         Args:
             batches: A `tf.data.Dataset` of this host's shards.
-            batch_size: Number of images of a batch on all hosts.
+            batch_size: Global batch size.
         """
         if self.detected.hosts == 1 or self.detected.backend != "tensorflow":
             return batches

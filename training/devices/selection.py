@@ -1,4 +1,4 @@
-"""Selection of devices, engine and precision for a run, and refusal of what cannot be done."""
+"""Selection of the devices, engine and precision of a run; rejects unsupported settings."""
 
 import os
 
@@ -141,7 +141,7 @@ def _require_model_parallelism(detected, used, wanted):
 
 
 def _note(detected, used, wanted, environment):
-    """Return which devices are idle although the user did not ask for it, and how to use them."""
+    """Return a note on devices that are idle unintentionally, or "" if there are none."""
     idle = len(detected.devices) - used
     if idle and not wanted.devices:
         return (

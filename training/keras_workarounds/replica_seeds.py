@@ -2,7 +2,7 @@
 
 Seen in Keras 3.15.1 (`SeedGenerator`): under a `tf.distribute` strategy each replica has a copy
 of the state with the same value, so that dropout and stochastic depth drop the same positions in
-each part of a batch.
+each shard of a batch.
 """
 
 # Prime, so that the seeds of the replicas of a layer differ, and are far from those of others.

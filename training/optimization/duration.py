@@ -60,7 +60,7 @@ def duration(optimization, epoch_batches):
         epoch_batches: Number of batches per epoch.
 
     Raises:
-        UserError: If the warmup is not shorter than the training, or there is no update at all.
+        UserError: If the warmup is not shorter than the run, or there is no update at all.
     """
     accumulation_steps = optimization.accumulation_steps
     if optimization.total_steps:

@@ -1,6 +1,6 @@
 """Replicas of a model under a `tf.distribute` strategy.
 
-Each device has a replica and computes a part of every batch. The loss of a part is divided by the
+Each device has a replica and computes a shard of every batch. The loss of a shard is divided by the
 number of replicas, so that the gradient of the whole batch is the sum of their gradients.
 """
 

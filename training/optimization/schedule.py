@@ -38,7 +38,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         peak: The largest learning rate.
         decay: "cosine", "linear" or "constant".
         warmup_updates: Updates before the peak; the learning rate of the first is 0.
-        total_updates: Updates of the training, including the warmup.
+        total_updates: Updates of the run, including the warmup.
     """
 
     def __init__(self, peak, decay, warmup_updates, total_updates):

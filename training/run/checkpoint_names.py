@@ -15,5 +15,5 @@ def batches_of(path):
 
 
 def newest_first(folder):
-    """Return the paths of the `batch-N.npz` in a folder, the newest first; none without it."""
+    """Return the paths of the `batch-N.npz` in a folder, newest first; empty if it is missing."""
     return sorted(folder.glob("batch-*.npz"), reverse=True)

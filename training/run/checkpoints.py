@@ -18,9 +18,9 @@ from training.run.progress import Progress
 class Checkpoints:
     """The folder of a run's checkpoints, `batch-N.npz`.
 
-    A thread writes each of them while the training continues: into a draft, which is then renamed,
-    so that a file with that name is complete. Used as a context, it waits at the end for the last
-    one. All hosts call the same methods; only the first host reads and writes.
+    A background thread writes each checkpoint to a temporary file and then renames it, so that a
+    `batch-N.npz` is never incomplete. Used as a context manager, it waits for the last write on
+    exit. All hosts call the same methods; only the first host reads and writes.
 
     Args:
         folder: Its path.
@@ -40,12 +40,12 @@ class Checkpoints:
         self.finish()
 
     def save(self, model, progress, as_best=False):
-        """Start to write a checkpoint, when the previous one is written; delete the oldest.
+        """Write a checkpoint in the background, after the previous one; delete the oldest.
 
         Args:
             model: A compiled and built `keras.Model`.
             progress: The run's `Progress`.
-            as_best: Whether to save it as `best.npz` also.
+            as_best: Whether to save it as `best.npz` as well.
 
         Raises:
             UserError: If the previous one could not be written; earlier ones are kept.
@@ -95,7 +95,7 @@ class Checkpoints:
             old.unlink()
 
     def restore(self, model):
-        """Set a model to the newest valid checkpoint; return its `Progress`.
+        """Restore a model from the newest valid checkpoint and return its `Progress`.
 
         Without checkpoints the model is unchanged. A corrupt one is reported and renamed to
         `.damaged`.
@@ -112,7 +112,7 @@ class Checkpoints:
         return progress
 
     def _read_newest(self):
-        """Return path, arrays and `Progress` of the newest valid one; None without any."""
+        """Return path, arrays and `Progress` of the newest valid one; None if there is none."""
         for draft in self.folder.glob("*.draft"):
             draft.unlink()
         faults = {}
@@ -177,7 +177,7 @@ def _link_or_copy(path, target):
 
 
 def _sync_folder(folder):
-    """Make the new name survive a power failure as well, where the file system can."""
+    """Flush the folder so that a rename survives a power failure, where this is supported."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

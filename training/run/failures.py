@@ -1,11 +1,11 @@
-"""Failures of a training that are not errors in the code, as errors for users."""
+"""Conversion of out-of-memory and missing-file errors to `UserError`."""
 
 import contextlib
 import re
 
 from training.errors import UserError, out_of_memory_as_user_error
 
-# How TensorFlow says that a file is missing; the operation that found out can come before it.
+# TensorFlow's message for a missing file, which may follow the name of the node that failed.
 NO_FILE = re.compile(r"(?:^|\}\} )([^\n{}]*); No such file or directory", re.MULTILINE)
 
 
@@ -14,7 +14,7 @@ def as_user_errors(config):
     """Turn errors that say that memory is exhausted or an image is missing into UserErrors.
 
     Args:
-        config: The `training.config.Config` of the training.
+        config: The `training.config.Config` of the run.
     """
     data = config.data
     received = f"--batch-size {data.batch_size} with images of {data.image_size} pixels"

@@ -1,4 +1,4 @@
-"""Checks that the loss, the weights and the optimizer of a training are finite.
+"""Checks that the loss, the weights and the optimizer of a training run are finite.
 
 The loss of each batch costs nothing: Keras fetches it for any callback that sees batches. A
 gradient that is not finite shows in the loss of the next batch, or in the state, which is read

@@ -154,7 +154,7 @@ class RunFolder:
             self._refuse_unwritable(error)
 
     def write_class_names(self, class_names):
-        """Write the names of the classes, for models of the run before it is finished."""
+        """Write the class names, so that checkpoints can be used before the run finishes."""
         with self.room_for_results():
             _write_json(self.class_names, list(class_names))
 
@@ -208,13 +208,13 @@ class RunFolder:
         )
 
     def write_skipped_images(self, lines):
-        """Write a line for each image that was skipped, with the cause; nothing without any."""
+        """Write a line for each skipped image, with the cause; no file if there are none."""
         if lines:
             text = "".join(f"{line}\n" for line in lines)
             self.skipped_images.write_text(text, "utf-8", errors="surrogateescape")
 
     def is_finished(self):
-        """Return whether there is a valid summary; without one, the test is done again."""
+        """Return whether there is a valid summary; if not, the test split is evaluated again."""
         try:
             return SUMMARY_KEYS <= _read_json(self.summary).keys()
         except UserError:

@@ -29,7 +29,7 @@ def weight_entries(model, groups):
 
 
 def moving_averages(model):
-    """Return `{id(variable): its moving average}`; nothing without `use_ema`."""
+    """Return `{id(variable): its moving average}`; empty without `use_ema`."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of loss scaling
     if not optimizer.use_ema:
         return {}
@@ -38,9 +38,9 @@ def moving_averages(model):
 
 
 def numerics(model):
-    """Return what the arrays do not show: the GELU, the range of the pixels, the grid of patches.
+    """Return the settings that the arrays do not determine: GELU, pixel range and patch grid.
 
-    Nothing for a model that is not a Mixer.
+    Empty for a model that is not a Mixer.
     """
     if not _is_mixer(model):
         return {}

@@ -36,7 +36,10 @@ class OngoingRun:
         self._saved_at = time.monotonic()
 
     def agree(self):
-        """Share with all hosts what one of them saw, so that all save and stop after one batch."""
+        """Synchronize stop signals and due checkpoints across hosts.
+
+        All hosts then save and stop after the same batch.
+        """
         seen = np.array([self.signals.first or 0, self._is_time_to_save()])
         stop_signal, is_save_due = hosts.gather(seen).max(axis=0)
         self.stop_signal, self.is_save_due = int(stop_signal), bool(is_save_due)

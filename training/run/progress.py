@@ -8,7 +8,7 @@ BEST_BY = "val_accuracy"
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What a checkpoint holds of the progress, besides the variables of the model."""
+    """Progress that is saved in a checkpoint, alongside the model's variables."""
 
     batches: int = 0
     """Batches trained on; with accumulation several of them make an update."""
@@ -114,7 +114,7 @@ class RunProgress:
         return self._seconds_before + time.perf_counter() - self._began
 
     def images_per_second(self):
-        """Return the mean over all timed batches, or None without any."""
+        """Return the mean over all timed batches, or None if there are none."""
         images = self.state.timed_batches * self._batch_size
         return images / self.state.train_seconds if images else None
 

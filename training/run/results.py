@@ -41,7 +41,7 @@ def write_results(run, model, source, hardware):
 
 
 def _copy_on_this_host(model):
-    """Return a model that holds all weights, which several hosts may share."""
+    """Return a copy of the model with the full, unsharded weights on this host."""
     weights = [hosts.to_numpy(weight) for weight in model.weights]
     copy = type(model).from_config(model.get_config())
     copy.set_weights(weights)

@@ -1,4 +1,4 @@
-"""SIGINT (ctrl-C) and SIGTERM (sent at preemption) during a training."""
+"""SIGINT (ctrl-C) and SIGTERM (sent at preemption) during a training run."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """A signal ended the training after a batch, and the state is saved.
+    """A signal ended the training run after a batch, and the state is saved.
 
     Like KeyboardInterrupt it is not an Exception, so that no code on the way handles it as an
     error.

@@ -86,7 +86,7 @@ def _train(config, folder, hardware, verbose):
             if config.optimization.ema_momentum:
                 apply_ema(model)
             model = plain_model(model)
-        with hardware.scope_of_this_host():  # each host tests a part of the images
+        with hardware.scope_of_this_host():  # each host evaluates a shard
             return write_results(run, model, source, hardware)
 
 

@@ -46,7 +46,7 @@ def test_a_variant_replaces_the_sizes_of_the_recipe(parse):
 
 
 def test_a_size_on_the_command_line_replaces_the_variants(parse):
-    """Also a size that is equal to the recipe's."""
+    """Even a size that is equal to the recipe's."""
     patch_size = RECIPES["digits"].CONFIG.model.patch_size
     model = parse("digits", "--variant", "S/32", "--patch-size", str(patch_size)).model
     assert model.size == dataclasses.replace(SIZES["S/32"], name="", patch_size=patch_size)

@@ -173,6 +173,6 @@ def test_the_window_of_a_jpeg_is_that_of_the_whole_image():
     for channels in (1, 3):
         part = decode_jpeg_window(contents, [8, 16, 24, 32], channels).numpy()
         assert part.shape == (24, 32, channels)
-    # Without chroma subsampling, a part decodes to the same pixels.
+    # Without chroma subsampling, a crop decodes to the same pixels.
     np.testing.assert_array_equal(part, whole[8:32, 16:48])
     assert np.abs(whole.astype(int) - PIXELS).mean() < 5

@@ -123,7 +123,7 @@ def require_same(folder, expected):
 def several(alone, images, tmp_path_factory):
     """Folder with the results of all commands that run on several devices, in one process.
 
-    They are a training for each of `WAYS`, the rest of a training that one device began, and an
+    They are a training run for each of `WAYS`, the rest of a run that one device began, and an
     evaluation on one, three and four devices. Their outputs are in `output.txt`.
     """
     path = tmp_path_factory.mktemp("several")

@@ -1,6 +1,6 @@
 """Keras reduces what TensorFlow cannot. If the test fails, look whether the workaround can go.
 
-It reads the source of Keras, because several processes would be needed to run it. The training on
+It reads the source of Keras, because several processes would be needed to run it. A training run on
 two hosts, with the workaround, is in `tests/training/devices/`.
 """
 

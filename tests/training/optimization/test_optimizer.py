@@ -1,4 +1,4 @@
-"""Trainings with `model.fit` against NumPy, and against plain Keras."""
+"""Training runs with `model.fit` against NumPy, and against plain Keras."""
 
 import keras
 import numpy as np

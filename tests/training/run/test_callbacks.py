@@ -24,7 +24,7 @@ DURATION = Duration(updates=10, batches=10, epoch_batches=4)
 
 
 class Session:
-    """A run and its callbacks, called without a training."""
+    """A run and its callbacks, called without `model.fit`."""
 
     def __init__(self, run):
         inputs = keras.Input((3,))

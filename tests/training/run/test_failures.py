@@ -1,4 +1,4 @@
-"""Messages about failures of a training that are not errors in the code."""
+"""Messages about memory that is exhausted and images that are missing."""
 
 import dataclasses
 

@@ -96,7 +96,7 @@ def is_first():
 
 @contextlib.contextmanager
 def exit_on_failure():
-    """Return a context for multi-host work: if one host fails, exit at once, not deadlock the rest.
+    """Exit the process at once if this host fails, so that the other hosts do not deadlock.
 
     An exception would leave the other hosts waiting in a collective, so the process exits after
     reporting it. If the backend aborts the process because another host is lost, its message is
@@ -158,5 +158,5 @@ def require_same(value, argument, rule, advice):
 
 
 def to_numpy(variable):
-    """Return the value of a Keras variable as a NumPy array, also if it is sharded over hosts."""
+    """Return the value of a Keras variable as a NumPy array, even if it is sharded over hosts."""
     return _engine().to_numpy(variable) if count() > 1 else np.asarray(variable.numpy())

@@ -108,7 +108,7 @@ def broadcast(content):
 
 
 def to_numpy(variable):
-    """Return the value of a Keras variable: replicated on every host, or summed if of a metric."""
+    """Return the value of a Keras variable, summed over hosts if it belongs to a metric."""
     return np.asarray(variable.numpy())
 
 

@@ -9,8 +9,8 @@ from training.optimization.ema import apply_ema
 class EvaluateEma(keras.callbacks.Callback):
     """Replace the weights by their moving average during each validation.
 
-    Afterwards the weights are bitwise what they were. Keras's `SwapEMAWeights` swaps with
-    a + b - b under TensorFlow, which rounds.
+    Afterwards the original weights are restored bit for bit. Keras's `SwapEMAWeights` swaps with
+    a + b - b on TensorFlow, which rounds.
     """
 
     def on_test_begin(self, logs=None):

@@ -1,4 +1,4 @@
-"""Callback that keeps the training metrics of an epoch that is interrupted."""
+"""Callback that restores the training metrics of an interrupted epoch."""
 
 import keras
 import numpy as np
@@ -7,8 +7,8 @@ import numpy as np
 class MetricsRestorer(keras.callbacks.Callback):
     """Restore the training metrics of an epoch that was resumed after some of its batches.
 
-    Keras resets the metrics at the start of an epoch and of a validation. Before a validation
-    their values are noted in the run, for a checkpoint that is saved during the validation.
+    Keras resets the metrics at the start of each epoch and each validation. Before validation
+    their values are copied to the run, for a checkpoint that is saved during validation.
 
     Args:
         run: The `training.run.ongoing.OngoingRun`.

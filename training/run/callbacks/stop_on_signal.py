@@ -6,8 +6,8 @@ import keras
 class StopOnSignal(keras.callbacks.Callback):
     """Raise `Interrupted` once the state at the signal is saved.
 
-    It comes after `CheckpointSaver`, which saves within an epoch and at its end. A validation is
-    cut short, and done again when the run is resumed.
+    Must follow `CheckpointSaver` in the list of callbacks, so that the state is saved first.
+    Validation is cut short and repeated when the run resumes.
 
     Args:
         run: The `training.run.ongoing.OngoingRun`.

@@ -15,6 +15,7 @@ class EpochTensorBoard(EpochsOnlyTensorBoard):
         self.run = run
 
     def _collect_learning_rate(self, logs):
-        # Keras asks the optimizer: a computation with its variables, which on several hosts all
-        # would have to take part in, and this callback runs on the first one only.
+        # Keras computes the learning rate from the optimizer's variables. With several hosts that
+        # is a collective operation, which every host must join, but this callback runs on the
+        # first host only.
         return {**logs, "learning_rate": self.run.progress.learning_rate()}

@@ -1,4 +1,4 @@
-"""Callback that ends a training whose loss is not finite."""
+"""Callback that ends a training run whose loss is not finite."""
 
 import keras
 
@@ -8,8 +8,9 @@ from training.run import finiteness
 class TerminateOnNonFinite(keras.callbacks.Callback):
     """Raise UserError at the first loss that is NaN or infinite.
 
-    Keras's `TerminateOnNaN` stops as if the training were finished, and knows no learning rate.
-    The weights and the optimizer are checked before each checkpoint.
+    Keras's `TerminateOnNaN` by default makes `fit` return normally, so the run would look
+    finished, and it does not report the learning rate. The weights and the optimizer are checked
+    before each checkpoint.
 
     Args:
         run: The `training.run.ongoing.OngoingRun`.

@@ -4,11 +4,11 @@ import keras
 
 
 class TorchSeeding(keras.callbacks.Callback):
-    """Seed PyTorch's global generator before each batch; nothing under other backends.
+    """Seed PyTorch's global generator before each batch; do nothing on other backends.
 
     Keras's dropout samples from that generator, and not from the seed of its layer, which is in
-    the checkpoint: see `training.keras_workarounds.torch_dropout`. So does each new iterator over
-    the images.
+    the checkpoint: see `training.keras_workarounds.torch_dropout`. Each new iterator over the
+    images also samples from it.
 
     Args:
         run: The `training.run.ongoing.OngoingRun`.
