@@ -231,7 +231,7 @@ def test_cards_agree_with_the_catalog():
 
 def test_the_citation():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    # Version 1.2.0 of the format requires these fields, also in each reference.
+    # Version 1.2.0 of the format requires these fields, in each reference too.
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert citation["cff-version"] == "1.2.0"
     assert citation["authors"] == [{"name": "The keras_mixer authors"}]
