@@ -46,7 +46,7 @@ class PretrainedWeights:
     value_range: tuple[int, int] = (-1, 1)  # of the pixels that the stem takes
     transform: str = "resmall-crop"  # evaluation transform, in keras_mixer.transforms
     approximate_gelu: bool = True  # tanh, as in Flax; False: erf, as in PyTorch
-    license: str = APACHE
+    licence: str = APACHE  # spelled as in the JSON of 0.1.0
     warning: str = ""
 
     @property
@@ -83,7 +83,7 @@ def _miil(name, classes, **more):
         value_range=(0, 1),
         transform="timm-bilinear",
         approximate_gelu=False,
-        license=MIIL_LICENSE,
+        licence=MIIL_LICENSE,
         warning=DIGEST_UNPUBLISHED,
         **more,
     )

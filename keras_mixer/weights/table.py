@@ -37,6 +37,6 @@ def list_weights() -> None:
     console.print(table)
     for number, note in enumerate(notes, 1):
         console.print(f"[{number}] {note}", markup=False)
-    for license in dict.fromkeys(row.license for row in CATALOG):
-        names = dict.fromkeys(row.name for row in CATALOG if row.license == license)
+    for license in dict.fromkeys(row.licence for row in CATALOG):
+        names = dict.fromkeys(row.name for row in CATALOG if row.licence == license)
         console.print(f"License of {', '.join(names)}: {license}.", markup=False)

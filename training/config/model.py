@@ -72,7 +72,7 @@ class Model:
     """Dropout rate inside the MLPs."""
 
     weights: Weights = ""
-    """Initial weights: the name of a published checkpoint of the variant, which is downloaded
+    """Initial weights: the name of published weights of the variant, which are downloaded
     (python -m keras_mixer weights lists them), a file, or a MODEL: RUN, RUN@best, RUN@step-1200,
     FILE.keras or MixerB16:imagenet1k. The head is kept if its classes are known to be those of the
     dataset. Otherwise it is new and starts at zero."""

@@ -56,7 +56,7 @@ def test_rows():
         miil = row.name.startswith("miil")
         assert row.value_range == ((0, 1) if miil else (-1, 1))
         assert row.approximate_gelu != miil
-        assert row.license
+        assert row.licence
         assert bool(row.warning) or row.top1
         if row.name == "gsam":
             assert not row.top1
