@@ -2,7 +2,7 @@
 
 python -m tests.support.on_devices NUMBER COMMAND… [+ COMMAND…]
 
-All commands run in one process, since starting one takes longer than most of them.
+Several commands run in one process, since starting one takes longer than most of them.
 """
 
 import os
