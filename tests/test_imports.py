@@ -176,6 +176,7 @@ def test_public_names_are_declared_for_type_checkers():
         keras_mixer.no_such_name  # noqa: B018
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
 def test_the_library_loads_one_backend(backend):
     loaded = modules_after("import keras_mixer; keras_mixer.MixerBlock", backend)

@@ -23,6 +23,7 @@ print("afterwards:", signal.getsignal(signal.SIGINT) is signal.default_int_handl
 """
 
 
+@pytest.mark.long
 @pytest.mark.backend("torch")
 def test_ctrl_c_is_not_lost_while_tensorflow_is_imported(tmp_path):
     (tmp_path / "tensorflow.py").write_text(STAND_IN)

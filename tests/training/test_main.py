@@ -83,7 +83,7 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["train", "tiny", "--patch-size", "0"], "--patch-size must be above 0"),
         (["train", "tiny", "--variant", "B/17"], "--variant"),
         (["train", "tiny", "--weights", "imagenet1k"], "--weights must be valid weights of this"),
-        (["train", "tiny", "--weights", "no/such.npz"], "no/such.npz': does not exist"),
+        (["train", "tiny", "--weights", "no/such.npz"], "no/such.npz. It does not exist."),
         (["show", "tiny", "--images", "0"], "--images must be above 0"),
         (["show", "tiny", "--batch-size", "9999"], "--batch-size must be at most"),
         (["show", "tiny", "--source", "cats"], "--source must be arrays:FILE.npz, digits, "),
@@ -135,6 +135,7 @@ def test_help_imports_no_backend():
     assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["no_such", "numpy"])
 def test_a_backend_that_cannot_train_is_named(backend, tmp_path):
     result = subprocess.run(

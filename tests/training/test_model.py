@@ -52,6 +52,7 @@ def path(arrays, tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "variant, parameters",  # without head, at 224 pixels: arXiv 2105.01601, and counted
     [("S/32", 18_591_624), ("S/16", 18_015_264), ("B/32", 59_524_428)],

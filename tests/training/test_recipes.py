@@ -286,6 +286,7 @@ def rotated(names):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", [*EVERYWHERE, *rotated(name for name in RECIPES if name not in EVERYWHERE)]
 )

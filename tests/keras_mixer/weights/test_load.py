@@ -229,6 +229,7 @@ class TestModels:
         reference = reference_mixer(arrays, pixels)
         assert relative_error(model.predict(pixels, verbose=0), reference) < 0.05
 
+    @pytest.mark.long
     def test_a_model_is_loaded_first_and_then_quantized(self, path):
         with pytest.raises(ValueError, match=r"Build the model without.*model.quantize\('int8'\)"):
             small_mixer(weights=path, classes=None, dtype="int8_from_float32")

@@ -13,6 +13,8 @@ from tests.support.command_line import flat
 from tests.support.tfds import build_tfds
 from training.run.folder import RunFolder
 
+pytestmark = pytest.mark.long  # needs a trained model
+
 FIGURES = ["accuracy", "top5_accuracy", "loss", "calibration_error", "examples"]
 REPORT = ["confusion.csv", "confusion.png", "evaluation.json"]
 
@@ -43,7 +45,7 @@ def test_evaluate_agrees_with_the_summary(call, finished):
     assert sum(n for (t, p), n in counts.items() if t == p) == round(result["accuracy"] * 360)
 
 
-def test_evaluate_writes_where_it_is_told_and_replaces_what_was_there(call, finished, tmp_path):
+def test_evaluate_replaces_the_report_in_output_dir(call, finished, tmp_path):
     folder, _ = finished
     output = tmp_path / "new" / "report"
     output.mkdir(parents=True)
@@ -88,8 +90,7 @@ def test_evaluate_names_a_batch_that_does_not_fit_in_memory(call, finished, monk
     assert "Pass a smaller --batch-size." in err
 
 
-@pytest.mark.long
-def test_evaluate_shows_how_far_it_is_to_who_watches(call, finished, tmp_path, monkeypatch):
+def test_evaluate_shows_progress_on_a_terminal(call, finished, tmp_path, monkeypatch):
     folder, _ = finished
     for watched in (False, True):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: watched)  # noqa: B023
@@ -99,7 +100,6 @@ def test_evaluate_shows_how_far_it_is_to_who_watches(call, finished, tmp_path, m
         assert "evaluating" not in err
 
 
-@pytest.mark.long
 def test_a_run_of_sigmoid_loss_has_sigmoid_probabilities(call, finished, tmp_path):
     folder, _ = finished
     run = tmp_path / "run"
@@ -125,7 +125,6 @@ def test_a_run_of_sigmoid_loss_has_sigmoid_probabilities(call, finished, tmp_pat
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), shares, rtol=1e-5)
 
 
-@pytest.mark.long
 def test_evaluate_on_images_of_several_classes(call, finished, tmp_path, capsys):
     """All images are alike, so that the labels decide what is right."""
     import tensorflow_datasets as tfds
@@ -204,7 +203,7 @@ def test_evaluate_on_another_set(call, finished, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_a_damaged_model_is_named(call, finished, tmp_path, damage):
+def test_a_corrupt_model_is_reported(call, finished, tmp_path, damage):
     folder, _ = finished
     damaged = RunFolder(tmp_path)
     for file in (folder.config, folder.summary):

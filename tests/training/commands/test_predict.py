@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
 from PIL import Image
 
 from tests.support.command_line import flat
+
+pytestmark = pytest.mark.long  # needs a trained model
 
 
 def test_predict(call, finished, tmp_path, monkeypatch):

@@ -27,6 +27,8 @@ from training.data.splits import in_memory
 from training.errors import UserError
 from training.model import build_model
 
+pytestmark = pytest.mark.long  # builds a published model
+
 MODEL = "MixerS32:gsam"  # the smallest published file, of the same form as MixerB16:imagenet1k
 IDS = ["n01440764", *(INDEX[str(i)][0] for i in range(1, 1000))]
 SIDE = 256  # the transform of the weights keeps the central 224 pixels, and changes none

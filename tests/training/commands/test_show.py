@@ -6,6 +6,7 @@ from PIL import Image
 pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
 
 
+@pytest.mark.long
 def test_show_writes_figures(call, tmp_path):
     for _ in range(2):  # the second time replaces them
         status, out, _ = call("show", "tiny", "--output-dir", tmp_path / "figures")

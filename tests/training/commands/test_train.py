@@ -11,6 +11,7 @@ import pytest
 from tests.support.command_line import flat
 
 
+@pytest.mark.long
 def test_train_prints_results_and_paths(finished):
     folder, out = finished
     summary = folder.read_summary()
@@ -22,6 +23,7 @@ def test_train_prints_results_and_paths(finished):
         assert str(path) in joined and path.exists()
 
 
+@pytest.mark.long
 def test_repeating_a_finished_run_prints_its_results(call, finished):
     folder, _ = finished
     before = folder.summary.read_bytes()
@@ -31,6 +33,7 @@ def test_repeating_a_finished_run_prints_its_results(call, finished):
     assert folder.summary.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_folder_of_another_configuration_is_refused(call, finished):
     folder, _ = finished
     status, _, err = call("train", "tiny", "--run-dir", folder.path, "--seed", "5")

@@ -18,6 +18,7 @@ def read(dataset, batches):
     return np.concatenate(images), np.concatenate(labels)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "crop",
     [

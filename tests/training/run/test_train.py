@@ -163,6 +163,7 @@ def test_a_finished_run_is_unchanged(tmp_path, monkeypatch):
         fit.train(change(config, "optimization", total_epochs=2), folder)
 
 
+@pytest.mark.long
 def test_the_seed_decides_the_weights(tmp_path):
     config = change(TINY, "optimization", total_epochs=1, warmup_steps=0)
 
@@ -176,6 +177,7 @@ def test_the_seed_decides_the_weights(tmp_path):
     assert np.abs(first - other).max() > 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision(tmp_path, monkeypatch, precision):
     """With everything that has a state, interrupted, and loaded by Keras."""
@@ -222,6 +224,7 @@ def test_two_processes_in_one_folder(tmp_path):
         fit.train(TINY, folder)
 
 
+@pytest.mark.long
 def test_checkpointing_may_change_between_sessions(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
     with at_batch(monkeypatch, 13, kill), pytest.raises(Killed):
