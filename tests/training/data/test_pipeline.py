@@ -182,6 +182,7 @@ def test_evaluation_uses_the_transforms_of_the_library():
         np.testing.assert_array_equal(images[0], prepare_image(photo[0], name, 16))
 
 
+@pytest.mark.long
 def test_a_folder_of_hundreds_of_valid_and_truncated_photos(tmp_path):
     """All valid ones go through every crop, and evaluation reads each once."""
     rng = np.random.default_rng(0)

@@ -10,7 +10,8 @@ from tests.support import pixels
 from tests.support.pixels import GRAY_PHOTO, PHOTO
 from training.data.augment import augmix
 
-pytestmark = pytest.mark.backend("torch")  # TensorFlow augments under every backend
+# TensorFlow augments under every backend.
+pytestmark = [pytest.mark.backend("torch"), pytest.mark.long]
 
 SAMPLES = 4000
 SMALL = PHOTO[:60, :60]

@@ -10,7 +10,8 @@ from tests.support.pixels import GRAY_PHOTO, PHOTO
 from training.data.augment import randaugment
 from training.data.augment.randaugment import NUM_OPERATIONS
 
-pytestmark = pytest.mark.backend("torch")  # TensorFlow augments under every backend
+# TensorFlow augments under every backend.
+pytestmark = [pytest.mark.backend("torch"), pytest.mark.long]
 
 SAMPLES = 6000
 CENTER = (200, 7)
