@@ -43,7 +43,7 @@ def parse(arguments=None):
         "--jobs",
         type=int,
         choices=range(1, 4),
-        default=2,
+        default=3,  # two cores are busy to the end
         help="how many backends run at the same time (default: %(default)s)",
     )
     parser.add_argument(
