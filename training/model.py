@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import re
 from pathlib import Path
 
 from keras import ops
@@ -18,13 +17,12 @@ from training.model_argument import (
     CONSTRUCTORS,
     KerasModel,
     RunModel,
+    are_wordnet_ids,
     constructor,
     find_published,
     parse,
     published_classes,
 )
-
-WORDNET_ID = re.compile(r"n[0-9]{8}")
 
 
 def build_model(model, image_size, source):
@@ -99,7 +97,7 @@ class _StartingWeights:
             return self.class_names == tuple(class_names)
         if self.published_classes != len(class_names):
             return False
-        if not all(map(WORDNET_ID.fullmatch, class_names)):
+        if not are_wordnet_ids(class_names):
             return False
         try:
             return published_classes(self.published_classes)[0] == tuple(class_names)

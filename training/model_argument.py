@@ -26,6 +26,7 @@ CONSTRUCTORS = {size.constructor_name: size for size in SIZES.values()}
 EVALUATION_TRANSFORM = "resmall-crop"  # of the published weights, table 3 of the paper
 ACTIVATION = "softmax"
 CHECKPOINT = re.compile(r"best|step-[0-9]+")
+WORDNET_ID = re.compile(r"n[0-9]{8}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,6 +278,11 @@ def constructor(model):
 def find_published(constructor, weights):
     """Return the row of the catalog for published weights; None for a path."""
     return catalog.find(constructor, weights) if weights in catalog.NAMES else None
+
+
+def are_wordnet_ids(class_names):
+    """Return whether names can be compared with the WordNet IDs of `published_classes`."""
+    return all(map(WORDNET_ID.fullmatch, class_names))
 
 
 def published_classes(classes):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -22,8 +21,6 @@ from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
 from training.errors import UserError, out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir
-
-WORDNET_ID = re.compile(r"n[0-9]{8}")
 
 
 def run(
@@ -158,9 +155,11 @@ def _require_same_inputs(source, loaded):
 
 def _require_same_classes(source, loaded):
     """Raise UserError unless a source has the classes of the model, as far as both are known."""
+    from training.model_argument import are_wordnet_ids
+
     theirs = tuple(source.class_names)
     ours = loaded.class_names
-    if ours is None and loaded.published and all(map(WORDNET_ID.fullmatch, theirs)):
+    if ours is None and loaded.published and are_wordnet_ids(theirs):
         ours = _published_ids(loaded.classes)
     if theirs == ours or (ours is None and len(theirs) == loaded.classes):
         return
