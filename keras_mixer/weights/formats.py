@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def open_arrays(path):
     Raises:
         WeightsError: If it is not a weight file, or not a valid one.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
     kind = _recognize(path)
     with contextlib.ExitStack() as stack:
         with _as_weights_error(path, f"cannot be read as {kind}"):
