@@ -20,6 +20,8 @@ import h5py
 import numpy as np
 import safetensors
 
+from keras_mixer.files import NotRegularFileError, open_regular
+
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 READABLE = ".npz, .safetensors, .weights.h5, .keras and checkpoints of training runs"
 PROGRESS = "progress.json"  # what makes an archive a checkpoint
@@ -68,10 +70,13 @@ def open_arrays(path):
         WeightsError: If it is not a weight file, or not a valid one.
     """
     path = Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
-    kind = _recognize(path)
+    if path.suffix in PICKLE_SUFFIXES and not path.is_dir():
+        raise _pickle_error(path)
     with contextlib.ExitStack() as stack:
+        file = stack.enter_context(_open(path))
+        kind = _recognize(path, file)
         with _as_weights_error(path, f"cannot be read as {kind}"):
-            arrays = _OPENERS[kind](path, stack)
+            arrays = _OPENERS[kind](path, file, stack)
         yield arrays
 
 
@@ -87,18 +92,34 @@ def _as_weights_error(path, what):
         raise WeightsError(path, f"{what}: {cause.rstrip('.')}.", GET_AGAIN) from error
 
 
-def _recognize(path):
-    """Return the format of a file from its first bytes; raise WeightsError if there is none."""
-    if path.suffix in PICKLE_SUFFIXES and not path.is_dir():
-        raise _pickle_error(path)
-    start, num_bytes = _first_bytes(path)
+def _open(path):
+    """Return an open file; raise WeightsError if there is none at `path`."""
+    try:
+        return open_regular(path)
+    except FileNotFoundError:
+        raise WeightsError(
+            path, "does not exist.", "Check the path; it is relative to the working directory."
+        ) from None
+    except NotRegularFileError as error:
+        advice = f"Name one file: {READABLE} are read."
+        raise WeightsError(path, f"is {error.strerror}.", advice) from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        cause = getattr(error, "strerror", None) or error
+        raise WeightsError(
+            path, f"cannot be opened: {cause}.", "Check the path and its permissions."
+        ) from None
+
+
+def _recognize(path, file):
+    """Return the format of an open file from its first bytes; raise WeightsError if unknown."""
+    start = file.read(16)
     if not start:
         raise WeightsError(path, "is empty.", "Download it or write it again.")
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
     if start.startswith(b"PK"):
         with _as_weights_error(path, "cannot be read as a zip archive"):
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(file) as archive:
                 members = archive.namelist()
         if "model.weights.h5" in members:
             return "keras"
@@ -107,7 +128,7 @@ def _recognize(path):
         if any(member.endswith("data.pkl") for member in members):
             raise _pickle_error(path)
         return "npz"
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= num_bytes - 8:
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _size(file) - 8:
         return "safetensors"
     if start[0] == 0x80 and 2 <= start[1] <= 5:  # the opcode PROTO and a protocol of pickle
         raise _pickle_error(path)
@@ -118,26 +139,8 @@ def _recognize(path):
     )
 
 
-def _first_bytes(path):
-    """Return the first 16 bytes of a file and its size; raise WeightsError if it has none."""
-    try:
-        num_bytes = path.stat().st_size
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is not a regular file"
-            raise WeightsError(path, f"{what}.", f"Name one file: {READABLE} are read.")
-        with path.open("rb") as file:
-            return file.read(16), num_bytes
-    except FileNotFoundError:
-        raise WeightsError(
-            path, "does not exist.", "Check the path; it is relative to the working directory."
-        ) from None
-    except WeightsError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        cause = getattr(error, "strerror", None) or error
-        raise WeightsError(
-            path, f"cannot be opened: {cause}.", "Check the path and its permissions."
-        ) from None
+def _size(file):
+    return os.fstat(file.fileno()).st_size
 
 
 def _pickle_error(path):
@@ -149,8 +152,8 @@ def _pickle_error(path):
     )
 
 
-def _open_npz(path, stack):
-    archive = stack.enter_context(zipfile.ZipFile(path))
+def _open_npz(path, file, stack):
+    archive = stack.enter_context(zipfile.ZipFile(file))
     members = {}
     for member in archive.infolist():
         if not member.filename.endswith(".npy"):
@@ -162,7 +165,7 @@ def _open_npz(path, stack):
     return _array_file(path, "npz", archive, members, {})
 
 
-def _open_checkpoint(path, stack):
+def _open_checkpoint(path, file, stack):
     """Open a checkpoint of a training run: `checkpoints/best.npz`, `checkpoints/batch-N.npz`.
 
     A checkpoint is an uncompressed zip archive of arrays in npy format, besides `progress.json`.
@@ -175,7 +178,7 @@ def _open_checkpoint(path, stack):
     * `"numerics"`, optional, as is each of its keys:
       `{"approximate_gelu": true, "value_range": [-1.0, 1.0], "grid": [14, 14]}`.
     """
-    archive = stack.enter_context(zipfile.ZipFile(path))
+    archive = stack.enter_context(zipfile.ZipFile(file))
     _check_member(archive.getinfo(PROGRESS))
     progress = json.loads(archive.read(PROGRESS))
     if "weights" not in progress:
@@ -231,28 +234,27 @@ def _check_member(member):
         raise ValueError(f"{member.filename!r} cannot be as large as it claims")
 
 
-def _open_safetensors(path, stack):
-    file = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
-    headers = {name: file.get_slice(name) for name in file.keys()}
+def _open_safetensors(path, file, stack):
+    opened = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
+    headers = {name: opened.get_slice(name) for name in opened.keys()}
     shapes = {name: tuple(header.get_shape()) for name, header in headers.items()}
     dtypes = {
         name: {"F32": "float32"}.get(header.get_dtype(), header.get_dtype())
         for name, header in headers.items()
     }
-    metadata = file.metadata() or {}
-    return ArrayFile(path, "safetensors", shapes, dtypes, file.get_tensor, metadata)
+    metadata = opened.metadata() or {}
+    return ArrayFile(path, "safetensors", shapes, dtypes, opened.get_tensor, metadata)
 
 
-def _open_h5(path, stack, extracted=None):
-    """Open `path`, or the file `extracted` from it."""
-    file = stack.enter_context(h5py.File(extracted or path, "r"))
+def _open_h5(path, file, stack):
+    opened = stack.enter_context(h5py.File(file, "r"))
     datasets = {}
 
     def visit(name, item):  # h5py does not follow links out of the file here
         if isinstance(item, h5py.Dataset) and name.startswith("layers/"):
             datasets[name] = item
 
-    file.visititems(visit)
+    opened.visititems(visit)
     for name, dataset in datasets.items():
         if dataset.shape is None:
             raise ValueError(f"array {name!r} is empty")
@@ -267,15 +269,16 @@ def _open_h5(path, stack, extracted=None):
     return ArrayFile(path, "h5", shapes, dtypes, lambda name: datasets[name][()], {})
 
 
-def _open_keras(path, stack):
-    archive = stack.enter_context(zipfile.ZipFile(path))
+def _open_keras(path, file, stack):
+    archive = stack.enter_context(zipfile.ZipFile(file))
     for name in ("config.json", "model.weights.h5"):
         member = archive.getinfo(name)
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise ValueError(f"{name!r} is compressed, which Keras does not do")
     config = json.loads(archive.read("config.json"))
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    weights = _open_h5(path, stack, archive.extract("model.weights.h5", folder))
+    extracted = open_regular(archive.extract("model.weights.h5", folder))
+    weights = _open_h5(path, stack.enter_context(extracted), stack)
     return dataclasses.replace(weights, format="keras", metadata=config)
 
 

@@ -16,6 +16,7 @@ import safetensors.numpy
 from keras_mixer.weights.formats import WeightsError, open_arrays
 from keras_mixer.weights.layouts import LAYOUTS, recognize
 from tests.support.models import random_arrays, randomize, small_architecture, small_mixer
+from tests.support.special_files import SPECIAL, make_special
 
 pytestmark = pytest.mark.backend("torch")  # files are read without a backend
 
@@ -255,11 +256,17 @@ def test_a_pickle_is_refused_by_name(suffix, tmp_path):
     assert not trace.exists()
 
 
-def test_a_missing_file_and_a_folder(tmp_path):
+@pytest.mark.parametrize("suffix", ["", ".npz", ".safetensors", ".weights.h5", ".keras"])
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_no_regular_file(kind, suffix, tmp_path):
+    path = make_special(kind, tmp_path / f"model{suffix}")
+    with pytest.raises(WeightsError, match=f"is not a regular file but {SPECIAL[kind]}. Name one"):
+        read_all(path)
+
+
+def test_a_missing_file(tmp_path):
     with pytest.raises(WeightsError, match="nowhere.npz' *: does not exist"):
         read_all(tmp_path / "nowhere.npz")
-    with pytest.raises(WeightsError, match="^Weight file '[^']*': is a folder"):
-        read_all(tmp_path)
     with pytest.raises(WeightsError, match="cannot be opened: embedded null"):
         read_all(f"{tmp_path}/a\0b.npz")
 
