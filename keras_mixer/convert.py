@@ -65,7 +65,7 @@ def convert(
         >>> convert("trained.keras", "trained.npz")
         ''
     """
-    target = Path(target)
+    target = Path(os.path.expanduser(target))
     suffix = _check_target(target, overwrite)
     names = _check_layout(layout, suffix)
     check_numerics("convert", approximate_gelu, value_range)

@@ -70,7 +70,7 @@ def open_arrays(path):
     Raises:
         WeightsError: If it is not a weight file, or not a valid one.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
     if path.suffix in PICKLE_SUFFIXES and not path.is_dir():
         raise _pickle_error(path)
     with contextlib.ExitStack() as stack:

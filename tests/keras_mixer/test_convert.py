@@ -54,6 +54,16 @@ def assert_same_bytes(found, expected):
         assert found[name].tobytes() == array.tobytes(), name
 
 
+@pytest.mark.backend("torch")
+def test_the_home_folder_is_expanded(monkeypatch, source, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    main(["convert", "~/source.npz", "~/out.npz"])
+    assert (tmp_path / "out.npz").exists()
+    assert small_mixer(weights="~/out.npz").count_params() > 0
+    with pytest.raises(ValueError, match="~no_such_user/x.npz"):
+        small_mixer(weights="~no_such_user/x.npz")
+
+
 @pytest.mark.parametrize("second", SUFFIXES)
 @pytest.mark.parametrize("first", SUFFIXES)
 def test_from_every_format_to_every_other_and_back(first, second, source, arrays, tmp_path):
