@@ -21,12 +21,11 @@ import numpy as np
 import safetensors
 
 from keras_mixer.files import NotRegularFileError, open_regular
+from keras_mixer.weights.archives import open_archive, read_array, read_header
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 READABLE = ".npz, .safetensors, .weights.h5, .keras and checkpoints of training runs"
 PROGRESS = "progress.json"  # what makes an archive a checkpoint
-# Deflate cannot do better; a larger claim is an attack on memory.
-LARGEST_COMPRESSION = 1032
 GET_AGAIN = "The file is corrupt or truncated: download it or write it again."
 
 
@@ -34,6 +33,8 @@ class WeightsError(ValueError):
     """A weight file that cannot be used; the message names the file and the cause."""
 
     def __init__(self, path, cause, advice):
+        # Names in a file can hold anything, such as commands to the terminal.
+        cause = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cause)
         super().__init__(f"Weight file {str(path)!r}: {cause} {advice}")
 
 
@@ -153,15 +154,12 @@ def _pickle_error(path):
 
 
 def _open_npz(path, file, stack):
-    archive = stack.enter_context(zipfile.ZipFile(file))
+    archive = stack.enter_context(open_archive(file))
     members = {}
     for member in archive.infolist():
         if not member.filename.endswith(".npy"):
             raise ValueError(f"it holds {member.filename!r}, which is not an array")
-        name = member.filename.removesuffix(".npy")
-        if name in members:
-            raise ValueError(f"it holds {name!r} twice")
-        members[name] = member
+        members[member.filename.removesuffix(".npy")] = member
     return _array_file(path, "npz", archive, members, {})
 
 
@@ -178,8 +176,7 @@ def _open_checkpoint(path, file, stack):
     * `"numerics"`, optional, as is each of its keys:
       `{"approximate_gelu": true, "value_range": [-1.0, 1.0], "grid": [14, 14]}`.
     """
-    archive = stack.enter_context(zipfile.ZipFile(file))
-    _check_member(archive.getinfo(PROGRESS))
+    archive = stack.enter_context(open_archive(file, compressed=False))
     progress = json.loads(archive.read(PROGRESS))
     if "weights" not in progress:
         raise WeightsError(
@@ -190,6 +187,8 @@ def _open_checkpoint(path, file, stack):
             "which writes new checkpoints with names.",
         )
     members = {name: archive.getinfo(f"{entry}.npy") for name, entry in progress["weights"].items()}
+    if sum(member.file_size for member in members.values()) > _size(file):
+        raise ValueError("many of its weights are one array")
     return _array_file(path, "checkpoint", archive, members, progress.get("numerics") or {})
 
 
@@ -197,41 +196,21 @@ def _array_file(path, kind, archive, members, metadata):
     """Return the `ArrayFile` of npy arrays in a zip archive: `{name: member}`."""
     shapes, dtypes = {}, {}
     for name, member in members.items():
-        shapes[name], dtypes[name] = _read_header(path, archive, name, member)
-
-    def read(name):
-        with archive.open(members[name]) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-
-    return ArrayFile(path, kind, shapes, dtypes, read, metadata)
-
-
-def _read_header(path, archive, name, member):
-    """Return the shape and the dtype's name of an npy array in a zip archive."""
-    _check_member(member)
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):  # the later ones are for structured arrays
-            raise ValueError(f"array {name!r} has version {version} of the npy format")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        header_bytes = file.tell()
-    if dtype.hasobject:
-        raise WeightsError(
-            path,
-            f"array {name!r} holds Python objects, which is a pickle and is never opened.",
-            "Write arrays of float32.",
-        )
-    if member.file_size != header_bytes + dtype.itemsize * math.prod(shape):
-        raise ValueError(f"array {name!r} is not as long as its shape {shape} says")
-    return shape, dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
+        shapes[name], dtype = read_header(archive, member)
+        dtypes[name] = _name_of(dtype)
+        if dtype.hasobject:
+            raise WeightsError(
+                path,
+                f"array {name!r} holds Python objects, which is a pickle and is never opened.",
+                "Write arrays of float32.",
+            )
+    return ArrayFile(
+        path, kind, shapes, dtypes, lambda name: read_array(archive, members[name]), metadata
+    )
 
 
-def _check_member(member):
-    """Refuse what only a zip archive made to exhaust memory contains."""
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member.filename!r} is compressed with method {member.compress_type}")
-    if member.file_size > LARGEST_COMPRESSION * member.compress_size:
-        raise ValueError(f"{member.filename!r} cannot be as large as it claims")
+def _name_of(dtype):
+    return dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
 
 
 def _open_safetensors(path, file, stack):
@@ -255,6 +234,7 @@ def _open_h5(path, file, stack):
             datasets[name] = item
 
     opened.visititems(visit)
+    total = 0
     for name, dataset in datasets.items():
         if dataset.shape is None:
             raise ValueError(f"array {name!r} is empty")
@@ -264,17 +244,16 @@ def _open_h5(path, file, stack):
             raise ValueError(f"array {name!r} is not stored contiguously in the file")
         if dataset.id.get_storage_size() != num_bytes:
             raise ValueError(f"array {name!r} is not as long as its shape {dataset.shape} says")
+        total += num_bytes
+    if total > _size(file):
+        raise ValueError("its arrays overlap")
     shapes = {name: dataset.shape for name, dataset in datasets.items()}
-    dtypes = {name: dataset.dtype.name for name, dataset in datasets.items()}
+    dtypes = {name: _name_of(dataset.dtype) for name, dataset in datasets.items()}
     return ArrayFile(path, "h5", shapes, dtypes, lambda name: datasets[name][()], {})
 
 
 def _open_keras(path, file, stack):
-    archive = stack.enter_context(zipfile.ZipFile(file))
-    for name in ("config.json", "model.weights.h5"):
-        member = archive.getinfo(name)
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise ValueError(f"{name!r} is compressed, which Keras does not do")
+    archive = stack.enter_context(open_archive(file, compressed=False))
     config = json.loads(archive.read("config.json"))
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     extracted = open_regular(archive.extract("model.weights.h5", folder))
