@@ -55,7 +55,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--junitxml",
         "--junit-xml",
-        type=Path,
+        type=lambda path: Path(os.path.expanduser(path)),
         metavar="FILE",
         help="write one JUnit report that covers all backends",
     )

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
 ORDER_OF_THE_LIBRARY = (
+    "files",
     "sizes",
     "transforms",
     "weights.numerics",
@@ -38,9 +39,11 @@ ORDER_OF_THE_LIBRARY = (
     "weights.download",
     "labels",
     "weights.architecture",
+    "weights.archives",
     "weights.keras_archive",
     "weights.formats",
     "weights.layouts",
+    "weights.writers",
     "weights.resolution",
     "weights.load",
     "building",

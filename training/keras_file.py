@@ -13,8 +13,9 @@ from pathlib import Path
 import keras
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
+from keras_mixer.files import open_regular, require_regular
 from keras_mixer.model_config import ModelConfigError, check_model_config
-from keras_mixer.weights.keras_archive import open_keras_archive
+from keras_mixer.weights.keras_archive import open_h5, open_keras_archive
 from training.errors import UserError
 
 ADVICE = "Save the model again with model.save, using layers of Keras and keras_mixer only."
@@ -60,6 +61,7 @@ def open_model(path, advice=ADVICE, trusted=False):
     """
     try:
         if trusted:
+            require_regular(path)
             return keras.saving.load_model(path, compile=False, safe_mode=False)
         return _rebuild(path)
     except ModelConfigError as error:
@@ -76,7 +78,9 @@ def open_model(path, advice=ADVICE, trusted=False):
 
 def _rebuild(path):
     """Return the model of a file that may be a stranger's."""
-    with open_keras_archive(path) as (config, weights):
+    with open_regular(path) as file, open_keras_archive(file) as (config, weights):
+        with open_regular(weights) as arrays, open_h5(arrays):
+            pass  # it has no links to other files
         checked = check_model_config(config)
         with ObjectSharingScope():  # as Keras does, for layers that two models share
             model = keras.saving.deserialize_keras_object(checked)
@@ -167,7 +171,7 @@ def _not_a_classifier(path, received, advice):
 def _holds_mixer_alone(path):
     """Return whether the layers of the file are those of a Mixer, without layers of the user's."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
         names = {layer["config"]["name"]: layer["class_name"] for layer in layers}
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile):

@@ -7,56 +7,60 @@ than it takes on disk.
 import contextlib
 import json
 import math
+import os
 import tempfile
-import zipfile
 
 import h5py
 
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+from keras_mixer.weights.archives import open_archive
 
 
 @contextlib.contextmanager
-def open_keras_archive(path):
-    """Yield the configuration in a `.keras` file, and the path of its HDF5 file, extracted.
-
-    Args:
-        path: Path of the archive, or the archive as an open file.
+def open_keras_archive(file):
+    """Yield the configuration in an open `.keras` file, and the path of its HDF5 file, extracted.
 
     Raises:
-        ValueError: If it is not such an archive; zipfile, json and h5py have errors of their own.
+        ValueError: If it is not such an archive; zipfile and json have errors of their own.
     """
-    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-        for name in (CONFIG, WEIGHTS):
-            member = archive.getinfo(name)
-            stored = member.compress_type == zipfile.ZIP_STORED
-            if not stored or member.file_size != member.compress_size:
-                raise ValueError(f"{name!r} is compressed, which Keras does not do")
-        config = json.loads(archive.read(CONFIG))
-        weights = archive.extract(WEIGHTS, folder)
-        with h5py.File(weights, "r") as file:
-            require_self_contained(file)
-        yield config, weights
+    with open_archive(file, compressed=False) as archive, tempfile.TemporaryDirectory() as folder:
+        config = json.loads(archive.read("config.json"))
+        yield config, archive.extract("model.weights.h5", folder)
 
 
-def require_self_contained(file):
-    """Raise ValueError for links, and for arrays that are not in an HDF5 file contiguously."""
+@contextlib.contextmanager
+def open_h5(file):
+    """Yield the `h5py.File` in an open file.
 
-    def visit(name, item):  # follows neither soft nor external links
-        if isinstance(item, h5py.Group):
+    Raises:
+        ValueError: If it has links, or arrays that are not completely and contiguously in it.
+        OSError: If it is not an HDF5 file.
+    """
+    with h5py.File(file, "r") as opened:
+        num_bytes = 0
+
+        def visit(name, item):  # follows neither soft nor external links
+            nonlocal num_bytes
+            if isinstance(item, h5py.Dataset):
+                num_bytes += _check_array(name, item)
+                return
             for key in item:
                 if not isinstance(item.get(key, getlink=True), h5py.HardLink):
                     raise ValueError(f"{name}/{key} is a link, which Keras does not write")
-        elif isinstance(item, h5py.Dataset):
-            _require_contiguous(name, item)
 
-    visit("", file)
-    file.visititems(visit)
+        visit("", opened)
+        opened.visititems(visit)
+        if num_bytes > os.fstat(file.fileno()).st_size:
+            raise ValueError("its arrays overlap")
+        yield opened
 
 
-def _require_contiguous(name, dataset):
+def _check_array(name, dataset):
+    """Return the number of bytes of an array; raise ValueError if they are not in the file."""
     if dataset.shape is None:
         raise ValueError(f"array {name!r} is empty")
     if dataset.chunks or dataset.is_virtual or dataset.external:
         raise ValueError(f"array {name!r} is not stored contiguously in the file")
-    if dataset.id.get_storage_size() != dataset.dtype.itemsize * math.prod(dataset.shape):
+    num_bytes = dataset.dtype.itemsize * math.prod(dataset.shape)
+    if dataset.id.get_storage_size() != num_bytes:
         raise ValueError(f"array {name!r} is not as long as its shape {dataset.shape} says")
+    return num_bytes
