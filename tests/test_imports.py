@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
 ORDER_OF_THE_LIBRARY = (
+    "terminal",
     "files",
     "sizes",
     "transforms",
