@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import safetensors.numpy
 
 from keras_mixer.building import build_mixer
+from keras_mixer.model_config import ModelConfigError, check_model_config
 from keras_mixer.validation import check_numerics
+from keras_mixer.weights.formats import WeightsError
 from keras_mixer.weights.layouts import CHOICES, GOOGLE, KERAS, LAYOUTS, TIMM
 from keras_mixer.weights.load import DEFAULT_NUMERICS, open_weights
 from keras_mixer.weights.numerics import Numerics
+from keras_mixer.weights.writers import write_npz, write_safetensors
 
 # Formats that can be written, with the layout that their users expect.
 FORMATS = {".npz": GOOGLE, ".safetensors": TIMM, ".weights.h5": KERAS, ".keras": KERAS}
@@ -65,7 +67,7 @@ def convert(
         >>> convert("trained.keras", "trained.npz")
         ''
     """
-    target = Path(target)
+    target = Path(os.path.expanduser(target))
     suffix = _check_target(target, overwrite)
     names = _check_layout(layout, suffix)
     check_numerics("convert", approximate_gelu, value_range)
@@ -77,10 +79,10 @@ def convert(
             numerics = dataclasses.replace(numerics, grid=_grid(image_size, file.architecture))
         with _replace_atomically(target, suffix) as path:
             if suffix == ".npz":
-                np.savez(path, **_arrays(file, names))
+                write_npz(path, _arrays(file, names))
             elif suffix == ".safetensors":
                 metadata = {"format": "pt", **numerics.as_metadata()}
-                safetensors.numpy.save_file(_arrays(file, names), path, metadata)
+                write_safetensors(path, _arrays(file, names), _shapes(file, names), metadata)
             else:
                 model = _build(dataclasses.replace(weights, numerics=numerics))
                 model.save(path) if suffix == ".keras" else model.save_weights(path)
@@ -185,14 +187,20 @@ def _umask():
     return umask
 
 
+def _shapes(file, layout):
+    """Return `{the layout's name: shape}`."""
+    return {
+        layout.rename(name): tuple(shape[axis] for axis in layout.axes_from_canonical(len(shape)))
+        for name, shape in file.architecture.shapes().items()
+    }
+
+
 def _arrays(file, layout):
-    """Return `{the layout's name: array}`."""
-    arrays = {}
+    """Yield the layout's name of each array and the array, in the order of `_shapes`."""
     for name in file.architecture.shapes():
         array = file.read(name)
         array = array.transpose(layout.axes_from_canonical(array.ndim))
-        arrays[layout.rename(name)] = np.ascontiguousarray(array)
-    return arrays
+        yield layout.rename(name), np.ascontiguousarray(array)
 
 
 def _build(weights):
@@ -215,14 +223,21 @@ def _build(weights):
         include_preprocessing=architecture.channels in (1, 3),
         weights=weights,
         input_shape=(height, width, architecture.channels),
-        classifier_activation=_head_activation(weights.file.arrays),
+        classifier_activation=_head_activation(weights.file),
         dtype="float32",
     )
 
 
-def _head_activation(arrays):
-    if arrays.format == "keras":
-        for layer in arrays.metadata["config"]["layers"]:
-            if layer["config"]["name"] == "head":
-                return layer["config"]["activation"]
-    return "softmax"
+def _head_activation(file):
+    """Return the activation of the head in a `.keras` source, checked; else "softmax"."""
+    if file.arrays.format != "keras" or file.architecture.classes is None:
+        return "softmax"
+    layers = {layer["config"]["name"]: layer for layer in file.arrays.metadata["config"]["layers"]}
+    try:
+        return check_model_config(layers["head"]["config"]["activation"])
+    except ModelConfigError as error:
+        raise WeightsError(
+            file.path,
+            f"has a head with the activation {error}, which is not one of Keras's.",
+            "Set it to keras.activations.softmax, and save the model again.",
+        ) from error

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
 ORDER_OF_THE_LIBRARY = (
+    "terminal",
+    "files",
     "sizes",
     "transforms",
     "weights.numerics",
@@ -29,6 +31,7 @@ ORDER_OF_THE_LIBRARY = (
     "layers.mlp_block",
     "layers.mixer_block",
     "layers",
+    "model_config",
     "mixer",
     "resizing",
     "preprocessing",
@@ -37,8 +40,11 @@ ORDER_OF_THE_LIBRARY = (
     "weights.download",
     "labels",
     "weights.architecture",
+    "weights.archives",
+    "weights.keras_archive",
     "weights.formats",
     "weights.layouts",
+    "weights.writers",
     "weights.resolution",
     "weights.load",
     "building",

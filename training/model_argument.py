@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from keras_mixer.files import read_text
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
 from training.config import Data
@@ -140,7 +141,7 @@ def parse(text, argument="MODEL"):
     path = Path(text)
     if path.is_dir():
         return RunModel(text, _run_folder(argument, path))
-    if path.is_file():
+    if path.exists():
         if path.suffix == ".keras":
             return KerasModel(text, path)
         raise _refusal(
@@ -179,13 +180,14 @@ def _run_folder(argument, path):
     return folder
 
 
-def load_model(argument, activation="", class_names=()):
+def load_model(argument, activation="", class_names=(), trusted=False):
     """Return the `LoadedModel` of a parsed MODEL.
 
     Args:
         argument: What `parse` returned.
         activation: "softmax" or "sigmoid", instead of what the run or the file says.
         class_names: Names of the classes, instead of what the run says.
+        trusted: Whether a `.keras` file may execute what it names; see `keras_file.open_model`.
 
     Raises:
         UserError: If the model cannot be loaded, or `class_names` has another length.
@@ -194,7 +196,7 @@ def load_model(argument, activation="", class_names=()):
 
     hide_accelerators_from_tensorflow()
     load = {RunModel: _load_run, KerasModel: _load_keras, PretrainedModel: _load_pretrained}
-    loaded = load[type(argument)](argument)
+    loaded = load[type(argument)](argument, trusted)
     if activation:
         loaded = dataclasses.replace(loaded, activation=activation)
     if class_names:
@@ -207,14 +209,15 @@ def load_model(argument, activation="", class_names=()):
     return loaded
 
 
-def _load_run(argument):
+def _load_run(argument, trusted):
     folder = argument.folder
     config = folder.read_config()
     if argument.is_finished:
         from training.keras_file import open_logits
 
         advice = f"Pass {folder.path}@best, a checkpoint of the same run, or train another run."
-        model, _ = open_logits(folder.model, advice)
+        model, _ = open_logits(folder.model, advice, trusted)
+        _require_model_of_run(model, argument, config, advice)
     else:
         model = build_from_file(constructor(config.model), argument.path, config.hardware.precision)
     return LoadedModel(
@@ -227,14 +230,31 @@ def _load_run(argument):
     )
 
 
-def _load_keras(argument):
+def _require_model_of_run(model, argument, config, advice):
+    """Raise UserError unless `model.keras` has the inputs and the classes that its run states."""
+    from training.keras_file import find_mixer
+
+    classes, size = len(argument.class_names), config.data.image_size
+    image = list(model.input_shape[1:3])
+    found = f"images of {image[0]} × {image[1]} pixels and {model.output_shape[-1]} classes"
+    if find_mixer(model) is None:
+        found = f"a model without a Mixer, for {found}"
+    elif (image, model.output_shape[-1]) == ([size, size], classes):
+        return
+    raise UserError(
+        f"model.keras must be the Mixer of its run, for images of {size} × {size} pixels and "
+        f"{classes} classes. Received: {argument.path} with {found}. {advice}"
+    )
+
+
+def _load_keras(argument, trusted):
     from training.keras_file import open_logits
 
-    model, activation = open_logits(argument.path)
+    model, activation = open_logits(argument.path, trusted=trusted)
     return LoadedModel(model, activation=activation or ACTIVATION)
 
 
-def _load_pretrained(argument):
+def _load_pretrained(argument, trusted):
     import keras_mixer
 
     build = getattr(keras_mixer, argument.constructor)
@@ -304,7 +324,7 @@ def read_class_names(path):
         UserError: If the file cannot be read, or is JSON of another kind.
     """
     try:
-        text = path.read_text("utf-8", errors="surrogateescape")
+        text = read_text(path, errors="surrogateescape")
         names = json.loads(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
         if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
             raise ValueError("it has an empty line, or entries that are not strings")
