@@ -17,10 +17,12 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
+from keras_mixer.files import read_bytes
 from keras_mixer.weights.download import cached_path
-from training.data.decode import UPRIGHT, DecodeError, decode_contents
+from training.data.decode import UPRIGHT, DecodeError, decode_contents, read_contents
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+LARGEST_CACHE_BYTES = 2**31  # about 100 for each of the files of a folder
 VERSION = [2, tf.__version__]  # of the cache; TensorFlow versions differ in the files they decode
 
 
@@ -79,7 +81,7 @@ def _inspect(path):
     if path.suffix.lower() not in SUFFIXES:
         return Finding(f"its name does not end in {', '.join(SUFFIXES)}")
     try:
-        _, orientation = decode_contents(path.read_bytes())
+        _, orientation = decode_contents(read_contents(path))
     except DecodeError as error:
         return Finding(str(error))
     return Finding(None, orientation)
@@ -95,7 +97,7 @@ class _FindingsCache:
         self.entries = {}
         # Start with an empty cache if the file is missing or corrupt.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            contents = json.loads(self.path.read_text())
+            contents = json.loads(read_bytes(self.path, LARGEST_CACHE_BYTES))
             if contents["version"] == VERSION:
                 self.entries = dict(contents["entries"])
         self.has_changed = False

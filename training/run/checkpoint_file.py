@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mixer.files import open_regular
 from training.config.schema import conform
 from training.run.checkpoint_names import BEST, batches_of
 from training.run.identity import Identity
@@ -101,7 +102,7 @@ def read_checkpoint_file(path):
 
 def _read(path):
     contents, comment, digest = {}, b"", hashlib.sha256()
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if member.compress_size != member.file_size:
                 raise ValueError(f"{member.filename} is compressed")
@@ -110,7 +111,7 @@ def _read(path):
             digest.update(content)
             contents[member.filename] = content
         comment = archive.comment
-    entries = conform(parse_json(contents.pop(PROGRESS)), dict[str, Any], PROGRESS)
+    entries = conform(parse_json(contents.pop(PROGRESS).decode()), dict[str, Any], PROGRESS)
     for key in DESCRIPTION:  # missing in checkpoints of version 0.1.0
         entries.pop(key, None)
     run = entries.pop("run", None)

@@ -83,7 +83,8 @@ class Checkpoints:
         draft = path.with_suffix(".draft")
         try:
             self.folder.mkdir(exist_ok=True)  # but not the run's folder, if it was removed
-            with draft.open("wb") as file:
+            draft.unlink(missing_ok=True)
+            with draft.open("xb") as file:  # "x" follows no link
                 write_checkpoint_file(file, checkpoint, description)
                 file.flush()
                 os.fsync(file.fileno())

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class RunFolder:
         """Create the folder and lock it; raise UserError if another process holds the lock."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / LOCK).open("w")
+            file = open(self.path / LOCK, "a", opener=_open_without_following)
         except OSError as error:
             self._refuse_unwritable(error)
         with file:
@@ -274,3 +275,8 @@ def _require_own(path, identity, others):
         raise UserError(
             f"MODEL must name a valid checkpoint of the run. Received: {path}, {fault}. {advice}."
         )
+
+
+def _open_without_following(path, flags):
+    """Open for writing, but no link to a file elsewhere, and without waiting for a FIFO."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)

@@ -4,27 +4,23 @@ import contextlib
 import json
 import os
 
-LARGEST_BYTES = 2**26  # of a file; the names of a million classes fit
+from keras_mixer.files import read_text
 
 
 def read_json(path):
     """Return what a JSON file holds.
 
     Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is not UTF-8, not JSON, too large, or has a key twice.
+        OSError: If it cannot be read, is too large, or is not a regular file.
+        ValueError: If it is not UTF-8, not JSON, nested too deeply, or has a key twice.
     """
-    with path.open("rb") as file:
-        content = file.read(LARGEST_BYTES + 1)
-    if len(content) > LARGEST_BYTES:
-        raise ValueError(f"it has more than {LARGEST_BYTES:,} bytes")
-    return parse_json(content)
+    return parse_json(read_text(path))
 
 
-def parse_json(content):
-    """Return what bytes of JSON hold; raise ValueError as `read_json` does."""
+def parse_json(text):
+    """Return what a text of JSON holds; raise ValueError as `read_json` does."""
     try:
-        return json.loads(content.decode(), object_pairs_hook=_without_duplicates)
+        return json.loads(text, object_pairs_hook=_without_duplicates)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -42,7 +38,8 @@ def write_json(path, value):
 def replacing(path):
     """Open a text file that replaces `path` when it is complete."""
     draft = path.with_suffix(".draft")
-    with draft.open("w", newline="") as file:
+    draft.unlink(missing_ok=True)
+    with draft.open("x", newline="") as file:  # "x" follows no link
         yield file
     draft.replace(path)
 

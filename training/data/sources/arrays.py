@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 
+from keras_mixer.files import open_regular
 from training.data.source import SPLITS, Source, hold_out_missing_splits
 from training.data.splits import in_memory
 from training.errors import UserError
@@ -47,8 +48,8 @@ def load(data):
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except UNREADABLE as error:
         raise UserError(
             f"--source arrays:FILE.npz must name a file of NumPy arrays. Received: {path}: "
