@@ -7,8 +7,8 @@ import keras
 
 from training.data.cache import cached
 from training.data.pipeline import steps_per_epoch
-from training.data.source import SPLITS
 from training.data.sources import load_source
+from training.data.split_names import SPLITS
 from training.devices import hosts
 from training.devices.model_parallel import require_even_split
 from training.devices.selection import find_distribution
