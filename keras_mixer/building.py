@@ -135,7 +135,15 @@ def _build(name, input_tensor, shape, config, skip):
     images = keras.Input(shape, name="images") if input_tensor is None else input_tensor
     inputs = images if input_tensor is None else keras.utils.get_source_inputs(images)
     with skip_initialization() if skip else contextlib.nullcontext():
-        return keras.Model(inputs, mixer(images, config), name=name)
+        outputs = mixer(images, config)
+        try:
+            return keras.Model(inputs, outputs, name=name)
+        except ValueError as error:  # two layers of one name, which only `input_tensor` can cause
+            raise ValueError(
+                f"{name}: `input_tensor` must come from layers with other names than those of a "
+                f"Mixer. Received: {error} Build the model without it, and call the model on the "
+                "tensor."
+            ) from error
 
 
 def _check_weights(name, weights, policy):

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import safetensors.numpy
 
 from keras_mixer.building import build_mixer
 from keras_mixer.validation import check_numerics
 from keras_mixer.weights.layouts import CHOICES, GOOGLE, KERAS, LAYOUTS, TIMM
 from keras_mixer.weights.load import DEFAULT_NUMERICS, open_weights
 from keras_mixer.weights.numerics import Numerics
+from keras_mixer.weights.writers import write_npz, write_safetensors
 
 # Formats that can be written, with the layout that their users expect.
 FORMATS = {".npz": GOOGLE, ".safetensors": TIMM, ".weights.h5": KERAS, ".keras": KERAS}
@@ -65,7 +65,7 @@ def convert(
         >>> convert("trained.keras", "trained.npz")
         ''
     """
-    target = Path(target)
+    target = Path(os.path.expanduser(target))
     suffix = _check_target(target, overwrite)
     names = _check_layout(layout, suffix)
     check_numerics("convert", approximate_gelu, value_range)
@@ -77,10 +77,10 @@ def convert(
             numerics = dataclasses.replace(numerics, grid=_grid(image_size, file.architecture))
         with _replace_atomically(target, suffix) as path:
             if suffix == ".npz":
-                np.savez(path, **_arrays(file, names))
+                write_npz(path, _arrays(file, names))
             elif suffix == ".safetensors":
                 metadata = {"format": "pt", **numerics.as_metadata()}
-                safetensors.numpy.save_file(_arrays(file, names), path, metadata)
+                write_safetensors(path, _arrays(file, names), _shapes(file, names), metadata)
             else:
                 model = _build(dataclasses.replace(weights, numerics=numerics))
                 model.save(path) if suffix == ".keras" else model.save_weights(path)
@@ -185,14 +185,20 @@ def _umask():
     return umask
 
 
+def _shapes(file, layout):
+    """Return `{the layout's name: shape}`."""
+    return {
+        layout.rename(name): tuple(shape[axis] for axis in layout.axes_from_canonical(len(shape)))
+        for name, shape in file.architecture.shapes().items()
+    }
+
+
 def _arrays(file, layout):
-    """Return `{the layout's name: array}`."""
-    arrays = {}
+    """Yield the layout's name of each array and the array, in the order of `_shapes`."""
     for name in file.architecture.shapes():
         array = file.read(name)
         array = array.transpose(layout.axes_from_canonical(array.ndim))
-        arrays[layout.rename(name)] = np.ascontiguousarray(array)
-    return arrays
+        yield layout.rename(name), np.ascontiguousarray(array)
 
 
 def _build(weights):

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 
+from keras_mixer.files import read_text
 from keras_mixer.validation import check_positive_int
 from keras_mixer.weights.download import fetch
 
@@ -87,7 +88,7 @@ def class_names(classes):
     """Return `(class_id, class_name)` of each class, as a tuple in the order of the head."""
     if classes == 1000:
         path = fetch(IMAGENET_URL, f"models/{IMAGENET}", digest=DIGESTS[IMAGENET])
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads(read_text(path))
         return tuple(tuple(index[str(i)]) for i in range(classes))
     lemmas = dict(line.split("\t") for line in _lines(LEMMAS))
     names = tuple(
@@ -100,4 +101,4 @@ def class_names(classes):
 
 def _lines(name):
     path = fetch(SYNSETS_URL + name, f"models/keras_mixer/{name}", digest=DIGESTS[name])
-    return path.read_text(encoding="utf-8").splitlines()
+    return read_text(path).splitlines()

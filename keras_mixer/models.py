@@ -61,7 +61,8 @@ def MlpMixer(
         drop_path_rate: Rate of stochastic depth in the last block. The rate grows linearly from
             0 in the first block (appendix B).
         dropout_rate: Dropout rate inside the MLPs.
-        name: Name of the model.
+        name: Name of the model. A model that contains several Mixers calls each as a layer; they
+            need different names, and their layers have the same names inside.
         dtype: Dtype or dtype policy of the layers, such as `"mixed_bfloat16"`. Defaults to
             Keras's global policy. Preprocessing, pooling and head keep the variables' dtype.
         rescale_drop_path: Whether stochastic depth rescales the survivors; the authors' code

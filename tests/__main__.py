@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
 
+from keras_mixer.terminal import command_line
 from run import BACKENDS
 
 QUICK_BACKEND = "torch"  # it starts fastest
@@ -55,7 +56,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--junitxml",
         "--junit-xml",
-        type=Path,
+        type=lambda path: Path(os.path.expanduser(path)),
         metavar="FILE",
         help="write one JUnit report that covers all backends",
     )
@@ -148,7 +149,5 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
+    with command_line():
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = sorted((ROOT / "keras_mixer").rglob("*.py"))
 APPLICATION = sorted((ROOT / "training").rglob("*.py"))
 ORDER_OF_THE_LIBRARY = (
+    "terminal",
+    "files",
     "sizes",
     "transforms",
     "weights.numerics",
@@ -37,8 +39,10 @@ ORDER_OF_THE_LIBRARY = (
     "weights.download",
     "labels",
     "weights.architecture",
+    "weights.archives",
     "weights.formats",
     "weights.layouts",
+    "weights.writers",
     "weights.resolution",
     "weights.load",
     "building",

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 
 import keras_mixer.layers  # noqa: F401  registers the layers that files name
+from keras_mixer.files import open_regular, require_regular
 from training.errors import UserError
 
 ADVICE = "Save the model again with model.save, using layers of Keras and keras_mixer only."
@@ -45,6 +46,7 @@ def open_model(path, advice=ADVICE):
         UserError: If the file is corrupt, or names layers that are not known.
     """
     try:
+        require_regular(path)
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
@@ -125,7 +127,7 @@ def _not_a_classifier(path, received, advice):
 def _holds_mixer_alone(path):
     """Return whether the layers of the file are those of a Mixer, without layers of the user's."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
         names = {layer["config"]["name"]: layer["class_name"] for layer in layers}
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile):

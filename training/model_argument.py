@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from keras_mixer.files import read_text
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
 from training.config import Data
@@ -140,7 +141,7 @@ def parse(text, argument="MODEL"):
     path = Path(text)
     if path.is_dir():
         return RunModel(text, _run_folder(argument, path))
-    if path.is_file():
+    if path.exists():
         if path.suffix == ".keras":
             return KerasModel(text, path)
         raise _refusal(
@@ -304,7 +305,7 @@ def read_class_names(path):
         UserError: If the file cannot be read, or is JSON of another kind.
     """
     try:
-        text = path.read_text("utf-8", errors="surrogateescape")
+        text = read_text(path, errors="surrogateescape")
         names = json.loads(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
         if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
             raise ValueError("it has an empty line, or entries that are not strings")

@@ -17,6 +17,8 @@ import google_crc32c
 import requests
 import tqdm
 
+from keras_mixer.files import open_regular
+
 MIRROR_VARIABLE = "KERAS_MIXER_MIRROR"
 RETRY_WAITS_SECONDS = (1, 4)  # between attempts: one attempt more than waits
 TIMEOUTS_SECONDS = (15, 60)  # to connect, and for each piece of the response
@@ -251,7 +253,7 @@ def _fault(path, sizes, digests):
             return f"has {actual:,} bytes instead of {size:,}"
     for algorithm, expected in digests:
         checksum = CHECKSUMS[algorithm]()
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(CHUNK_BYTES):
                 checksum.update(chunk)
         actual = checksum.digest().hex()

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -19,11 +20,12 @@ import h5py
 import numpy as np
 import safetensors
 
+from keras_mixer.files import NotRegularFileError, open_regular
+from keras_mixer.weights.archives import open_archive, read_array, read_header
+
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 READABLE = ".npz, .safetensors, .weights.h5, .keras and checkpoints of training runs"
 PROGRESS = "progress.json"  # what makes an archive a checkpoint
-# Deflate cannot do better; a larger claim is an attack on memory.
-LARGEST_COMPRESSION = 1032
 GET_AGAIN = "The file is corrupt or truncated: download it or write it again."
 
 
@@ -31,6 +33,8 @@ class WeightsError(ValueError):
     """A weight file that cannot be used; the message names the file and the cause."""
 
     def __init__(self, path, cause, advice):
+        # Names in a file can hold anything, such as commands to the terminal.
+        cause = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cause)
         super().__init__(f"Weight file {str(path)!r}: {cause} {advice}")
 
 
@@ -66,11 +70,14 @@ def open_arrays(path):
     Raises:
         WeightsError: If it is not a weight file, or not a valid one.
     """
-    path = Path(path)
-    kind = _recognize(path)
+    path = Path(os.path.expanduser(path))  # unlike Path.expanduser, never raises
+    if path.suffix in PICKLE_SUFFIXES and not path.is_dir():
+        raise _pickle_error(path)
     with contextlib.ExitStack() as stack:
+        file = stack.enter_context(_open(path))
+        kind = _recognize(path, file)
         with _as_weights_error(path, f"cannot be read as {kind}"):
-            arrays = _OPENERS[kind](path, stack)
+            arrays = _OPENERS[kind](path, file, stack)
         yield arrays
 
 
@@ -86,18 +93,34 @@ def _as_weights_error(path, what):
         raise WeightsError(path, f"{what}: {cause.rstrip('.')}.", GET_AGAIN) from error
 
 
-def _recognize(path):
-    """Return the format of a file from its first bytes; raise WeightsError if there is none."""
-    if path.suffix in PICKLE_SUFFIXES and not path.is_dir():
-        raise _pickle_error(path)
-    start, num_bytes = _first_bytes(path)
+def _open(path):
+    """Return an open file; raise WeightsError if there is none at `path`."""
+    try:
+        return open_regular(path)
+    except FileNotFoundError:
+        raise WeightsError(
+            path, "does not exist.", "Check the path; it is relative to the working directory."
+        ) from None
+    except NotRegularFileError as error:
+        advice = f"Name one file: {READABLE} are read."
+        raise WeightsError(path, f"is {error.strerror}.", advice) from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        cause = getattr(error, "strerror", None) or error
+        raise WeightsError(
+            path, f"cannot be opened: {cause}.", "Check the path and its permissions."
+        ) from None
+
+
+def _recognize(path, file):
+    """Return the format of an open file from its first bytes; raise WeightsError if unknown."""
+    start = file.read(16)
     if not start:
         raise WeightsError(path, "is empty.", "Download it or write it again.")
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
     if start.startswith(b"PK"):
         with _as_weights_error(path, "cannot be read as a zip archive"):
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(file) as archive:
                 members = archive.namelist()
         if "model.weights.h5" in members:
             return "keras"
@@ -106,7 +129,7 @@ def _recognize(path):
         if any(member.endswith("data.pkl") for member in members):
             raise _pickle_error(path)
         return "npz"
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= num_bytes - 8:
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _size(file) - 8:
         return "safetensors"
     if start[0] == 0x80 and 2 <= start[1] <= 5:  # the opcode PROTO and a protocol of pickle
         raise _pickle_error(path)
@@ -117,26 +140,8 @@ def _recognize(path):
     )
 
 
-def _first_bytes(path):
-    """Return the first 16 bytes of a file and its size; raise WeightsError if it has none."""
-    try:
-        num_bytes = path.stat().st_size
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is not a regular file"
-            raise WeightsError(path, f"{what}.", f"Name one file: {READABLE} are read.")
-        with path.open("rb") as file:
-            return file.read(16), num_bytes
-    except FileNotFoundError:
-        raise WeightsError(
-            path, "does not exist.", "Check the path; it is relative to the working directory."
-        ) from None
-    except WeightsError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        cause = getattr(error, "strerror", None) or error
-        raise WeightsError(
-            path, f"cannot be opened: {cause}.", "Check the path and its permissions."
-        ) from None
+def _size(file):
+    return os.fstat(file.fileno()).st_size
 
 
 def _pickle_error(path):
@@ -148,20 +153,17 @@ def _pickle_error(path):
     )
 
 
-def _open_npz(path, stack):
-    archive = stack.enter_context(zipfile.ZipFile(path))
+def _open_npz(path, file, stack):
+    archive = stack.enter_context(open_archive(file))
     members = {}
     for member in archive.infolist():
         if not member.filename.endswith(".npy"):
             raise ValueError(f"it holds {member.filename!r}, which is not an array")
-        name = member.filename.removesuffix(".npy")
-        if name in members:
-            raise ValueError(f"it holds {name!r} twice")
-        members[name] = member
+        members[member.filename.removesuffix(".npy")] = member
     return _array_file(path, "npz", archive, members, {})
 
 
-def _open_checkpoint(path, stack):
+def _open_checkpoint(path, file, stack):
     """Open a checkpoint of a training run: `checkpoints/best.npz`, `checkpoints/batch-N.npz`.
 
     A checkpoint is an uncompressed zip archive of arrays in npy format, besides `progress.json`.
@@ -174,8 +176,7 @@ def _open_checkpoint(path, stack):
     * `"numerics"`, optional, as is each of its keys:
       `{"approximate_gelu": true, "value_range": [-1.0, 1.0], "grid": [14, 14]}`.
     """
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    _check_member(archive.getinfo(PROGRESS))
+    archive = stack.enter_context(open_archive(file, compressed=False))
     progress = json.loads(archive.read(PROGRESS))
     if "weights" not in progress:
         raise WeightsError(
@@ -186,6 +187,8 @@ def _open_checkpoint(path, stack):
             "which writes new checkpoints with names.",
         )
     members = {name: archive.getinfo(f"{entry}.npy") for name, entry in progress["weights"].items()}
+    if sum(member.file_size for member in members.values()) > _size(file):
+        raise ValueError("many of its weights are one array")
     return _array_file(path, "checkpoint", archive, members, progress.get("numerics") or {})
 
 
@@ -193,65 +196,45 @@ def _array_file(path, kind, archive, members, metadata):
     """Return the `ArrayFile` of npy arrays in a zip archive: `{name: member}`."""
     shapes, dtypes = {}, {}
     for name, member in members.items():
-        shapes[name], dtypes[name] = _read_header(path, archive, name, member)
-
-    def read(name):
-        with archive.open(members[name]) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-
-    return ArrayFile(path, kind, shapes, dtypes, read, metadata)
-
-
-def _read_header(path, archive, name, member):
-    """Return the shape and the dtype's name of an npy array in a zip archive."""
-    _check_member(member)
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):  # the later ones are for structured arrays
-            raise ValueError(f"array {name!r} has version {version} of the npy format")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        header_bytes = file.tell()
-    if dtype.hasobject:
-        raise WeightsError(
-            path,
-            f"array {name!r} holds Python objects, which is a pickle and is never opened.",
-            "Write arrays of float32.",
-        )
-    if member.file_size != header_bytes + dtype.itemsize * math.prod(shape):
-        raise ValueError(f"array {name!r} is not as long as its shape {shape} says")
-    return shape, dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
+        shapes[name], dtype = read_header(archive, member)
+        dtypes[name] = _name_of(dtype)
+        if dtype.hasobject:
+            raise WeightsError(
+                path,
+                f"array {name!r} holds Python objects, which is a pickle and is never opened.",
+                "Write arrays of float32.",
+            )
+    return ArrayFile(
+        path, kind, shapes, dtypes, lambda name: read_array(archive, members[name]), metadata
+    )
 
 
-def _check_member(member):
-    """Refuse what only a zip archive made to exhaust memory contains."""
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member.filename!r} is compressed with method {member.compress_type}")
-    if member.file_size > LARGEST_COMPRESSION * member.compress_size:
-        raise ValueError(f"{member.filename!r} cannot be as large as it claims")
+def _name_of(dtype):
+    return dtype.name if dtype.isnative else f"{dtype.name} in foreign byte order"
 
 
-def _open_safetensors(path, stack):
-    file = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
-    headers = {name: file.get_slice(name) for name in file.keys()}
+def _open_safetensors(path, file, stack):
+    opened = stack.enter_context(safetensors.safe_open(path, framework="numpy"))
+    headers = {name: opened.get_slice(name) for name in opened.keys()}
     shapes = {name: tuple(header.get_shape()) for name, header in headers.items()}
     dtypes = {
         name: {"F32": "float32"}.get(header.get_dtype(), header.get_dtype())
         for name, header in headers.items()
     }
-    metadata = file.metadata() or {}
-    return ArrayFile(path, "safetensors", shapes, dtypes, file.get_tensor, metadata)
+    metadata = opened.metadata() or {}
+    return ArrayFile(path, "safetensors", shapes, dtypes, opened.get_tensor, metadata)
 
 
-def _open_h5(path, stack, extracted=None):
-    """Open `path`, or the file `extracted` from it."""
-    file = stack.enter_context(h5py.File(extracted or path, "r"))
+def _open_h5(path, file, stack):
+    opened = stack.enter_context(h5py.File(file, "r"))
     datasets = {}
 
     def visit(name, item):  # h5py does not follow links out of the file here
         if isinstance(item, h5py.Dataset) and name.startswith("layers/"):
             datasets[name] = item
 
-    file.visititems(visit)
+    opened.visititems(visit)
+    total = 0
     for name, dataset in datasets.items():
         if dataset.shape is None:
             raise ValueError(f"array {name!r} is empty")
@@ -261,20 +244,20 @@ def _open_h5(path, stack, extracted=None):
             raise ValueError(f"array {name!r} is not stored contiguously in the file")
         if dataset.id.get_storage_size() != num_bytes:
             raise ValueError(f"array {name!r} is not as long as its shape {dataset.shape} says")
+        total += num_bytes
+    if total > _size(file):
+        raise ValueError("its arrays overlap")
     shapes = {name: dataset.shape for name, dataset in datasets.items()}
-    dtypes = {name: dataset.dtype.name for name, dataset in datasets.items()}
+    dtypes = {name: _name_of(dataset.dtype) for name, dataset in datasets.items()}
     return ArrayFile(path, "h5", shapes, dtypes, lambda name: datasets[name][()], {})
 
 
-def _open_keras(path, stack):
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    for name in ("config.json", "model.weights.h5"):
-        member = archive.getinfo(name)
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise ValueError(f"{name!r} is compressed, which Keras does not do")
+def _open_keras(path, file, stack):
+    archive = stack.enter_context(open_archive(file, compressed=False))
     config = json.loads(archive.read("config.json"))
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    weights = _open_h5(path, stack, archive.extract("model.weights.h5", folder))
+    extracted = open_regular(archive.extract("model.weights.h5", folder))
+    weights = _open_h5(path, stack.enter_context(extracted), stack)
     return dataclasses.replace(weights, format="keras", metadata=config)
 
 

@@ -14,6 +14,7 @@ from keras_mixer.weights.architecture import Architecture
 from keras_mixer.weights.formats import ArrayFile, WeightsError
 
 MOST_LISTED = 5  # names in a message
+LONGEST_NAME = 200  # characters of one in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,10 +170,15 @@ def recognize(arrays):
         for tree in TREES:
             names = {n.removeprefix(tree): n for n in arrays.shapes if n.startswith(tree)}
             if layout is PRE_LINEN:
-                names = dict(zip(_linen_numbers(names), names.values(), strict=True))
+                linen_names = list(_linen_numbers(names))
+                if len(set(linen_names)) < len(names):  # LayerNorm_0 and LayerNorm_00
+                    continue
+                names = dict(zip(linen_names, names.values(), strict=True))
             if layout.rename("stem/kernel") in names:
-                # Other arrays than these are unexpected, except the state of the optimizer.
-                names |= {n: n for n in arrays.shapes if not n.startswith((tree, "opt/"))}
+                # Other arrays than these are unexpected, except the state of the optimizer. Their
+                # keys are in no layout, or `head/bias` would replace `params/head/bias`.
+                others = (n for n in arrays.shapes if not n.startswith((tree, "opt/")))
+                names |= {f"outside of {tree}: {n}": n for n in others}
                 return MixerFile(arrays, layout, names, _architecture(arrays, layout, names))
     raise WeightsError(
         arrays.path,
@@ -210,7 +216,8 @@ def _architecture(arrays, layout, stored_names):
     for name, shape in kernels.items():
         if name == "head/kernel" and shape is None:
             continue
-        if shape is None or len(shape) != (4 if name == "stem/kernel" else 2):
+        rank = 4 if name == "stem/kernel" else 2
+        if shape is None or len(shape) != rank or min(shape) < 1:
             raise WeightsError(
                 arrays.path,
                 f"has layout {layout.name!r}, but {layout.rename(name)!r}, which shows "
@@ -260,4 +267,5 @@ def _linen_numbers(names):
 
 def _abbreviate(names):
     more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return ", ".join(names[:MOST_LISTED]) + more or "none"
+    listed = (n if len(n) <= LONGEST_NAME else f"{n[:LONGEST_NAME]}…" for n in names[:MOST_LISTED])
+    return ", ".join(listed) + more or "none"

@@ -1,6 +1,8 @@
 """Conversion of weights from any format to any other and back, bit for bit."""
 
 import os
+import tracemalloc
+import zipfile
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import safetensors.numpy
 
 from keras_mixer.__main__ import main
 from keras_mixer.convert import convert
+from keras_mixer.weights import archives
 from keras_mixer.weights.formats import open_arrays
 from keras_mixer.weights.layouts import recognize
 from tests.support.models import (
@@ -51,6 +54,16 @@ def assert_same_bytes(found, expected):
         assert found[name].tobytes() == array.tobytes(), name
 
 
+@pytest.mark.backend("torch")
+def test_the_home_folder_is_expanded(monkeypatch, source, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    main(["convert", "~/source.npz", "~/out.npz"])
+    assert (tmp_path / "out.npz").exists()
+    assert small_mixer(weights="~/out.npz").count_params() > 0
+    with pytest.raises(ValueError, match="~no_such_user/x.npz"):
+        small_mixer(weights="~no_such_user/x.npz")
+
+
 @pytest.mark.parametrize("second", SUFFIXES)
 @pytest.mark.parametrize("first", SUFFIXES)
 def test_from_every_format_to_every_other_and_back(first, second, source, arrays, tmp_path):
@@ -58,6 +71,49 @@ def test_from_every_format_to_every_other_and_back(first, second, source, arrays
     convert(tmp_path / f"first{first}", tmp_path / f"second{second}", image_size=SIZE)
     convert(tmp_path / f"second{second}", tmp_path / "back.npz")
     assert_same_bytes(dict(np.load(tmp_path / "back.npz")), arrays)
+
+
+def test_files_are_as_others_write_them(source, arrays, tmp_path):
+    """Safetensors sorts the arrays; apart from the order, the files say and hold the same."""
+    convert(source, tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", **arrays)
+    with zipfile.ZipFile(tmp_path / "a.npz") as ours, zipfile.ZipFile(tmp_path / "b.npz") as theirs:
+        assert ours.namelist() == theirs.namelist()
+        assert all(ours.read(name) == theirs.read(name) for name in ours.namelist())
+    convert(source, tmp_path / "a.safetensors", layout="google")
+    content = (tmp_path / "a.safetensors").read_bytes()
+    assert int.from_bytes(content[:8], "little") % 8 == 0
+    for name, array in safetensors.numpy.load(content).items():
+        np.testing.assert_array_equal(array, arrays[name], strict=True)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_one_array_at_a_time_is_in_memory(suffix, tmp_path):
+    architecture = small_architecture(num_blocks=20, channels_mlp_dim=4096)
+    arrays = random_arrays(architecture.shapes())
+    np.savez(tmp_path / "source.npz", **arrays)
+    total = sum(array.nbytes for array in arrays.values())
+    largest = max(array.nbytes for array in arrays.values())
+    assert total > 38 * largest
+    del arrays
+    tracemalloc.start()
+    try:
+        convert(tmp_path / "source.npz", tmp_path / f"target{suffix}")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * largest
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_takes_much_more_memory_than_its_file_is_refused(suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "HARMLESS_BYTES", 2**20)
+    shapes = small_architecture(channels_mlp_dim=2**14).shapes()
+    arrays = {name: np.zeros(shape, "float32") for name, shape in shapes.items()}
+    np.savez_compressed(tmp_path / "source.npz", **arrays)
+    with pytest.raises(ValueError, match="claims to hold .* more than weights can be compressed"):
+        convert(tmp_path / "source.npz", tmp_path / f"target{suffix}", image_size=SIZE)
+    assert os.listdir(tmp_path) == ["source.npz"]
 
 
 def test_from_npz_to_a_model_to_npz(source, arrays, tmp_path):

@@ -138,3 +138,47 @@ def test_freezing(pixels):
     fit_one_step(model, pixels)
     np.testing.assert_array_equal(model.get_layer("stem").get_weights()[0], before)
     assert len(model.trainable_variables) == 2
+
+
+def ensemble(*members):
+    """Return a model of one input that averages its members."""
+    images = keras.Input((8, 12, 3))
+    return keras.Model(images, keras.layers.Average()([member(images) for member in members]))
+
+
+def pair(left, right):
+    """Return a model of two inputs that averages its members."""
+    inputs = [keras.Input((8, 12, 3), name="left"), keras.Input((8, 12, 3), name="right")]
+    return keras.Model(inputs, keras.layers.Average()([left(inputs[0]), right(inputs[1])]))
+
+
+@pytest.mark.parametrize("combine", [ensemble, pair])
+def test_two_mixers_in_one_model(combine, pixels, tmp_path):
+    members = [small_mixer(name=name, num_blocks=n) for name, n in (("a", 1), ("b", 2))]
+    for seed, member in enumerate(members):
+        randomize(member, seed)
+    model = combine(*members)
+    batch = pixels if combine is ensemble else [pixels, pixels]
+    expected = np.mean([member.predict(pixels, verbose=0) for member in members], axis=0)
+    np.testing.assert_allclose(model.predict(batch, verbose=0), expected, atol=1e-6)
+    fit_one_step(model, batch)
+    tuned = model.predict(batch, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(batch, verbose=0), tuned, atol=1e-6)
+    assert len(loaded.get_layer("b").get_layer("MixerBlock_1").weights) == 12
+    clone = keras.models.clone_model(loaded)
+    assert [v.path for v in clone.weights] == [v.path for v in model.weights]
+
+
+def test_two_mixers_taken_apart_have_layers_of_the_same_names():
+    """The guide `two_mixers.md` says so."""
+    images = keras.Input((8, 12, 3))
+    for input_tensor in (None, images):
+        a, b = (small_mixer(name=name, input_tensor=input_tensor) for name in "ab")
+        inputs = [a.input, b.input] if input_tensor is None else images
+        with pytest.raises(ValueError, match=r"The name \"\w+\" is used 2 times"):
+            keras.Model(inputs, keras.layers.Average()([a.output, b.output]))
+    same = [small_mixer(), small_mixer()]
+    with pytest.raises(ValueError, match='The name "mlp_mixer" is used 2 times'):
+        ensemble(*same)

@@ -53,6 +53,11 @@ def test_invalid_arguments_are_refused(arguments, message):
 
 
 def test_invalid_input_tensors_are_refused():
+    stem = keras.layers.Conv2D(3, 1, name="stem")(keras.Input((8, 12, 3)))
+    with pytest.raises(
+        ValueError, match=r"`input_tensor` must come from .* \"stem\" is used 2 .*call"
+    ):
+        small_mixer(input_tensor=stem, input_shape=None)
     with pytest.raises(ValueError, match="must be fixed"):
         small_mixer(input_tensor=keras.Input((None, None, 3)), input_shape=None)
     with pytest.raises(ValueError, match="must be a batch of images"):

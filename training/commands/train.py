@@ -5,7 +5,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from training.backend import ctrl_c_ends_at_once, require_backend
+from keras_mixer.terminal import ctrl_c_ends_at_once
+from training.backend import require_backend
 from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import abbreviate, print_table
 from training.run.folder import RunFolder

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from keras_mixer.files import read_bytes
 from training.data.decode import Encoded
 from training.data.splits import IndexedSplit
 from training.errors import UserError
@@ -19,6 +20,7 @@ from training.errors import UserError
 CACHED_SPLITS = ("train", "validation")
 FILES_PER_FOLDER = 1000
 INDEX = "index.json"
+LARGEST_INDEX_BYTES = 2**31  # about 10 for each example
 
 
 def cached(source, data):
@@ -72,7 +74,7 @@ def _on_disk(split, name, source, data):
     try:
         if not index.exists():
             _write(split, name, folder)
-        labels, orientations = json.loads(index.read_text())
+        labels, orientations = json.loads(read_bytes(index, LARGEST_INDEX_BYTES))
     except OSError as error:
         raise UserError(
             "--cache-dir must be a folder that can be written and has enough space. Received: "

@@ -5,17 +5,18 @@ TensorFlow does not: the EXIF orientation.
 """
 
 import io
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
+from keras_mixer.files import read_bytes
 from training.errors import UserError
 
 FORMATS = "JPEG, PNG, BMP, GIF or WebP"
 EXIF_ORIENTATION = 0x0112
+LARGEST_FILE_BYTES = 2**28
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH = 24  # where its header has the bits per channel
 UPRIGHT = 1  # the EXIF orientation of pixels that are stored as they are displayed
@@ -44,7 +45,7 @@ def read_image(path, channels):
         UserError: If the file cannot be decoded; for the reasons that training gives.
     """
     try:
-        pixels, _ = decode_contents(Path(path).read_bytes(), channels)
+        pixels, _ = decode_contents(read_contents(path), channels)
     except (OSError, DecodeError) as error:
         reason = f"it cannot be opened: {error.strerror}" if isinstance(error, OSError) else error
         raise UserError(
@@ -52,6 +53,11 @@ def read_image(path, channels):
             f"Pass a {FORMATS} file."
         ) from error
     return pixels.numpy()
+
+
+def read_contents(path):
+    """Return the bytes of an image file; raise OSError unless it is a regular file."""
+    return read_bytes(path, LARGEST_FILE_BYTES)
 
 
 def decode_contents(contents, channels=3):

@@ -17,10 +17,18 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
+from keras_mixer.files import read_bytes
 from keras_mixer.weights.download import cached_path
-from training.data.decode import UPRIGHT, DecodeError, decode_contents, find_peak
+from training.data.decode import (
+    UPRIGHT,
+    DecodeError,
+    decode_contents,
+    find_peak,
+    read_contents,
+)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+LARGEST_CACHE_BYTES = 2**31  # about 100 for each of the files of a folder
 VERSION = [3, tf.__version__]  # of the cache; TensorFlow versions differ in the files they decode
 
 
@@ -81,7 +89,7 @@ def _inspect(path):
     if path.suffix.lower() not in SUFFIXES:
         return Finding(f"its name does not end in {', '.join(SUFFIXES)}")
     try:
-        contents = path.read_bytes()
+        contents = read_contents(path)
         pixels, orientation = decode_contents(contents)
     except DecodeError as error:
         return Finding(str(error))
@@ -98,7 +106,7 @@ class _FindingsCache:
         self.entries = {}
         # Start with an empty cache if the file is missing or corrupt.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            contents = json.loads(self.path.read_text())
+            contents = json.loads(read_bytes(self.path, LARGEST_CACHE_BYTES))
             if contents["version"] == VERSION:
                 self.entries = dict(contents["entries"])
         self.has_changed = False

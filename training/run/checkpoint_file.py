@@ -13,6 +13,7 @@ import zlib
 
 import numpy as np
 
+from keras_mixer.files import open_regular
 from training.run.progress import Progress
 
 PROGRESS = "progress.json"
@@ -54,7 +55,7 @@ def read_checkpoint_file(path):
         One of `CORRUPT`: If the file is corrupt or truncated.
     """
     arrays = {}
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
         entries = json.loads(archive.read(PROGRESS))
         for name in archive.namelist():
             if name != PROGRESS:

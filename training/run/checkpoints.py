@@ -72,7 +72,8 @@ class Checkpoints:
         draft = path.with_suffix(".draft")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
+            draft.unlink(missing_ok=True)
+            with draft.open("xb") as file:  # "x" follows no link
                 write_checkpoint_file(file, arrays, progress, description)
                 file.flush()
                 os.fsync(file.fileno())

@@ -5,11 +5,12 @@ import csv
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from keras_mixer.files import read_text
+
 
 def draw_curves(history_path, figure_path, title):
     """Plot loss and accuracy from `history.csv` into a PNG file."""
-    with open(history_path, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(read_text(history_path).splitlines()))
     epochs = [int(row["epoch"]) for row in rows]
 
     figure = Figure(figsize=(10, 4), layout="constrained")

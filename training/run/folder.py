@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from keras_mixer.files import read_text
 from training.config.serialization import from_entries, to_entries, upgrade
 from training.errors import UserError
 from training.run.checkpoint_names import BEST, batches_of, newest_first
@@ -113,7 +114,7 @@ class RunFolder:
         """Create the folder and lock it; raise UserError if another process holds the lock."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / LOCK).open("w")
+            file = open(self.path / LOCK, "a", opener=_open_without_following)
         except OSError as error:
             self._refuse_unwritable(error)
         with file:
@@ -264,7 +265,7 @@ def _flatten(entries, prefix=""):
 
 def _read_json(path, kind=dict):
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(read_text(path))
         if not isinstance(entries, kind):
             raise ValueError(f"it does not hold a {kind.__name__}")
     except (OSError, ValueError) as error:
@@ -282,10 +283,16 @@ def _write_json(path, value):
         os.fsync(file.fileno())  # unlike the history, it is not in the checkpoints
 
 
+def _open_without_following(path, flags):
+    """Open for writing, but no link to a file elsewhere, and without waiting for a FIFO."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 @contextlib.contextmanager
 def _replacing(path):
     """Open a text file that replaces `path` when it is complete."""
     draft = path.with_suffix(".draft")
-    with draft.open("w", newline="") as file:
+    draft.unlink(missing_ok=True)
+    with draft.open("x", newline="") as file:  # "x" follows no link
         yield file
     draft.replace(path)

@@ -138,6 +138,20 @@ def test_parameters_inside_a_training_state(tree, layout, arrays, tmp_path):
     np.savez(tmp_path / "state.npz", **state, extra=np.float32(3))
     with pytest.raises(WeightsError, match="1 unexpected: extra"):
         read_all(tmp_path / "state.npz")
+    name = layout.rename("head/bias")
+    np.savez(tmp_path / "state.npz", **state, **{name: arrays["head/bias"]})
+    with pytest.raises(WeightsError, match=f"1 unexpected: {name}"):
+        read_all(tmp_path / "state.npz")
+
+
+def test_two_arrays_of_one_number_in_a_pre_linen_file(arrays, tmp_path):
+    theirs = in_layout(PRE_LINEN, arrays)
+    name = PRE_LINEN.rename("MixerBlock_0/LayerNorm_0/bias")
+    twice = name.replace("LayerNorm_0", "LayerNorm_00")
+    assert twice not in theirs
+    np.savez(tmp_path / "twice.npz", **theirs, **{twice: theirs[name]})
+    with pytest.raises(WeightsError, match="does not hold a Mixer in a known layout"):
+        read_all(tmp_path / "twice.npz")
 
 
 def test_messages_use_the_names_in_the_file(arrays, tmp_path):

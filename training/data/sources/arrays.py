@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 
+from keras_mixer.files import open_regular
 from training.data.array_checks import check_images, check_labels, numbered, refuse_array
 from training.data.array_names import sort_arrays
 from training.data.source import Source, hold_out_missing_splits, is_all_test
@@ -75,8 +76,8 @@ def load(data):
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: _read_array(path, file, name) for name in file.files}
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: _read_array(path, arrays, name) for name in arrays.files}
     except UserError:
         raise
     except UNREADABLE as error:
@@ -91,9 +92,9 @@ def _read(path):
         ) from error
 
 
-def _read_array(path, file, name):
+def _read_array(path, arrays, name):
     try:
-        return np.asarray(file[name])  # bytes, if the name does not end in .npy
+        return np.asarray(arrays[name])  # bytes, if the name does not end in .npy
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
