@@ -20,5 +20,5 @@ def draw_curves(history, figure_path, title):
         axes.set_ylabel(metric)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)  # a folder may have dollar signs in its name
     figure.savefig(figure_path, dpi=120)

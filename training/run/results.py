@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 
 import keras
 
@@ -26,7 +27,8 @@ def write_results(run, model, source, hardware):
         model = _copy_on_this_host(model)
     config, folder = run.config, run.folder
     if hosts.is_first():
-        title = f"{folder.path.name}: {model.count_params():,} parameters on "
+        name = os.fsencode(folder.path.name).decode(errors="replace")  # to be drawn
+        title = f"{name}: {model.count_params():,} parameters on "
         with folder.writing():
             for path in (folder.model, folder.curves):
                 path.unlink(missing_ok=True)  # if it is a link, it would be followed
