@@ -10,6 +10,7 @@ from keras_mixer.layers.dtype_policy import get_policy
 from keras_mixer.layers.initialization import skip_initialization
 from keras_mixer.mixer import MixerConfig, mixer
 from keras_mixer.validation import (
+    check_bool,
     check_image_shape,
     check_numerics,
     check_patch_size,
@@ -59,6 +60,10 @@ def build_mixer(
     Besides, `weights` may be a row of the catalog or an `OpenedWeights`.
     """
     # Validate.
+    include_top = check_bool(name, "include_top", include_top)
+    include_preprocessing = check_bool(name, "include_preprocessing", include_preprocessing)
+    rescale_drop_path = check_bool(name, "rescale_drop_path", rescale_drop_path)
+    rematerialize = check_bool(name, "rematerialize", rematerialize)
     policy = get_policy(dtype)
     _check_weights(name, weights, policy)
     check_numerics(name, approximate_gelu, value_range, include_preprocessing)

@@ -7,6 +7,8 @@ import difflib
 import inspect
 import numbers
 
+import numpy as np
+
 from keras_mixer.weights.numerics import is_value_range
 
 
@@ -19,6 +21,28 @@ def check_rate(owner, argument, rate):
             f"0 and below 1. Received: {argument}={rate!r}. Pass 0.0 to drop nothing."
         )
     return float(rate)
+
+
+def check_bool(owner, argument, value):
+    """Return `value` as a bool, or raise ValueError unless it is one; 0 and 1 count as such."""
+    if not isinstance(value, (numbers.Integral, np.bool_)) or value not in (0, 1):
+        raise ValueError(
+            f"{owner}: `{argument}` must be True or False. "
+            f"Received: {argument}={value!r}. Pass one of the two."
+        )
+    return bool(value)
+
+
+def check_seed(owner, seed):
+    """Return `seed` as an int or None, or raise ValueError unless it is one of these."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise ValueError(
+            f"{owner}: `seed` must be an integer or None. Received: seed={seed!r}. "
+            "Leave it out for a random seed."
+        )
+    return int(seed)
 
 
 def check_positive_int(owner, argument, value):
