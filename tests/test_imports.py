@@ -25,6 +25,8 @@ ORDER_OF_THE_LIBRARY = (
     "transforms",
     "weights.numerics",
     "validation",
+    "layers.dtype_policy",
+    "layers.composite",
     "layers.initialization",
     "layers.layer_norm",
     "layers.stochastic_depth",

@@ -7,8 +7,8 @@ import keras
 
 from training.data.cache import cached
 from training.data.pipeline import steps_per_epoch
-from training.data.source import SPLITS
 from training.data.sources import load_source
+from training.data.split_names import SPLITS
 from training.devices import hosts
 from training.devices.model_parallel import require_even_split
 from training.devices.selection import find_distribution
@@ -72,12 +72,14 @@ def _train(config, folder, hardware, verbose, trust_model):
         model = compiled_model(config, source, schedule, trust_model)
     source = cached(source, config.data)
     with contextlib.ExitStack() as stack:
+        identity = None
         if hosts.is_first():
             stack.enter_context(folder.lock())
-            _begin(config, folder, source)
+            identity = _begin(config, folder, source)
             print(hardware.describe(), flush=True)
         with hardware.scope():
-            checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
+            keep = config.checkpointing.keep_checkpoints
+            checkpoints = Checkpoints(folder.checkpoints, keep, identity)
             make_variables(model, len(source.class_names))
             state = checkpoints.restore(model)
             decorrelate_replica_seeds(model)
@@ -105,12 +107,13 @@ def _load(config, hardware):
 
 
 def _begin(config, folder, source):
-    """Write the files of a run that are there from its start."""
+    """Write the files of a run that are there from its start; return its `Identity`."""
     backend = keras.backend.backend()
     folder.refuse_other_run(config, backend)  # of a process that started in the meantime
-    folder.write_config(config, backend)
+    identity = folder.write_config(config, backend)
     folder.write_class_names(source.class_names)
     folder.write_skipped_images(source.skipped)
+    return identity
 
 
 def _require_same_on_all_hosts(config, source):
