@@ -13,6 +13,7 @@ in Keras; the default is tensorflow.
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -41,13 +42,28 @@ def needed_extras(command):
 
 def keras_backend():
     """Return the backend that Keras will use, from KERAS_BACKEND or from keras.json."""
-    if "KERAS_BACKEND" in os.environ:
+    if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"]
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    home = os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))
+    backend = read_object(Path(home) / "keras.json").get("backend")
+    return backend if backend in BACKENDS else "tensorflow"
+
+
+def read_object(path):
+    """Return the object in a JSON file; an empty one if there is none."""
     try:
-        return json.loads((home / "keras.json").read_text())["backend"]
-    except (OSError, ValueError, KeyError):
-        return "tensorflow"
+        entries = json.loads(path.read_text()) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
+
+
+def installed_extras():
+    """Return the extras that are installed, and the digest of their pins."""
+    installed = read_object(INSTALLED)
+    extras = installed.get("extras")
+    known = {"training", "test", *BACKENDS}
+    return {e for e in known if isinstance(extras, list) and e in extras}, installed.get("pins")
 
 
 def digest_of_pins():
@@ -65,20 +81,37 @@ def fail(message):
     sys.exit(2)
 
 
+def has_environment():
+    """Return whether the environment exists, unless its creation was interrupted.
+
+    venv installs pip last, after setuptools, and pip writes a package's RECORD last. So nothing is
+    lost by replacing an environment in which no other package has a RECORD.
+    """
+    records = VENV.glob("lib/python*/site-packages/*.dist-info/RECORD")
+    packages = {path.parent.name.partition("-")[0] for path in records}
+    return PYTHON.exists() and not packages <= {"setuptools"}
+
+
 def create_environment():
-    print(f"Creating a virtual environment in {VENV}", flush=True)
-    created = False
-    try:
-        created = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) == 0
-    finally:
-        if not created:  # otherwise the next call would use a partial environment
-            shutil.rmtree(VENV, ignore_errors=True)
-    if not created:
+    if not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
         fail(
             "this Python must be able to create virtual environments and is not. "
             f"Received: {sys.executable}. Install its venv module (on Debian and Ubuntu the "
             "package python3-venv), or start this file with another Python."
         )
+    import venv
+
+    print(f"Creating a virtual environment in {VENV}", flush=True)
+    created = False
+    try:
+        venv.create(VENV, clear=True, symlinks=True, with_pip=True)
+        created = True
+    except subprocess.CalledProcessError as error:
+        (*_, cause) = error.output.decode(errors="replace").strip().splitlines() or [str(error)]
+        raise OSError(cause) from error
+    finally:
+        if not created:  # do not leave a partial environment behind
+            shutil.rmtree(VENV, ignore_errors=True)
 
 
 def install(extras):
@@ -92,9 +125,20 @@ def install(extras):
     if status:
         fail(
             "pip could not install the dependencies; its messages above give the reason. "
-            "Fix that, then run the same command again."
+            f"Fix that, or delete {VENV}, then run the same command again."
         )
     INSTALLED.write_text(json.dumps({"pins": digest_of_pins(), "extras": sorted(extras)}))
+
+
+def prepare(command):
+    """Create the environment and install what `command` needs, unless it is there."""
+    extras, pins = installed_extras()
+    needed = needed_extras(command)
+    if PYTHON.exists() and pins == digest_of_pins() and needed <= extras:
+        return
+    if not has_environment():
+        create_environment()
+    install(needed | extras)
 
 
 def main():
@@ -104,28 +148,35 @@ def main():
             f"Python must be 3.11, 3.12 or 3.13, since all backends have builds for these. "
             f"Received: {found}. Start this file with one of them: python3.11 run.py."
         )
-    if len(sys.argv) < 2:
+    from keras_mixer.terminal import command_line  # older versions of Python cannot read it
+
+    with command_line():
+        start(sys.argv[1:])
+
+
+def start(arguments):
+    """Run the command that `arguments` begin with, in the environment."""
+    if not arguments:
         print(usage(), file=sys.stderr)
         sys.exit(2)
-    if sys.argv[1] in ("-h", "--help"):
+    command, *others = arguments
+    if command in ("-h", "--help"):
         print(usage())
         return
-    command, arguments = sys.argv[1], sys.argv[2:]
     if command not in COMMANDS:
         fail(
             f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {command}. Pass one of those."
         )
-
-    if not PYTHON.exists():
-        create_environment()
-    extras = needed_extras(command)
-    installed = json.loads(INSTALLED.read_text()) if INSTALLED.exists() else {"extras": []}
-    if installed.get("pins") != digest_of_pins() or not extras <= set(installed["extras"]):
-        install(extras | set(installed["extras"]))
-
+    try:
+        prepare(command)
+    except OSError as error:
+        fail(
+            f"the virtual environment {VENV} must be yours to change, on a disk with 5 GB of free "
+            f"space. Received: {error}. Make room, or clone the repository into a folder of yours."
+        )
     module = ["tests"] if command == "test" else ["training", command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_MIXER_PROGRAM": "python3 run.py"}
-    os.execve(PYTHON, [str(PYTHON), "-m", *module, *arguments], environment)
+    os.execve(PYTHON, [str(PYTHON), "-m", *module, *others], environment)
 
 
 if __name__ == "__main__":

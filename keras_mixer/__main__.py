@@ -3,8 +3,9 @@
 import argparse
 import dataclasses
 import json
-import sys
+import os
 
+from keras_mixer.terminal import command_line, ctrl_c_ends_at_once
 from keras_mixer.weights.catalog import CATALOG
 from keras_mixer.weights.layouts import CHOICES
 from keras_mixer.weights.table import list_weights
@@ -56,21 +57,19 @@ def main(arguments=None):
     )
     conversion.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
-    options = parser.parse_args(arguments)
-    try:
+    with command_line(ValueError):  # the user's mistake, or a file's
+        options = parser.parse_args(arguments)
         if options.command == "convert":
             _convert(options)
         elif options.json:
             print(json.dumps([dataclasses.asdict(row) for row in CATALOG], indent=2))
         else:
             list_weights()
-    except (ValueError, OSError) as error:  # the user's mistake, or a file's
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def _convert(options):
-    from keras_mixer.convert import convert  # imports Keras
+    _require_keras()
+    from keras_mixer.convert import convert
 
     note = convert(
         options.source,
@@ -86,8 +85,19 @@ def _convert(options):
         print(f"Note: {note}")
 
 
-if __name__ == "__main__":
+def _require_keras():
+    """Raise ValueError unless Keras and its backend can be imported."""
     try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+        with ctrl_c_ends_at_once():
+            import keras  # noqa: F401
+    except Exception as error:  # of many kinds for a keras.json that is not Keras's
+        raise ValueError(
+            "KERAS_BACKEND must be a backend of Keras that is installed: tensorflow, jax or torch. "
+            f"Received: {os.environ.get('KERAS_BACKEND') or 'not set'}: {error}. Set it to one of "
+            "these, install what is missing, or correct keras.json, the settings of Keras in "
+            "KERAS_HOME or ~/.keras."
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

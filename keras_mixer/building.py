@@ -6,6 +6,7 @@ import os
 
 import keras
 
+from keras_mixer.layers.dtype_policy import get_policy
 from keras_mixer.layers.initialization import skip_initialization
 from keras_mixer.mixer import MixerConfig, mixer
 from keras_mixer.validation import (
@@ -58,7 +59,7 @@ def build_mixer(
     Besides, `weights` may be a row of the catalog or an `OpenedWeights`.
     """
     # Validate.
-    policy = keras.dtype_policies.get(dtype)  # Keras's global policy for None
+    policy = get_policy(dtype)
     _check_weights(name, weights, policy)
     check_numerics(name, approximate_gelu, value_range, include_preprocessing)
     patch_size = check_patch_size(name, patch_size)

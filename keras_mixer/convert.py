@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 
 from keras_mixer.building import build_mixer
+from keras_mixer.model_config import ModelConfigError, check_model_config
 from keras_mixer.validation import check_numerics
+from keras_mixer.weights.formats import WeightsError
 from keras_mixer.weights.layouts import CHOICES, GOOGLE, KERAS, LAYOUTS, TIMM
 from keras_mixer.weights.load import DEFAULT_NUMERICS, open_weights
 from keras_mixer.weights.numerics import Numerics
@@ -221,14 +223,21 @@ def _build(weights):
         include_preprocessing=architecture.channels in (1, 3),
         weights=weights,
         input_shape=(height, width, architecture.channels),
-        classifier_activation=_head_activation(weights.file.arrays),
+        classifier_activation=_head_activation(weights.file),
         dtype="float32",
     )
 
 
-def _head_activation(arrays):
-    if arrays.format == "keras":
-        for layer in arrays.metadata["config"]["layers"]:
-            if layer["config"]["name"] == "head":
-                return layer["config"]["activation"]
-    return "softmax"
+def _head_activation(file):
+    """Return the activation of the head in a `.keras` source, checked; else "softmax"."""
+    if file.arrays.format != "keras" or file.architecture.classes is None:
+        return "softmax"
+    layers = {layer["config"]["name"]: layer for layer in file.arrays.metadata["config"]["layers"]}
+    try:
+        return check_model_config(layers["head"]["config"]["activation"])
+    except ModelConfigError as error:
+        raise WeightsError(
+            file.path,
+            f"has a head with the activation {error}, which is not one of Keras's.",
+            "Set it to keras.activations.softmax, and save the model again.",
+        ) from error

@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
 
+from keras_mixer.terminal import command_line
 from run import BACKENDS
 
 QUICK_BACKEND = "torch"  # it starts fastest
@@ -148,7 +149,5 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
+    with command_line():
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -2,8 +2,10 @@
 
 import configparser
 import re
+import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -42,37 +44,102 @@ def test_a_command_installs_the_extras_it_needs(monkeypatch, command, backend, e
     assert run.needed_extras(command) == extras
 
 
-def test_an_extra_is_installed_once(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(run, "VENV", tmp_path)
-    monkeypatch.setattr(run, "PYTHON", tmp_path / "python")
-    monkeypatch.setattr(run, "INSTALLED", tmp_path / "installed.json")
+@pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """Folder of a complete environment, in which `run.py` does not start anything."""
+    monkeypatch.setattr(run, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(run, "PYTHON", run.VENV / "bin" / "python")
+    monkeypatch.setattr(run, "INSTALLED", run.VENV / "installed.json")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    calls, started = [], []
-    monkeypatch.setattr(run.subprocess, "call", lambda command: calls.append(command) or 0)
-    monkeypatch.setattr(run.os, "execve", lambda *arguments: started.append(arguments[1]))
-    (tmp_path / "python").touch()
+    make_environment()
+    return run.VENV
 
-    def start(*arguments):
+
+def make_environment():
+    """Do what `python -m venv` does."""
+    packages = run.VENV / "lib" / "python3.11" / "site-packages"
+    records = [packages / f"{name}.dist-info" / "RECORD" for name in ("setuptools-65", "pip-23")]
+    for file in (run.PYTHON, *records):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+
+@pytest.fixture
+def called(monkeypatch, environment):
+    """Return a function of arguments that returns the commands that `run.py` calls."""
+    calls, status = [], []
+
+    def create(path, **options):
+        assert path == environment
+        make_environment()
+        calls.append("venv")
+
+    def call(command):
+        calls.append(command[-1].split("[")[1].rstrip("]"))
+        return status[0]
+
+    def start(*arguments, pip=0):
         calls.clear()
+        status[:] = [pip]
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
         run.main()
-        return [command[-1].split("[")[1].rstrip("]") for command in calls]
+        return list(calls)
 
-    assert start("train", "digits") == ["tensorflow,training"]
-    assert started[-1][1:] == ["-m", "training", "train", "digits"]
-    assert start("evaluate", "runs/digits") == []
-    assert start("test", "-k", "x") == ["jax,tensorflow,test,torch,training"]
-    assert started[-1][1:] == ["-m", "tests", "-k", "x"]
-    assert start("train", "digits") == []
+    monkeypatch.setattr(venv, "create", create)
+    monkeypatch.setattr(run.subprocess, "call", call)
+    monkeypatch.setattr(run.os, "execve", lambda *arguments: calls.append(arguments[1][1:]))
+    return start
+
+
+def test_an_extra_is_installed_once(monkeypatch, called, capsys):
+    started = ["-m", "training", "train", "digits"]
+    assert called("train", "digits") == ["tensorflow,training", started]
+    assert called("evaluate", "runs/digits") == [["-m", "training", "evaluate", "runs/digits"]]
+    everything = "jax,tensorflow,test,torch,training"
+    assert called("test", "-k", "x") == [everything, ["-m", "tests", "-k", "x"]]
+    assert called("train", "digits") == [started]
     monkeypatch.setattr(run, "digest_of_pins", lambda: "changed")
-    assert start("train", "digits") == ["jax,tensorflow,test,torch,training"]
+    assert called("train", "digits") == [everything, started]
 
     monkeypatch.setattr(run, "digest_of_pins", lambda: "changed again")
-    monkeypatch.setattr(run.subprocess, "call", lambda command: 1)
     with pytest.raises(SystemExit, match="2"):
-        start("train", "digits")
+        called("train", "digits", pip=1)
     assert "pip could not install" in capsys.readouterr().err
     assert not run.INSTALLED.exists()  # so that the next call installs again
+
+
+@pytest.mark.parametrize("missing", ["bin/python", "lib/*/*/pip*/RECORD", "lib"])
+def test_an_environment_without_pip_is_created_again(called, environment, missing):
+    """A kill -9 leaves one in which Python runs and pip does not."""
+    for path in environment.glob(missing):
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    assert called("train", "digits")[:2] == ["venv", "tensorflow,training"]
+    assert called("train", "digits") == [["-m", "training", "train", "digits"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "3",
+        '{"pins": "PINS"}',
+        '{"pins": "PINS", "extras": null}',
+        '{"pins": "PINS", "extras": 3}',
+        '{"pins": "PINS", "extras": "tensorflow,training"}',
+        '{"pins": "PINS", "extras": {"training": 1}}',
+        '{"pins": "PINS", "extras": [1, null, [], {}, "training", "no_such"]}',
+        '{"pins": ["PINS"], "extras": ["tensorflow", "training"]}',
+        "[" * 100_000,
+        "\xff",
+    ],
+)
+def test_a_foreign_list_of_what_is_installed_is_replaced(called, text):
+    run.INSTALLED.write_text(text.replace("PINS", run.digest_of_pins()), "latin-1")
+    assert called("train", "digits")[0] == "tensorflow,training"
+    assert called("train", "digits") == [["-m", "training", "train", "digits"]]
 
 
 def start(*arguments):
@@ -112,28 +179,84 @@ def test_an_unsupported_python_is_rejected(monkeypatch, capsys, version):
 
 
 def test_the_backend_in_keras_json_is_installed(monkeypatch, tmp_path):
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", "")  # as if it were not set, as in Keras
+    monkeypatch.setenv("KERAS_HOME", "~/home")
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert run.needed_extras("train") == {"training", "tensorflow"}
-    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    settings = tmp_path / "home" / "keras.json"
+    settings.parent.mkdir()
+    settings.write_text('{"backend": "jax"}')
     assert run.needed_extras("train") == {"training", "tensorflow", "jax"}
-    (tmp_path / "keras.json").write_text("not JSON")
+    for text in ("", "not JSON", "[]", "null", "{}", '{"backend": 3}', '{"backend": ["jax"]}'):
+        settings.write_text(text)
+        assert run.needed_extras("train") == {"training", "tensorflow"}
+    settings.unlink()
+    settings.mkdir()
+    monkeypatch.setenv("KERAS_HOME", "~no_such_user/home")
     assert run.needed_extras("train") == {"training", "tensorflow"}
 
 
-@pytest.mark.parametrize("outcome", [1, KeyboardInterrupt])
-def test_a_partial_environment_is_removed(monkeypatch, tmp_path, outcome):
-    def call(command):
-        (tmp_path / "venv").mkdir()
-        if outcome is KeyboardInterrupt:
-            raise KeyboardInterrupt
-        return outcome
+FULL = "[Errno 28] No space left on device"
 
-    monkeypatch.setattr(run, "VENV", tmp_path / "venv")
-    monkeypatch.setattr(run.subprocess, "call", call)
-    with pytest.raises((SystemExit, KeyboardInterrupt)):
-        run.create_environment()
-    assert not (tmp_path / "venv").exists()
+
+@pytest.mark.parametrize(
+    "error, status, message",
+    [
+        (subprocess.CalledProcessError(1, "pip", f"Traceback\n{FULL}\n".encode()), 2, FULL),
+        (subprocess.CalledProcessError(1, "pip", b""), 2, "returned non-zero exit status 1"),
+        (
+            PermissionError(13, "Permission denied", "x"),
+            2,
+            "Received: [Errno 13] Permission denied",
+        ),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_a_partial_environment_is_removed(
+    monkeypatch, called, environment, capsys, error, status, message
+):
+    def create(path, **options):
+        make_environment()
+        raise error
+
+    shutil.rmtree(environment)
+    monkeypatch.setattr(venv, "create", create)
+    with pytest.raises(SystemExit) as end:
+        called("train", "digits")
+    assert end.value.code == status
+    assert not environment.exists()
+    err = capsys.readouterr().err
+    assert message in err and "python3-venv" not in err
+
+
+def test_a_python_without_venv_is_named(monkeypatch, called, environment, capsys):
+    shutil.rmtree(environment)
+    monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: name != "ensurepip")
+    with pytest.raises(SystemExit, match="2"):
+        called("train", "digits")
+    assert "package python3-venv" in capsys.readouterr().err
+
+
+def test_the_environment_of_another_user_is_not_changed(monkeypatch, called, capsys):
+    run.INSTALLED.write_text("{}")
+
+    def refuse(path, missing_ok):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(run.INSTALLED), "unlink", refuse)
+    with pytest.raises(SystemExit, match="2"):
+        called("train", "digits")
+    err = capsys.readouterr().err
+    assert "must be yours to change" in err and f"Permission denied: '{run.INSTALLED}'" in err
+
+
+def test_ctrl_c_ends_it_with_the_status_of_the_signal(monkeypatch, called):
+    def interrupt(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "install", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        called("train", "digits")
 
 
 def direct_requirements(extras):

@@ -467,7 +467,7 @@ def parse(command, monkeypatch):
         with monkeypatch.context() as changes:
             call_main(command.program, command.arguments, changes)
         return
-    from training.__main__ import app
+    from training import __main__ as application
 
     def stopped(function):
         @functools.wraps(function)  # the signature defines the options
@@ -481,8 +481,8 @@ def parse(command, monkeypatch):
         return stop
 
     assert command.program == "training"
+    commands = {name: stopped(run) for name, run in application.find_commands().items()}
     with monkeypatch.context() as changes:
-        for spec in app._subcommands.values():
-            changes.setattr(spec, "target", stopped(spec.target))
+        changes.setattr(application, "find_commands", lambda: commands)
         with pytest.raises(Parsed):
             call_main(command.program, command.arguments, changes)

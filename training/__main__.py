@@ -5,32 +5,39 @@ import os
 import pkgutil
 import sys
 
-import tyro
-
-from training import commands
-from training.cli.help_texts import join_lines
-from training.cli.home_folder import expand_home
-from training.cli.unknown_options import refuse_unknown_options
-from training.errors import STATUS_INTERRUPTED, UserError, report
+from keras_mixer.terminal import command_line
+from training.errors import UserError
 
 PROGRAM = os.environ.get("KERAS_MIXER_PROGRAM", "python -m training")  # as the user called it
 
-COMMANDS = {
-    module.name: importlib.import_module(f"{commands.__name__}.{module.name}").run
-    for module in pkgutil.iter_modules(commands.__path__)
-}
-app = tyro.extras.SubcommandApp()
-for _name, _run in COMMANDS.items():
-    app.command(_run, name=_name)
+
+def find_commands():
+    """Return the function of each command by its name."""
+    from training import commands
+
+    return {
+        module.name: importlib.import_module(f"{commands.__name__}.{module.name}").run
+        for module in pkgutil.iter_modules(commands.__path__)
+    }
 
 
 def main():
     """Run the command line; end with status 2 and one message on a user's mistake."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # fewer of TensorFlow's log messages
-    join_lines()
-    arguments = [expand_home(argument) for argument in sys.argv[1:]]
-    try:
-        refuse_unknown_options(arguments, COMMANDS, PROGRAM)
+    with command_line(UserError):  # with the imports, so that ctrl-C ends them without traceback
+        import tyro
+
+        from training.cli.help_texts import join_lines
+        from training.cli.home_folder import expand_home
+        from training.cli.unknown_options import refuse_unknown_options
+
+        commands = find_commands()
+        arguments = [expand_home(argument) for argument in sys.argv[1:]]
+        refuse_unknown_options(arguments, commands, PROGRAM)
+        join_lines()
+        app = tyro.extras.SubcommandApp()
+        for name, run in commands.items():
+            app.command(run, name=name)
         app.cli(
             args=arguments,
             prog=PROGRAM,
@@ -41,10 +48,6 @@ def main():
                 tyro.conf.FlagCreatePairsOff,
             ),
         )
-    except (UserError, OSError) as error:
-        sys.exit(report(error))
-    except KeyboardInterrupt:
-        sys.exit(STATUS_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import re
 import sys
 import traceback
 
+from keras_mixer.terminal import STATUS_MISTAKE
+
 # How TensorFlow, XLA, PyTorch and NumPy say that memory is exhausted.
 NO_MEMORY = re.compile(
     "RESOURCE_EXHAUSTED|OOM when|[Oo]ut of memory|can't allocate memory|Unable to allocate"
 )
-STATUS_USER_ERROR = 2
-STATUS_INTERRUPTED = 130  # what a shell reports of a program that ctrl-C ended
 
 
 class UserError(ValueError):
@@ -45,6 +45,6 @@ def report(error):
     """Print an error as it is for users; return the status for the program to end with."""
     if isinstance(error, UserError | OSError):  # OSError: a full disk, a path too long
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return STATUS_USER_ERROR
+        return STATUS_MISTAKE
     traceback.print_exception(error)
     return 1

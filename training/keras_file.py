@@ -1,28 +1,39 @@
 """`.keras` files of trained models: the logits behind their last activation, and the Mixer inside.
 
-Files are opened in Keras's safe mode, so that nothing in them is executed.
+A file is rebuilt from what `keras_mixer.model_config` allows it to name, and then filled, so that
+nothing in it is executed. Keras's own loader is for files that the user trusts.
 """
 
 import contextlib
 import json
+import math
+import os
 import tempfile
 import zipfile
 from pathlib import Path
 
 import keras
+from keras.src.backend.common import global_state
+from keras.src.saving.serialization_lib import ObjectSharingScope
 
-import keras_mixer.layers  # noqa: F401  registers the layers that files name
 from keras_mixer.files import open_regular, require_regular
+from keras_mixer.model_config import ModelConfigError, check_model_config
+from keras_mixer.weights.keras_archive import open_h5, open_keras_archive
 from training.errors import UserError
 
 ADVICE = "Save the model again with model.save, using layers of Keras and keras_mixer only."
+TRUST = (
+    "If you trust whoever made the file as you trust a program, pass --trust-model: what it names "
+    "is then executed with your rights. Otherwise ask for a file of weights."
+)
+LARGEST_EXPANSION = 16  # weights for each byte of a file; those of LoRA are not all in it
 ACTIVATIONS = ("softmax", "sigmoid")
 LINEAR = "linear"
 STEM, LAST_NORM, HEAD = "stem", "pre_head_layer_norm", "head"  # of `keras_mixer.MlpMixer`
 HOLDS_PIXELS = (1, 3)  # channels of images
 
 
-def open_logits(path, advice=ADVICE):
+def open_logits(path, advice=ADVICE, trusted=False):
     """Return the model of a `.keras` file without its last activation, and that activation.
 
     The activation is "softmax", "sigmoid", or None for a model that already returns logits.
@@ -30,36 +41,93 @@ def open_logits(path, advice=ADVICE):
     Args:
         path: Path of the file.
         advice: What to do if the file cannot be read, for the message.
+        trusted: See `open_model`.
 
     Raises:
-        UserError: If the file is corrupt, or does not hold a classifier of images.
+        UserError: If the file is corrupt, names more than a Mixer and plain layers consist of, or
+            does not hold a classifier of images.
     """
-    model, activation = _without_activation(open_model(path, advice), path)
+    model, activation = _without_activation(open_model(path, advice, trusted), path)
     _require_classifier(model, path)
     return model, activation
 
 
-def open_model(path, advice=ADVICE):
+def open_model(path, advice=ADVICE, trusted=False):
     """Return the model of a `.keras` file, not compiled.
 
+    Args:
+        path: Path of the file.
+        advice: What to do if the file cannot be read, for the message.
+        trusted: Whether Keras may execute whatever the file names, such as a `Lambda` layer.
+
     Raises:
-        UserError: If the file is corrupt, or names layers that are not known.
+        UserError: If the file is corrupt, or names more than a Mixer and plain layers consist of.
     """
     try:
-        require_regular(path)
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        if trusted:
+            require_regular(path)
+            return keras.saving.load_model(path, compile=False, safe_mode=False)
+        return _rebuild(path)
+    except ModelConfigError as error:
         raise UserError(
-            f"{path.name} must be a valid Keras model file. Received: {path}: {error}. {advice}"
+            f"{path.name} must consist of a Mixer and layers of Keras that only compute. Received: "
+            f"{path}, which names {error}. {TRUST}"
+        ) from error
+    except Exception as error:  # Keras raises a dozen kinds for a configuration that is not valid
+        raise UserError(
+            f"{path.name} must be a valid Keras model file. Received: {path}: "
+            f"{_first_line(error)}. {advice}"
         ) from error
 
 
+def _rebuild(path):
+    """Return the model of a file that may be a stranger's."""
+    with open_regular(path) as file, open_keras_archive(file) as (config, weights):
+        with open_regular(weights) as arrays, open_h5(arrays):
+            pass  # it has no links to other files
+        model = _build(check_model_config(config), os.path.getsize(weights))
+        model.load_weights(weights)
+    return model
+
+
+def _build(config, num_bytes):
+    """Return the model of a checked configuration; refuse one too large for its weights.
+
+    Memory is allocated only if `num_bytes` could hold the values of its variables.
+    """
+    try:
+        # Without values at first; the other scope is Keras's, for layers that two models share.
+        with keras.StatelessScope(initialize_variables=False), ObjectSharingScope():
+            model = keras.saving.deserialize_keras_object(config)
+        values = sum(math.prod(variable.shape) for variable in model.variables)
+        if values > LARGEST_EXPANSION * num_bytes:
+            raise ValueError(
+                f"its layers have {values:,} weights, and its arrays have {num_bytes:,} bytes"
+            )
+    except Exception:
+        global_state.set_global_attribute("uninitialized_variables", [])  # forget them
+        raise
+    with keras.StatelessScope():
+        pass  # initializes the variables on leaving
+    return model
+
+
+def _first_line(error):
+    """Return the cause that an error states, without the configurations that Keras adds."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300].rstrip(".")
+
+
 @contextlib.contextmanager
-def mixer_weights(path):
+def mixer_weights(path, trusted=False):
     """Yield a path from which the library reads the Mixer of a `.keras` file.
 
     That is the file itself if it holds a Mixer alone. Otherwise the body of the Mixer inside, such
     as that of `Sequential([mixer, Dense(10)])`, is saved as a temporary file.
+
+    Args:
+        path: Path of the file.
+        trusted: See `open_model`.
 
     Raises:
         UserError: If the file is corrupt, or does not hold a Mixer.
@@ -67,7 +135,7 @@ def mixer_weights(path):
     if _holds_mixer_alone(path):
         yield path
         return
-    mixer = _find_mixer(open_model(path))
+    mixer = find_mixer(open_model(path, trusted=trusted))
     if mixer is None:
         raise UserError(
             f"--weights must be a .keras file with a Mixer inside. Received: {path}, which has no "
@@ -136,9 +204,9 @@ def _holds_mixer_alone(path):
     return {STEM, LAST_NORM} <= names.keys() and dense <= {HEAD}
 
 
-def _find_mixer(model):
+def find_mixer(model):
     """Return the innermost model whose layers are a Mixer's, or None."""
     if any(layer.name == LAST_NORM for layer in model.layers):
         return model
     nested = (layer for layer in model.layers if isinstance(layer, keras.Model))
-    return next(filter(None, map(_find_mixer, nested)), None)
+    return next(filter(None, map(find_mixer, nested)), None)

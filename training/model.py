@@ -25,11 +25,18 @@ from training.model_argument import (
 )
 
 
-def build_model(model, image_size, source):
+def build_model(model, image_size, source, trust_model=False):
     """Return the Mixer of a `training.config.Model` for a source's images; it returns logits.
 
     The head of `--weights` is kept if its classes are known to be those of the source. Otherwise
     the head is new: its kernel is zero.
+
+    Args:
+        model: A `training.config.Model`.
+        image_size: Height and width of the images, in pixels.
+        source: The `training.data.source.Source` of the images.
+        trust_model: Whether a `.keras` file of `--weights` may execute what it names; see
+            `training.keras_file.open_model`.
 
     Raises:
         UserError: If the weights are not of this model, are corrupt or cannot be downloaded.
@@ -37,7 +44,7 @@ def build_model(model, image_size, source):
     start = _starting_weights(model) if model.weights else None
     keeps_head = start is not None and start.has_classes(source.class_names)
     with contextlib.ExitStack() as stack:
-        weights = start and stack.enter_context(start.open())
+        weights = start and stack.enter_context(start.open(trust_model))
         mixer = _build(model, image_size, source, weights)
     if start and hosts.is_first():
         print(start.describe_head(keeps_head, source.class_names), flush=True)
@@ -82,10 +89,10 @@ class _StartingWeights:
     class_names: tuple[str, ...] | None = None
     published_classes: int | None = None
 
-    def open(self):
+    def open(self, trust_model):
         """Return a context with what the argument `weights` of a constructor takes."""
         if Path(self.weights).suffix == ".keras" and Path(self.weights).is_file():
-            return mixer_weights(Path(self.weights))
+            return mixer_weights(Path(self.weights), trust_model)
         return contextlib.nullcontext(self.weights)
 
     def has_classes(self, class_names):

@@ -180,13 +180,14 @@ def _run_folder(argument, path):
     return folder
 
 
-def load_model(argument, activation="", class_names=()):
+def load_model(argument, activation="", class_names=(), trusted=False):
     """Return the `LoadedModel` of a parsed MODEL.
 
     Args:
         argument: What `parse` returned.
         activation: "softmax" or "sigmoid", instead of what the run or the file says.
         class_names: Names of the classes, instead of what the run says.
+        trusted: Whether a `.keras` file may execute what it names; see `keras_file.open_model`.
 
     Raises:
         UserError: If the model cannot be loaded, or `class_names` has another length.
@@ -195,7 +196,7 @@ def load_model(argument, activation="", class_names=()):
 
     hide_accelerators_from_tensorflow()
     load = {RunModel: _load_run, KerasModel: _load_keras, PretrainedModel: _load_pretrained}
-    loaded = load[type(argument)](argument)
+    loaded = load[type(argument)](argument, trusted)
     if activation:
         loaded = dataclasses.replace(loaded, activation=activation)
     if class_names:
@@ -208,14 +209,15 @@ def load_model(argument, activation="", class_names=()):
     return loaded
 
 
-def _load_run(argument):
+def _load_run(argument, trusted):
     folder = argument.folder
     config = folder.read_config()
     if argument.is_finished:
         from training.keras_file import open_logits
 
         advice = f"Pass {folder.path}@best, a checkpoint of the same run, or train another run."
-        model, _ = open_logits(folder.model, advice)
+        model, _ = open_logits(folder.model, advice, trusted)
+        _require_model_of_run(model, argument, config, advice)
     else:
         model = build_from_file(constructor(config.model), argument.path, config.hardware.precision)
     return LoadedModel(
@@ -228,14 +230,31 @@ def _load_run(argument):
     )
 
 
-def _load_keras(argument):
+def _require_model_of_run(model, argument, config, advice):
+    """Raise UserError unless `model.keras` has the inputs and the classes that its run states."""
+    from training.keras_file import find_mixer
+
+    classes, size = len(argument.class_names), config.data.image_size
+    image = list(model.input_shape[1:3])
+    found = f"images of {image[0]} × {image[1]} pixels and {model.output_shape[-1]} classes"
+    if find_mixer(model) is None:
+        found = f"a model without a Mixer, for {found}"
+    elif (image, model.output_shape[-1]) == ([size, size], classes):
+        return
+    raise UserError(
+        f"model.keras must be the Mixer of its run, for images of {size} × {size} pixels and "
+        f"{classes} classes. Received: {argument.path} with {found}. {advice}"
+    )
+
+
+def _load_keras(argument, trusted):
     from training.keras_file import open_logits
 
-    model, activation = open_logits(argument.path)
+    model, activation = open_logits(argument.path, trusted=trusted)
     return LoadedModel(model, activation=activation or ACTIVATION)
 
 
-def _load_pretrained(argument):
+def _load_pretrained(argument, trusted):
     import keras_mixer
 
     build = getattr(keras_mixer, argument.constructor)

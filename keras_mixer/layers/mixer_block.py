@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_mixer.layers.composite import CompositeLayer
 from keras_mixer.layers.layer_norm import layer_norm
-from keras_mixer.layers.mlp_block import MlpBlock, serialize_dtype
+from keras_mixer.layers.mlp_block import MlpBlock
 from keras_mixer.layers.stochastic_depth import StochasticDepth
 from keras_mixer.validation import check_positive_int, check_rate
 
@@ -17,7 +18,7 @@ class TrainingFlag(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
-class MixerBlock(keras.layers.Layer):
+class MixerBlock(CompositeLayer):
     """Mix the tokens, then the channels (equation 1 of the paper).
 
     X is a table of S patches by C channels with one row per patch, and so are U and Y:
@@ -103,6 +104,7 @@ class MixerBlock(keras.layers.Layer):
         )
         if rematerialize:
             self.is_training = TrainingFlag(name="is_training", dtype=self.dtype_policy)
+        self.inherit_trainable()
 
     def _mlp(self, mlp_dim, name):
         return MlpBlock(
@@ -160,7 +162,6 @@ class MixerBlock(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "dtype": serialize_dtype(self, [self.token_mixing, self.channel_mixing]),
             "tokens_mlp_dim": self.tokens_mlp_dim,
             "channels_mlp_dim": self.channels_mlp_dim,
             "drop_path_rate": self.drop_path_rate,

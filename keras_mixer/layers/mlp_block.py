@@ -1,34 +1,15 @@
-"""MLP of a Mixer block, and how Keras saves the dtype policies of its parts."""
+"""MLP of a Mixer block."""
 
 import keras
 from keras import ops
 
+from keras_mixer.layers.composite import CompositeLayer
 from keras_mixer.layers.initialization import build
 from keras_mixer.validation import check_positive_int, check_rate
 
 
-def serialize_dtype(layer, mlp_blocks):
-    """Return the `dtype` entry of `layer.get_config()`, including what `quantize` changed.
-
-    Keras saves the policy of a composite layer only. The policies of quantized dense layers in
-    its `mlp_blocks` are added as a map, which `MlpBlock` reads when a file is loaded.
-    """
-    policy = layer.dtype_policy
-    if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
-        policy = policy.default_policy
-    quantized = {
-        f"{block.name}/{dense.name}": dense.dtype_policy
-        for block in mlp_blocks
-        for dense in block.dense_layers
-        if dense.quantization_mode is not None
-    }
-    if quantized:
-        policy = keras.dtype_policies.DTypePolicyMap(policy, policy_map=quantized)
-    return keras.dtype_policies.serialize(policy)
-
-
 @keras.saving.register_keras_serializable("keras_mixer")
-class MlpBlock(keras.layers.Layer):
+class MlpBlock(CompositeLayer):
     """Two dense layers with a GELU between them, along the last axis.
 
     In equation 1 of the paper this is `W2 σ(W1 x)` for token mixing and `W4 σ(W3 x)` for channel
@@ -77,28 +58,31 @@ class MlpBlock(keras.layers.Layer):
 
         # At rate 0 no layer that reads `training`, so that JAX can rematerialize all of it.
         self.dropout = (
-            keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+            keras.layers.Dropout(self.dropout_rate, name="dropout", dtype=self.dtype_policy)
             if self.dropout_rate
-            else keras.layers.Identity(dtype=self.dtype_policy)
+            else keras.layers.Identity(name="dropout", dtype=self.dtype_policy)
         )
+        # `build` sets the widths and the initializers.
+        self.dense_0, self.dense_1 = (
+            keras.layers.Dense(1, kernel_initializer="zeros", name=name, dtype=self.dtype_policy)
+            for name in ("Dense_0", "Dense_1")
+        )
+        self.inherit_trainable()
 
     def build(self, input_shape):
-        self.dense_0 = self._dense(self.mlp_dim, "Dense_0")
-        build(self.dense_0, input_shape)
-        self.dense_1 = self._dense(input_shape[-1], "Dense_1")
-        build(self.dense_1, (*input_shape[:-1], self.mlp_dim))
+        self._build_dense(self.dense_0, self.mlp_dim, input_shape)
+        self._build_dense(self.dense_1, input_shape[-1], (*input_shape[:-1], self.mlp_dim))
 
-    @property
-    def dense_layers(self):
-        """The two dense layers in order; empty before the block is built."""
-        return [self.dense_0, self.dense_1] if self.built else []
-
-    def _dense(self, units, name):
-        policy = self.dtype_policy
-        if isinstance(policy, keras.dtype_policies.DTypePolicyMap):  # see `serialize_dtype`
-            policy = policy[f"{self.name}/{name}"]
-        initializer = self.kernel_initializer.clone()  # one seed would give both the same values
-        return keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=policy)
+    def _build_dense(self, dense, units, input_shape):
+        dense.units = units
+        dense.kernel_initializer = self.kernel_initializer.clone()  # with a seed of its own
+        policy, lora_alpha = dense.dtype_policy, dense.lora_alpha
+        if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+            # A Dense cannot be quantized under a map. Files of 0.1.0 have the first path.
+            path = f"{self.name}/{dense.name}"
+            dense.dtype_policy = policy[path if path in policy else f"{self.path}/{dense.name}"]
+        build(dense, input_shape)
+        dense.lora_alpha = lora_alpha  # Keras sets it to the rank
 
     def call(self, x, keep=None):
         keep_hidden, keep_output = keep or (None, None)
@@ -133,7 +117,6 @@ class MlpBlock(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "dtype": serialize_dtype(self, [self]),
             "mlp_dim": self.mlp_dim,
             "dropout_rate": self.dropout_rate,
             "approximate_gelu": self.approximate_gelu,

@@ -9,9 +9,7 @@ for it, and nothing in a file is ever executed.
 import contextlib
 import dataclasses
 import json
-import math
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ import safetensors
 
 from keras_mixer.files import NotRegularFileError, open_regular
 from keras_mixer.weights.archives import open_archive, read_array, read_header
+from keras_mixer.weights.keras_archive import open_h5, open_keras_archive
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 READABLE = ".npz, .safetensors, .weights.h5, .keras and checkpoints of training runs"
@@ -227,38 +226,22 @@ def _open_safetensors(path, file, stack):
 
 
 def _open_h5(path, file, stack):
-    opened = stack.enter_context(h5py.File(file, "r"))
+    opened = stack.enter_context(open_h5(file))
     datasets = {}
 
-    def visit(name, item):  # h5py does not follow links out of the file here
+    def visit(name, item):
         if isinstance(item, h5py.Dataset) and name.startswith("layers/"):
             datasets[name] = item
 
     opened.visititems(visit)
-    total = 0
-    for name, dataset in datasets.items():
-        if dataset.shape is None:
-            raise ValueError(f"array {name!r} is empty")
-        num_bytes = dataset.dtype.itemsize * math.prod(dataset.shape)
-        # Keras writes each array contiguously, in this file, and completely.
-        if dataset.chunks or dataset.is_virtual or dataset.external:
-            raise ValueError(f"array {name!r} is not stored contiguously in the file")
-        if dataset.id.get_storage_size() != num_bytes:
-            raise ValueError(f"array {name!r} is not as long as its shape {dataset.shape} says")
-        total += num_bytes
-    if total > _size(file):
-        raise ValueError("its arrays overlap")
     shapes = {name: dataset.shape for name, dataset in datasets.items()}
     dtypes = {name: _name_of(dataset.dtype) for name, dataset in datasets.items()}
     return ArrayFile(path, "h5", shapes, dtypes, lambda name: datasets[name][()], {})
 
 
 def _open_keras(path, file, stack):
-    archive = stack.enter_context(open_archive(file, compressed=False))
-    config = json.loads(archive.read("config.json"))
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    extracted = open_regular(archive.extract("model.weights.h5", folder))
-    weights = _open_h5(path, stack.enter_context(extracted), stack)
+    config, extracted = stack.enter_context(open_keras_archive(file))
+    weights = _open_h5(path, stack.enter_context(open_regular(extracted)), stack)
     return dataclasses.replace(weights, format="keras", metadata=config)
 
 

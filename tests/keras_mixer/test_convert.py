@@ -22,6 +22,7 @@ from tests.support.models import (
     small_mixer,
 )
 from tests.support.reference import mixer as reference_mixer
+from tests.support.threats import layer_of, rewrite_archive
 
 ARCHITECTURE = small_architecture()
 SIZE = SMALL_IMAGE[:2]
@@ -308,3 +309,18 @@ def test_a_read_only_folder_is_named(source, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
     with pytest.raises(ValueError, match="in a writable folder. .*out.npz.*Permission denied"):
         convert(source, tmp_path / "out.npz")
+
+
+@pytest.mark.backend("torch")
+def test_the_activation_in_a_file_is_checked(tmp_path):
+    small_mixer().save(tmp_path / "source.keras")
+    function = {"module": "keras.utils", "class_name": "function", "config": "get_file"}
+
+    def name_a_function(config):
+        layer_of(config, "head")["config"]["activation"] = function
+
+    rewrite_archive(tmp_path / "source.keras", name_a_function)
+    with pytest.raises(ValueError, match="head with the activation keras.utils.function"):
+        convert(tmp_path / "source.keras", tmp_path / "target.keras")
+    assert not (tmp_path / "target.keras").exists()
+    convert(tmp_path / "source.keras", tmp_path / "target.npz")  # does not need the activation

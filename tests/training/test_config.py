@@ -168,9 +168,9 @@ def test_json_entries_hold_all_sizes_and_give_the_same_configuration(config):
     entries = json.loads(json.dumps(to_entries(config)))
     assert entries["model"].items() >= config.model.size.dimensions.items()
     assert from_entries(entries) == config.resolved()
-    with pytest.raises(TypeError, match="channels_mlp_dim is missing"):
+    with pytest.raises(ValueError, match="model.patch_size is missing"):
         from_entries(entries | {"model": {"variant": "B/16"}})
-    with pytest.raises(TypeError, match="colour"):
+    with pytest.raises(ValueError, match="colour"):
         from_entries(entries | {"colour": 1})
 
 

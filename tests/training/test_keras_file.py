@@ -122,8 +122,12 @@ def test_code_in_a_file_is_never_executed(tmp_path):
     flat = keras.layers.Flatten()(image)
     model = keras.Model(image, keras.layers.Lambda(lambda x: x[:, :2], output_shape=(2,))(flat))
     path = save(model, tmp_path)
-    with pytest.raises(UserError, match="model.keras must be a valid Keras model file.*Save the"):
+    with pytest.raises(
+        UserError, match="model.keras must consist of .*keras.layers.Lambda in .*--trust-model"
+    ):
         open_logits(path)
+    trusted, _ = open_logits(path, trusted=True)
+    assert trusted.output_shape == (None, 2)
 
 
 @pytest.mark.backend("torch")

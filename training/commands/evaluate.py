@@ -35,6 +35,7 @@ def run(
     on_bad_image: Literal["", "error", "skip"] = "",
     devices: int = 0,
     output_dir: str = "",
+    trust_model: bool = False,
     as_json: JsonFlag = False,
 ):
     """Evaluate a trained model on its test split or on another dataset.
@@ -64,6 +65,8 @@ def run(
         devices: Number of devices to use, the first that the backend finds. 0 uses all.
         output_dir: Folder for evaluation.json, confusion.csv and confusion.png, which are
             replaced. Defaults to RUN/evaluation, or to evaluations/NAME for a model without a run.
+        trust_model: Load a .keras file that has more than a Mixer and layers of Keras that only
+            compute, such as a Lambda layer. What such a file names is executed with your rights.
         as_json: Print JSON instead of a table.
     """
     argument, names = read_model_options(model, class_names)
@@ -90,7 +93,7 @@ def run(
         f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
     )
     with hardware.scope(), memory:
-        loaded = load_model(argument, activation, names)
+        loaded = load_model(argument, activation, names, trust_model)
         _require_same_inputs(examples, loaded)
         _require_same_classes(examples, loaded)
         require_output_dir(output)

@@ -7,10 +7,11 @@ import sys
 
 import tyro
 
+from keras_mixer.terminal import STATUS_INTERRUPTED
 from training.backend import require_backend
 from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import JsonFlag, print_table
-from training.errors import STATUS_INTERRUPTED, UserError
+from training.errors import UserError
 from training.planning import topology
 from training.planning.image_kinds import channels_of, classes_of
 from training.validation import refuse_unless, require_positive

@@ -36,6 +36,7 @@ def run(
     evaluation_transform: EvaluationTransform = "",
     activation: Activation = "",
     class_names: ClassNames = "",
+    trust_model: bool = False,
     as_json: JsonFlag = False,
 ):
     """Print the most likely classes of image files.
@@ -55,6 +56,8 @@ def run(
         class_names: File with the names of the model's classes, one on each line or as a JSON
             list, such as class_names.json of a run. Defaults to the names that the run knows, or
             those of the published weights; else classes are numbered.
+        trust_model: Load a .keras file that has more than a Mixer and layers of Keras that only
+            compute, such as a Lambda layer. What such a file names is executed with your rights.
         as_json: Print JSON instead of a table.
     """
     if not images:
@@ -67,7 +70,7 @@ def run(
     from training.evaluation.prediction import predict_images
     from training.model_argument import load_model
 
-    loaded = load_model(argument, activation, names)
+    loaded = load_model(argument, activation, names, trust_model)
     predictions = predict_images(
         loaded.model,
         _class_names(loaded),

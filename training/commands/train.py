@@ -5,7 +5,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from training.backend import ctrl_c_ends_at_once, require_backend
+from keras_mixer.terminal import ctrl_c_ends_at_once
+from training.backend import require_backend
 from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import abbreviate, print_table
 from training.run.folder import RunFolder
@@ -16,6 +17,10 @@ class Train(RecipeOptions):
     run_dir: Path
     """Folder for the results. If it holds an interrupted run of the same configuration, the run is
     resumed; the folder of another configuration is refused."""
+
+    trust_model: bool = False
+    """Load --weights FILE.keras even if the file has more than a Mixer and layers of Keras that
+    only compute, such as a Lambda layer. What such a file names is executed with your rights."""
 
     quiet: bool = False
     """Print one line per epoch instead of a progress bar, for logs."""
@@ -37,7 +42,12 @@ def run(options: Train):
 
         was_finished = folder.is_finished()
         try:
-            summary = fit.train(options.config, folder, verbose=2 if options.quiet else "auto")
+            summary = fit.train(
+                options.config,
+                folder,
+                verbose=2 if options.quiet else "auto",
+                trust_model=options.trust_model,
+            )
         except Interrupted as end:
             if hosts.is_first():  # the host that saved the checkpoint
                 with contextlib.suppress(OSError):  # whoever read our output may have ended too

@@ -17,9 +17,10 @@ class Data:
     source: str = "digits"
     """Dataset: digits (1,797 grayscale images of 8 × 8 pixels in 10 classes, included in
     scikit-learn), folder:PATH (image files in PATH/train/CLASS, optionally PATH/validation/CLASS
-    and PATH/test/CLASS, or in PATH/CLASS), arrays:FILE.npz (arrays x_train, y_train and so on),
-    tfds:NAME (TensorFlow Datasets), or a preset: a TensorFlow dataset with its usual splits, such
-    as imagenet, cifar10, cifar100, pets, flowers102, imagenet-real or fewshot-imagenet."""
+    or PATH/val/CLASS, and PATH/test/CLASS, or in PATH/CLASS), arrays:FILE.npz (arrays x_train,
+    y_train and so on), tfds:NAME (TensorFlow Datasets), or a preset: a TensorFlow dataset with its
+    usual splits, such as imagenet, cifar10, cifar100, pets, flowers102, imagenet-real or
+    fewshot-imagenet."""
 
     data_dir: str = ""
     """Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses. Manual

@@ -17,6 +17,8 @@ from training.errors import UserError
 FORMATS = "JPEG, PNG, BMP, GIF or WebP"
 EXIF_ORIENTATION = 0x0112
 LARGEST_FILE_BYTES = 2**28
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_BIT_DEPTH = 24  # where its header has the bits per channel
 UPRIGHT = 1  # the EXIF orientation of pixels that are stored as they are displayed
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in units of 1/65536, as in Pillow's convert("L")
 
@@ -93,6 +95,23 @@ def decode_contents(contents, channels=3):
         reason = _first_line(error)
         raise DecodeError(f"its {kind} data are corrupt or not supported: {reason}") from error
     return pixels, orientation
+
+
+def find_peak(contents, pixels):
+    """Return the largest value in an image and the largest that its file can hold.
+
+    Of 16 bits, `decode` keeps the upper 8, so that values of 12 bits become almost black.
+
+    Args:
+        contents: Bytes of the file.
+        pixels: What `decode_contents` returns for them.
+    """
+    is_png = contents.startswith(PNG_SIGNATURE)
+    if is_png and contents[PNG_BIT_DEPTH] == 16:
+        with tf.device("CPU"):
+            values = tf.io.decode_png(contents, channels=3, dtype=tf.uint16)
+        return int(values.numpy().max()), 2**16 - 1
+    return int(pixels.numpy().max()), 2**8 - 1
 
 
 def decode(image, channels):

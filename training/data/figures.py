@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from training.data import crop
 from training.data.pipeline import training_batches
-from training.data.source import SPLITS
+from training.data.split_names import SPLITS
 from training.data.splits import IndexedSplit
 
 COLUMNS = 8

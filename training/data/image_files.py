@@ -19,18 +19,26 @@ from tqdm import tqdm
 
 from keras_mixer.files import read_bytes
 from keras_mixer.weights.cache import cached_path
-from training.data.decode import UPRIGHT, DecodeError, decode_contents, read_contents
+from training.data.decode import (
+    UPRIGHT,
+    DecodeError,
+    decode_contents,
+    find_peak,
+    read_contents,
+)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 LARGEST_CACHE_BYTES = 2**31  # about 100 for each of the files of a folder
-VERSION = [2, tf.__version__]  # of the cache; TensorFlow versions differ in the files they decode
+VERSION = [3, tf.__version__]  # of the cache; TensorFlow versions differ in the files they decode
 
 
 class Finding(NamedTuple):
-    """The fault of a file, None if it can be decoded, and its EXIF orientation, 1 to 8."""
+    """What is found in a file."""
 
-    fault: str | None
-    orientation: int = UPRIGHT
+    fault: str | None  # None if it can be decoded
+    orientation: int = UPRIGHT  # of EXIF, 1 to 8
+    peak: int = 0  # largest value of all pixels
+    full: int = 255  # largest value that the file can hold: 65535 with 16 bits
 
 
 def inspect_files(paths, root):
@@ -81,10 +89,11 @@ def _inspect(path):
     if path.suffix.lower() not in SUFFIXES:
         return Finding(f"its name does not end in {', '.join(SUFFIXES)}")
     try:
-        _, orientation = decode_contents(read_contents(path))
+        contents = read_contents(path)
+        pixels, orientation = decode_contents(contents)
     except DecodeError as error:
         return Finding(str(error))
-    return Finding(None, orientation)
+    return Finding(None, orientation, *find_peak(contents, pixels))
 
 
 class _FindingsCache:

@@ -5,12 +5,19 @@ import contextlib
 import os
 import shutil
 
+import keras
 import numpy as np
 
 from training.devices import hosts
 from training.errors import UserError
-from training.run.checkpoint_file import CORRUPT, read_checkpoint_file, write_checkpoint_file
+from training.run.checkpoint_file import (
+    Checkpoint,
+    CorruptCheckpointError,
+    read_checkpoint_file,
+    write_checkpoint_file,
+)
 from training.run.checkpoint_names import BEST, checkpoint_name, newest_first
+from training.run.json_file import sync_folder
 from training.run.named_weights import numerics, weight_entries
 from training.run.progress import Progress
 
@@ -25,11 +32,14 @@ class Checkpoints:
     Args:
         folder: Its path.
         keep: Number of the newest checkpoints to keep.
+        identity: The `training.run.identity.Identity` of the run, which its checkpoints must have.
+            Needed on the first host only; None accepts all.
     """
 
-    def __init__(self, folder, keep=2):
+    def __init__(self, folder, keep=2, identity=None):
         self.folder = folder
         self.keep = keep
+        self.identity = identity
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
         self._writing = None
 
@@ -52,14 +62,14 @@ class Checkpoints:
         """
         groups = groups_of_variables(model)
         arrays = {
-            f"{group}/{number}": np.array(hosts.to_numpy(variable))  # a copy
-            for group, variables in groups.items()
-            for number, variable in enumerate(variables)
+            name: np.array(hosts.to_numpy(variable))  # a copy
+            for name, variable in _by_name(groups).items()
         }
         description = {"weights": weight_entries(model, groups), "numerics": numerics(model)}
         self.finish()
         if hosts.is_first():
-            self._writing = self._writer.submit(self._write, arrays, progress, description, as_best)
+            checkpoint = Checkpoint(arrays, progress, self.identity)
+            self._writing = self._writer.submit(self._write, checkpoint, description, as_best)
 
     def finish(self):
         """Wait until the last checkpoint is written; raise UserError if it could not be."""
@@ -67,14 +77,15 @@ class Checkpoints:
             writing, self._writing = self._writing, None
             writing.result()
 
-    def _write(self, arrays, progress, description, as_best):
-        path = self.folder / checkpoint_name(progress.batches)
+    def _write(self, checkpoint, description, as_best):
+        batches = checkpoint.progress.batches
+        path = self.folder / checkpoint_name(batches)
         draft = path.with_suffix(".draft")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)  # but not the run's folder, if it was removed
             draft.unlink(missing_ok=True)
             with draft.open("xb") as file:  # "x" follows no link
-                write_checkpoint_file(file, arrays, progress, description)
+                write_checkpoint_file(file, checkpoint, description)
                 file.flush()
                 os.fsync(file.fileno())
             if as_best:  # first: a run that resumes from `path` does not write it again
@@ -83,17 +94,18 @@ class Checkpoints:
                 _link_or_copy(draft, best)
                 best.replace(self.folder / BEST)
             draft.replace(path)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
+            for old in newest_first(self.folder)[self.keep :]:
+                old.unlink(missing_ok=True)
         except OSError as error:
             with contextlib.suppress(OSError):
                 draft.unlink()
             raise UserError(
-                f"--run-dir must have room for checkpoints. Received: {self.folder}, where the one "
-                f"of batch {progress.batches} could not be written: {error.strerror}. Make room; "
-                "the same command resumes from the last checkpoint that was written."
+                "--run-dir must stay in place, writable and with room for checkpoints. Received: "
+                f"{self.folder}, where the one of batch {batches} could not be written: "
+                f"{error.strerror}. Make room or restore the folder; the same command resumes from "
+                "the last checkpoint that was written."
             ) from error
-        for old in newest_first(self.folder)[self.keep :]:
-            old.unlink()
 
     def restore(self, model):
         """Restore a model from the newest valid checkpoint and return its `Progress`.
@@ -102,37 +114,54 @@ class Checkpoints:
         `.damaged`.
 
         Raises:
-            UserError: If there are checkpoints and none is valid, or they are of another model.
+            UserError: If there are checkpoints and none is valid, or the newest valid one is of
+                another run or another model.
         """
         self.finish()
-        newest = hosts.from_first(self._read_newest)
+        variables = _by_name(groups_of_variables(model))
+        newest = hosts.from_first(lambda: self._read_newest(variables))
         if newest is None:
             return Progress()
-        path, arrays, progress = newest
-        _assign(model, arrays, path)
+        arrays, progress = newest
+        for name, variable in variables.items():
+            array = arrays[name]
+            if array.dtype.kind == "V":  # bfloat16
+                array = array.view(np.dtype(variable.dtype))
+            variable.assign(array)
         return progress
 
-    def _read_newest(self):
-        """Return path, arrays and `Progress` of the newest valid one; None if there is none."""
+    def _read_newest(self, variables):
+        """Return arrays and `Progress` of the newest valid checkpoint; None if there is none."""
         for draft in self.folder.glob("*.draft"):
             draft.unlink()
         faults = {}
         for path in newest_first(self.folder):
             try:
-                arrays, progress = read_checkpoint_file(path)
-            except CORRUPT as error:
+                checkpoint = read_checkpoint_file(path)
+                _require_dtypes(checkpoint.arrays, variables)
+            except CorruptCheckpointError as error:
                 faults[path] = f"{path} is corrupt: {error}"
                 continue
+            self._require_own(checkpoint, path)
+            _require_shapes(checkpoint.arrays, variables, path)
             for corrupt, fault in faults.items():
                 print(f"warning: {fault}. The run resumes from {path.name}.", flush=True)
                 corrupt.replace(corrupt.with_suffix(".damaged"))  # or it would stay the newest
-            return path, arrays, progress
+            return checkpoint.arrays, checkpoint.progress
         if faults:
             raise UserError(
                 "--run-dir must hold a valid checkpoint. Received: "
                 f"{'; '.join(faults.values())}. Start again with another --run-dir."
             )
         return None
+
+    def _require_own(self, checkpoint, path):
+        if fault := self.identity and checkpoint.fault(self.identity):
+            raise UserError(
+                f"--run-dir must hold checkpoints of its own run. Received: {path}, {fault}. Move "
+                "the file to another folder; the same command then resumes from the checkpoint "
+                "before it."
+            )
 
 
 def groups_of_variables(model):
@@ -149,13 +178,27 @@ def groups_of_variables(model):
     }
 
 
-def _assign(model, arrays, path):
-    targets = {
-        f"{group}/{number}": variable
-        for group, variables in groups_of_variables(model).items()
-        for number, variable in enumerate(variables)
+def _by_name(groups):
+    """Return `{"GROUP/NUMBER": item}` of lists by group."""
+    return {
+        f"{group}/{number}": item
+        for group, items in groups.items()
+        for number, item in enumerate(items)
     }
-    expected = {name: tuple(variable.shape) for name, variable in targets.items()}
+
+
+def _require_dtypes(arrays, variables):
+    for name, variable in variables.items():
+        if name in arrays:  # otherwise it is of another model
+            dtype = np.dtype(keras.backend.standardize_dtype(variable.dtype))
+            if dtype.kind == "V":  # bfloat16, which NumPy does not have
+                dtype = np.dtype(f"V{dtype.itemsize}")
+            if arrays[name].dtype != dtype:
+                raise CorruptCheckpointError(f"{name} is of {arrays[name].dtype}, not {dtype}")
+
+
+def _require_shapes(arrays, variables, path):
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
     found = {name: array.shape for name, array in arrays.items()}
     if expected != found:
         raise UserError(
@@ -163,11 +206,6 @@ def _assign(model, arrays, path):
             f"arrays where the model has {len(expected)} variables, or with other shapes. Use the "
             "version of keras_mixer that wrote it, or another --run-dir."
         )
-    for name, variable in targets.items():
-        array = arrays[name]
-        if array.dtype.kind == "V":  # bfloat16, which NumPy does not have
-            array = array.view(np.dtype(variable.dtype))
-        variable.assign(array)
 
 
 def _link_or_copy(path, target):
@@ -175,13 +213,3 @@ def _link_or_copy(path, target):
         target.hardlink_to(path)
     except OSError:  # network file systems often have no hard links
         shutil.copyfile(path, target)
-
-
-def _sync_folder(folder):
-    """Flush the folder so that a rename survives a power failure, where this is supported."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -10,19 +10,20 @@ from training.optimization.optimizer import optimizer
 from training.optimization.sharpness_aware import sharpness_aware
 
 
-def compiled_model(config, source, schedule):
+def compiled_model(config, source, schedule, trust_model=False):
     """Return the model of a `training.config.Config`, ready for `fit`.
 
     Args:
         config: The configuration.
         source: The `training.data.source.Source` of its images.
         schedule: Its `training.optimization.schedule.Schedule`.
+        trust_model: See `build_model`.
 
     Raises:
         UserError: See `build_model`.
     """
     optimization = config.optimization
-    model = build_model(config.model, config.data.image_size, source)
+    model = build_model(config.model, config.data.image_size, source, trust_model)
     freeze(model, optimization)
     model = sharpness_aware(model, optimization.sam_rho)
     model.compile(

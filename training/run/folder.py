@@ -4,15 +4,15 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from keras_mixer.files import read_text
-from training.config.serialization import from_entries, to_entries, upgrade
+from training.config.schema import conform
 from training.errors import UserError
 from training.run.checkpoint_names import BEST, batches_of, newest_first
+from training.run.identity import Identity
+from training.run.json_file import read_json, replacing, write_json
 
 LOCK = ".lock"
 SUMMARY_KEYS = {
@@ -30,14 +30,6 @@ SUMMARY_KEYS = {
     "precision",
 }
 EMPTY_WITH = (LOCK, "config.draft")  # what a failed start may leave behind
-# Fields that may change between the sessions of a run, because they change no result.
-FREE_TO_CHANGE = (
-    "checkpointing.",
-    "data.cache_dir",
-    "data.data_dir",
-    "hardware.devices",
-    "hardware.model_devices",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,13 +87,9 @@ class RunFolder:
                     f"{self.path}, which has files but no config.json. Pass another path."
                 )
             return
-        theirs = _flatten(upgrade(_read_json(self.config)))
-        ours = _flatten(_describe(config, backend))
-        differing = [
-            f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
-            for key in sorted(theirs.keys() | ours.keys())
-            if theirs.get(key) != ours.get(key) and not key.startswith(FREE_TO_CHANGE)
-        ]
+        theirs = self.read_identity()
+        ours = dataclasses.replace(theirs, config=config, backend=backend)
+        differing = theirs.differences(ours)
         if differing:
             raise UserError(
                 "--run-dir must not belong to a run with another configuration. Received: "
@@ -147,17 +135,26 @@ class RunFolder:
             ) from error
 
     def write_config(self, config, backend):
-        """Create the folder and write the configuration."""
+        """Create the folder, write the configuration, and return the `Identity` of the run.
+
+        A run that is resumed keeps the ID that it has; one of 0.1.0 has none.
+        """
+        if self.config.exists():
+            run_id = self.read_identity().run_id
+            identity = Identity(config, backend, run_id)
+        else:
+            identity = Identity.of_new_run(config, backend)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _write_json(self.config, _describe(config, backend))
+            write_json(self.config, identity.entries())
         except OSError as error:
             self._refuse_unwritable(error)
+        return identity
 
     def write_class_names(self, class_names):
         """Write the class names, so that checkpoints can be used before the run finishes."""
         with self.room_for_results():
-            _write_json(self.class_names, list(class_names))
+            write_json(self.class_names, list(class_names))
 
     def read_class_names(self):
         """Return the names of the classes, in the order of the logits.
@@ -166,7 +163,7 @@ class RunFolder:
             UserError: If the folder does not have them: version 0.1.0 wrote them at the end only.
         """
         if self.class_names.exists():
-            return _read_json(self.class_names, list)
+            return _read(self.class_names, list[str])
         if self.is_finished():
             return self.read_summary()["class_names"]
         raise UserError(
@@ -185,28 +182,29 @@ class RunFolder:
         Raises:
             UserError: If the run does not have it; the message lists those that it has.
         """
-        accumulation_steps = self.read_config().optimization.accumulation_steps
+        identity = self.read_identity()
+        accumulation_steps = identity.config.optimization.accumulation_steps
         # The weights only change after the last batch of an update.
         by_name = {
             f"step-{batches_of(path) // accumulation_steps}": path
             for path in reversed(newest_first(self.checkpoints))
         }
-        if not name and by_name:
-            return list(by_name.values())[-1]
+        name = name or next(reversed(by_name), "")
         if (self.checkpoints / BEST).exists():
             by_name["best"] = self.checkpoints / BEST
-        if name in by_name:
-            return by_name[name]
         if not by_name:
             raise UserError(
                 f"MODEL must be a run with a checkpoint. Received: {self.path}, which has none "
                 "yet. Resume it with the command that started it."
             )
-        advice = " or ".join(f"{self.path}@{other}" for other in by_name)
-        raise UserError(
-            f"MODEL must name a checkpoint that the run has. Received: {self.path}@{name}. "
-            f"Pass {advice}."
-        )
+        others = [f"{self.path}@{other}" for other in by_name if other != name]
+        if name not in by_name:
+            raise UserError(
+                f"MODEL must name a checkpoint that the run has. Received: {self.path}@{name}. "
+                f"Pass {' or '.join(others)}."
+            )
+        _require_own(by_name[name], identity, others)
+        return by_name[name]
 
     def write_skipped_images(self, lines):
         """Write a line for each skipped image, with the cause; no file if there are none."""
@@ -217,82 +215,68 @@ class RunFolder:
     def is_finished(self):
         """Return whether there is a valid summary; if not, the test split is evaluated again."""
         try:
-            return SUMMARY_KEYS <= _read_json(self.summary).keys()
+            return SUMMARY_KEYS <= _read(self.summary, dict[str, Any]).keys()
         except UserError:
             return False
 
-    def read_config(self):
-        """Return the `Config` of the run."""
-        entries = _read_json(self.config)
-        entries.pop("backend", None)
+    def read_identity(self):
+        """Return the `Identity` of the run, with a valid configuration."""
+        entries = _read(self.config, dict[str, Any])
         try:
-            return from_entries(entries)
-        except (TypeError, KeyError) as error:
+            identity = Identity.from_entries(entries)
+            identity.config.check()
+        except ValueError as error:
             raise UserError(
                 f"config.json must have the fields of this version. Received: {self.config}: "
                 f"{error}. Use the version of keras_mixer that wrote it."
             ) from error
+        return identity
+
+    def read_config(self):
+        """Return the `Config` of the run."""
+        return self.read_identity().config
 
     def read_summary(self):
-        return _read_json(self.summary)
+        return _read(self.summary, dict[str, Any])
 
     def write_summary(self, summary):
         with self.room_for_results():
-            _write_json(self.summary, summary)
+            write_json(self.summary, summary)
 
     def write_history(self, rows):
         """Replace the history: a dictionary for each epoch, with the keys of the first."""
-        with self.room_for_results(), _replacing(self.history) as file:
+        with self.room_for_results(), replacing(self.history) as file:
             writer = csv.DictWriter(file, rows[0], restval="")
             writer.writeheader()
             writer.writerows(rows)
 
 
-def _describe(config, backend):
-    return {"backend": backend, **to_entries(config)}
-
-
-def _flatten(entries, prefix=""):
-    """{"data": {"source": 1}} → {"data.source": 1}"""
-    flat: dict[str, Any] = {}
-    for key, value in entries.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _read_json(path, kind=dict):
+def _read(path, hint):
+    """Return what a JSON file of the run holds; raise UserError unless it is as the hint says."""
     try:
-        entries = json.loads(read_text(path))
-        if not isinstance(entries, kind):
-            raise ValueError(f"it does not hold a {kind.__name__}")
+        return conform(read_json(path), hint, "it")
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path.name} must be a readable JSON file. Received: {path}: {error}. Restore it "
             "from a backup, or train again with another --run-dir."
         ) from error
-    return entries
 
 
-def _write_json(path, value):
-    with _replacing(path) as file:
-        file.write(json.dumps(value, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())  # unlike the history, it is not in the checkpoints
+def _require_own(path, identity, others):
+    """Raise UserError unless a checkpoint is valid and of the run; `others` are those it has."""
+    from training.run.checkpoint_file import CorruptCheckpointError, read_checkpoint_file
+
+    try:
+        fault = read_checkpoint_file(path).fault(identity)
+    except CorruptCheckpointError as error:
+        fault = f"which is corrupt: {error}"
+    if fault:
+        advice = f"Pass {' or '.join(others)}" if others else "Resume the run to write others"
+        raise UserError(
+            f"MODEL must name a valid checkpoint of the run. Received: {path}, {fault}. {advice}."
+        )
 
 
 def _open_without_following(path, flags):
     """Open for writing, but no link to a file elsewhere, and without waiting for a FIFO."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    """Open a text file that replaces `path` when it is complete."""
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    with draft.open("x", newline="") as file:  # "x" follows no link
-        yield file
-    draft.replace(path)

@@ -1,7 +1,9 @@
 """Progress of a run: batches, epochs, times, and the learning rate that follows from them."""
 
 import dataclasses
+import math
 import time
+from typing import Any
 
 BEST_BY = "val_accuracy"
 
@@ -13,10 +15,10 @@ class Progress:
     batches: int = 0
     """Batches trained on; with accumulation several of them make an update."""
 
-    history: tuple[dict, ...] = ()
+    history: tuple[dict[str, float], ...] = ()
     """A row for each epoch that is over, validation included."""
 
-    metrics: list | None = None
+    metrics: list[Any] | None = None
     """Values of the training metrics, if the batches of an epoch are done and its validation is
     not."""
 
@@ -26,6 +28,11 @@ class Progress:
     """Seconds that the timed batches of all sessions took."""
 
     timed_batches: int = 0
+
+    def __post_init__(self):
+        numbers = (self.batches, self.wall_seconds, self.train_seconds, self.timed_batches)
+        if not all(0 <= number < math.inf for number in numbers):
+            raise ValueError(f"batches and seconds must be at least 0, not {numbers}")
 
 
 class RunProgress:

@@ -7,8 +7,8 @@ import keras
 
 from training.data.cache import cached
 from training.data.pipeline import steps_per_epoch
-from training.data.source import SPLITS
 from training.data.sources import load_source
+from training.data.split_names import SPLITS
 from training.devices import hosts
 from training.devices.model_parallel import require_even_split
 from training.devices.selection import find_distribution
@@ -27,7 +27,7 @@ from training.run.progress import RunProgress
 from training.run.results import write_results
 
 
-def train(config, folder, verbose="auto"):
+def train(config, folder, verbose="auto", trust_model=False):
     """Run the training that `config` describes in `folder`, or resume it.
 
     An interrupted run resumes from its newest checkpoint, and its result is bitwise identical to
@@ -37,6 +37,7 @@ def train(config, folder, verbose="auto"):
         config: A `training.config.Config`.
         folder: A `training.run.folder.RunFolder`.
         verbose: Keras's: "auto" for a progress bar, 2 for one line per epoch.
+        trust_model: Whether a `.keras` file of `--weights` may execute what it names.
 
     Returns:
         The summary, as in `summary.json`.
@@ -53,7 +54,7 @@ def train(config, folder, verbose="auto"):
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
         if summary is None:
             with as_user_errors(config):
-                summary = _train(config, folder, hardware, verbose)
+                summary = _train(config, folder, hardware, verbose, trust_model)
         return summary
 
 
@@ -63,20 +64,22 @@ def _finished_summary(config, folder):
     return folder.read_summary() if folder.is_finished() else None
 
 
-def _train(config, folder, hardware, verbose):
+def _train(config, folder, hardware, verbose, trust_model):
     source = _load(config, hardware)
     length = duration(config.optimization, steps_per_epoch(source.train, config.data))
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
     with hardware.scope():
-        model = compiled_model(config, source, schedule)
+        model = compiled_model(config, source, schedule, trust_model)
     source = cached(source, config.data)
     with contextlib.ExitStack() as stack:
+        identity = None
         if hosts.is_first():
             stack.enter_context(folder.lock())
-            _begin(config, folder, source)
+            identity = _begin(config, folder, source)
             print(hardware.describe(), flush=True)
         with hardware.scope():
-            checkpoints = Checkpoints(folder.checkpoints, config.checkpointing.keep_checkpoints)
+            keep = config.checkpointing.keep_checkpoints
+            checkpoints = Checkpoints(folder.checkpoints, keep, identity)
             make_variables(model, len(source.class_names))
             state = checkpoints.restore(model)
             decorrelate_replica_seeds(model)
@@ -104,12 +107,13 @@ def _load(config, hardware):
 
 
 def _begin(config, folder, source):
-    """Write the files of a run that are there from its start."""
+    """Write the files of a run that are there from its start; return its `Identity`."""
     backend = keras.backend.backend()
     folder.refuse_other_run(config, backend)  # of a process that started in the meantime
-    folder.write_config(config, backend)
+    identity = folder.write_config(config, backend)
     folder.write_class_names(source.class_names)
     folder.write_skipped_images(source.skipped)
+    return identity
 
 
 def _require_same_on_all_hosts(config, source):

@@ -6,7 +6,7 @@ import functools
 import pytest
 
 from keras_mixer.sizes import SIZES
-from training.__main__ import app
+from training import __main__ as application
 from training.recipes import RECIPES
 
 pytestmark = pytest.mark.backend("torch")  # needs no backend
@@ -15,10 +15,10 @@ pytestmark = pytest.mark.backend("torch")  # needs no backend
 @pytest.fixture
 def parse(call, monkeypatch):
     """Return a function that returns the `Config` that `train` receives."""
-    command = app._subcommands["train"]
+    commands = application.find_commands()
     received = []
 
-    @functools.wraps(command.target)  # tyro reads its signature
+    @functools.wraps(commands["train"])  # tyro reads its signature
     def receive(options):
         received.append(options.config)
 
@@ -26,7 +26,7 @@ def parse(call, monkeypatch):
         assert call("train", *arguments)[0] == 0
         return received.pop()
 
-    monkeypatch.setattr(command, "target", receive)
+    monkeypatch.setattr(application, "find_commands", lambda: commands | {"train": receive})
     return run
 
 

@@ -4,12 +4,14 @@ import re
 
 import pytest
 
-from training.__main__ import COMMANDS
+from training.__main__ import find_commands
 from training.cli import unknown_options
 from training.cli.unknown_options import refuse_unknown_options
 from training.errors import UserError
 
 pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike under every backend
+
+COMMANDS = find_commands()
 
 
 def suggestion(*arguments):

@@ -178,23 +178,23 @@ def test_evaluate_on_images_of_several_classes(call, finished, tmp_path, capsys)
 
 def test_evaluate_on_another_set(call, finished, tmp_path):
     folder, _ = finished
-    images = np.zeros((60, 8, 8), np.uint8)
+    images = np.full((60, 8, 8), 200, np.uint8)
     arrays = {"x_train": images, "y_train": np.arange(60) % 10, "x_test": images[:20]}
-    np.savez(tmp_path / "zeros.npz", y_test=np.arange(20) % 10, **arrays)
-    source = f"arrays:{tmp_path / 'zeros.npz'}"
+    np.savez(tmp_path / "alike.npz", y_test=np.arange(20) % 10, **arrays)
+    source = f"arrays:{tmp_path / 'alike.npz'}"
     status, out, _ = call("evaluate", folder.path, "--source", source, "--json")
     assert status == 0
     assert json.loads(out)["examples"] == 20
     assert json.loads(out)["accuracy"] == 0.1  # all images are alike
-    np.savez(tmp_path / "zeros.npz", x_train=images, y_train=np.arange(60) % 10)
+    np.savez(tmp_path / "alike.npz", x_train=images, y_train=np.arange(60) % 10)
     status, out, _ = call("evaluate", folder.path, "--source", source, "--json")
     assert (status, json.loads(out)["examples"]) == (0, 60)
-    np.savez(tmp_path / "zeros.npz", x_train=np.repeat(images[..., None], 3, 3), y_train=range(60))
+    np.savez(tmp_path / "alike.npz", x_train=np.repeat(images[..., None], 3, 3), y_train=range(60))
     status, _, err = call("evaluate", folder.path, "--source", source)
     assert status == 2
     assert "--source must have images with 1 channel, as the model. Received: 3" in err
     np.savez(
-        tmp_path / "zeros.npz", y_test=np.arange(20) % 10, class_names=list("abcdefghij"), **arrays
+        tmp_path / "alike.npz", y_test=np.arange(20) % 10, class_names=list("abcdefghij"), **arrays
     )
     status, _, err = call("evaluate", folder.path, "--source", source)
     assert status == 2

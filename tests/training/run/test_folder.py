@@ -1,11 +1,14 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from training.config import Config, Data, Optimization
 from training.errors import UserError
+from training.run.checkpoint_file import Checkpoint, write_checkpoint_file
 from training.run.folder import SUMMARY_KEYS, RunFolder
+from training.run.progress import Progress
 
 pytestmark = pytest.mark.backend("torch")  # no backend is used
 
@@ -85,15 +88,22 @@ def test_a_full_disk_is_reported_with_the_folder(tmp_path):
 
 def with_checkpoints(folder, *batches, accumulation_steps=1):
     optimization = Optimization(accumulation_steps=accumulation_steps)
-    folder.write_config(Config(optimization=optimization), "jax")
+    identity = folder.write_config(Config(optimization=optimization), "jax")
     folder.checkpoints.mkdir()
     for number in batches:
-        (folder.checkpoints / f"batch-{number:09}.npz").touch()
+        write_checkpoint(folder.checkpoints / f"batch-{number:09}.npz", number, identity)
+    (folder.checkpoints / "batch-000000099 (copy).npz").touch()  # is not one of them
+
+
+def write_checkpoint(path, batches, identity):
+    arrays = {"trainable/0": np.ones(3, "float32")}
+    with path.open("wb") as file:
+        write_checkpoint_file(file, Checkpoint(arrays, Progress(batches=batches), identity), {})
 
 
 def test_checkpoints_are_found_by_name(folder):
     with_checkpoints(folder, 8, 12)
-    (folder.checkpoints / "best.npz").touch()
+    write_checkpoint(folder.checkpoints / "best.npz", 8, folder.read_identity())
     assert folder.find_checkpoint().name == "batch-000000012.npz"
     assert folder.find_checkpoint("step-8").name == "batch-000000008.npz"
     assert folder.find_checkpoint("best").name == "best.npz"
@@ -109,6 +119,40 @@ def test_steps_of_checkpoints_are_updates(folder):
     assert folder.find_checkpoint("step-3").name == "batch-000000013.npz"
     with pytest.raises(UserError, match="Pass .*run@step-2 or .*run@step-3"):
         folder.find_checkpoint("step-13")
+
+
+def test_a_checkpoint_that_is_not_of_the_run_is_not_used(folder, tmp_path):
+    with_checkpoints(folder, 8, 12)
+    other = RunFolder(tmp_path / "other")
+    with_checkpoints(other, 8, 12)
+    newest, best = folder.checkpoints / "batch-000000012.npz", folder.checkpoints / "best.npz"
+    best.write_bytes((other.checkpoints / newest.name).read_bytes())
+    expected = "MODEL must name a valid checkpoint of the run.*best.npz, which is of another run"
+    with pytest.raises(UserError, match=f"{expected}. Pass .*@step-8 or .*@step-12"):
+        folder.find_checkpoint("best")
+    newest.write_bytes((folder.checkpoints / "batch-000000008.npz").read_bytes())
+    with pytest.raises(UserError, match="000000012.npz, which is corrupt: .* batch 8. Pass .*@ste"):
+        folder.find_checkpoint()
+
+
+def test_a_run_keeps_its_id(folder, tmp_path):
+    """When it resumes with other free fields, and in a copy of the folder."""
+    identity = folder.write_config(CONFIG, "jax")
+    other = dataclasses.replace(CONFIG, data=Data(data_dir="elsewhere"))
+    assert folder.write_config(other, "jax").run_id == identity.run_id
+    folder.path.rename(tmp_path / "moved")
+    moved = RunFolder(tmp_path / "moved")
+    assert moved.read_identity() == dataclasses.replace(identity, config=other.resolved())
+    assert RunFolder(tmp_path / "new").write_config(CONFIG, "jax").run_id != identity.run_id
+
+
+def test_a_run_of_version_0_1_0_has_no_id(folder):
+    entries = folder.write_config(CONFIG, "jax").entries()
+    del entries["run_id"]
+    folder.config.write_text(json.dumps(entries))
+    folder.refuse_other_run(CONFIG, "jax")
+    assert folder.write_config(CONFIG, "jax").run_id is None
+    assert json.loads(folder.config.read_text()) == entries
 
 
 def test_a_run_without_checkpoints_is_refused(folder):

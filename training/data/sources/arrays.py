@@ -6,7 +6,10 @@ import zlib
 import numpy as np
 
 from keras_mixer.files import open_regular
-from training.data.source import SPLITS, Source, hold_out_missing_splits
+from training.data.array_checks import check_images, check_labels, numbered, refuse_array
+from training.data.array_names import sort_arrays
+from training.data.source import Source, hold_out_missing_splits, is_all_test
+from training.data.split_names import SPLITS
 from training.data.splits import in_memory
 from training.errors import UserError
 
@@ -18,30 +21,55 @@ UNREADABLE = (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib
 def load(data):
     """Return the dataset in FILE: `x_train` and `y_train`, and the same for validation and test.
 
-    Images are uint8, (examples, height, width) or (examples, height, width, channels); labels
-    are integers from 0. `class_names`, strings, are optional. Without `x_test`, a share of
-    `--test-fraction` of every class is held out; without `x_validation`, `--validation-fraction`.
+    Other usual names are read too, such as `val_images`: see `training.data.array_names`. Images
+    are uint8, (examples, height, width) or (examples, height, width, channels); labels are
+    integers from 0. `class_names`, strings, are optional. Without a test split, a share of
+    `--test-fraction` of every class is held out; without a validation split,
+    `--validation-fraction`.
     """
     path = data.source.partition(":")[2]
     arrays = _read(path)
-    splits = {name: _check(path, name, arrays) for name in SPLITS if f"x_{name}" in arrays}
-    if "train" not in splits:
-        _fail(path, f"must contain x_train and y_train. Received: {', '.join(arrays) or 'nothing'}")
-    shapes = {name: images.shape[1:] for name, (images, _) in splits.items()}
-    if len(set(shapes.values())) > 1:
-        _fail(path, f"must contain images of one size. Received: {shapes}")
-    num_classes = 1 + max(int(labels.max(initial=-1)) for _, labels in splits.values())
-    class_names = arrays.get("class_names", np.arange(num_classes)).astype(str)
-    if len(class_names) < num_classes:
-        _fail(
+    names, of_classes = sort_arrays(path, arrays)
+    if is_all_test(data):
+        names = {"train": names.get("test", names.get("train", {}))}
+    if "images" not in names.get("train", {}):
+        refuse_array(
             path,
-            "must contain a name for each class. Received: "
-            f"labels up to {num_classes - 1} and {len(class_names)} class_names",
+            "must contain x_train and y_train",
+            ", ".join(arrays) or "nothing",
+            "Save them with np.savez(FILE, x_train=…, y_train=…).",
         )
-    hold_out_missing_splits(splits, data)
+    for split, own in names.items():
+        if len(own) < 2:
+            (name,) = own.values()
+            missing = "images" if "labels" in own else "labels"
+            refuse_array(
+                path,
+                f"must contain {missing} of the {split} split beside {name}",
+                "none",
+                f"Save them as {'x' if missing == 'images' else 'y'}_{split}, or leave {name} out.",
+            )
+    images = check_images(path, {own["images"]: arrays[own["images"]] for own in names.values()})
+    labels = {
+        own["labels"]: check_labels(path, own["labels"], arrays[own["labels"]], len(pixels))
+        for own, pixels in zip(names.values(), images.values(), strict=True)
+    }
+    if of_classes:
+        class_names = _class_names(path, arrays[of_classes], of_classes, labels)
+    elif is_all_test(data):
+        (name,) = labels
+        present, labels[name] = np.unique(labels[name], return_inverse=True)
+        class_names = tuple(map(str, present))
+    else:
+        class_names = _numbers(path, labels)
+    splits = {
+        split: (images[own["images"]], labels[own["labels"]].astype(np.int64))
+        for split, own in names.items()
+    }
+    hold_out_missing_splits(splits, class_names, data)
     return Source(
-        class_names=tuple(class_names),
-        channels=shapes["train"][-1],
+        class_names=class_names,
+        channels=splits["train"][0].shape[-1],
         **{name: in_memory(*splits[name]) for name in SPLITS},
     )
 
@@ -49,35 +77,80 @@ def load(data):
 def _read(path):
     try:
         with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            return {name: _read_array(path, arrays, name) for name in arrays.files}
+    except UserError:
+        raise
     except UNREADABLE as error:
         raise UserError(
             f"--source arrays:FILE.npz must name a file of NumPy arrays. Received: {path}: "
             f"{error}. Write one with np.savez(FILE, x_train=…, y_train=…)."
         ) from error
+    except MemoryError as error:
+        raise UserError(
+            f"--source arrays:FILE.npz must fit into memory. Received: {path}: {error or 'no'}. "
+            "Save fewer or smaller images, or save them as files for --source folder:PATH."
+        ) from error
 
 
-def _check(path, split, arrays):
-    """Return images of shape (examples, height, width, channels) and labels."""
-    images, labels = arrays[f"x_{split}"], arrays.get(f"y_{split}")
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        _fail(
+def _read_array(path, arrays, name):
+    try:
+        return np.asarray(arrays[name])  # bytes, if the name does not end in .npy
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        refuse_array(
             path,
-            f"must contain x_{split} as uint8 of shape (examples, height, width) or with 1 or 3 "
-            f"channels. Received: {images.dtype} of shape {arrays[f'x_{split}'].shape}",
+            "must contain arrays of numbers or strings",
+            f"{name}, an array of Python objects, which are not read because they may run code",
+            f"Save `np.array({name}.tolist())` as {name}; images must be of one size.",
         )
-    if labels is None or labels.size != len(images) or labels.dtype.kind not in "iu":
-        received = "none" if labels is None else f"{labels.dtype} of shape {labels.shape}"
-        _fail(path, f"must contain {len(images)} integers as y_{split}. Received: {received}")
-    labels = labels.reshape(-1)
-    if labels.size and labels.min() < 0:
-        _fail(path, f"must contain labels from 0 upwards. Received: {labels.min()} in y_{split}")
-    return images, labels
 
 
-def _fail(path, rule_and_received):
-    raise UserError(
-        f"--source arrays: {path} {rule_and_received}. Write the file again with np.savez."
+def _class_names(path, class_names, name, labels):
+    """Return the names of the classes; refuse labels that have none."""
+    if class_names.ndim != 1:
+        refuse_array(
+            path,
+            f"must contain {name} as one list",
+            f"an array of shape {class_names.shape}",
+            f"Save {name}=[…], with the name of each class.",
+        )
+    names = tuple(
+        n.decode("utf-8", "surrogateescape") if isinstance(n, bytes) else str(n)
+        for n in class_names.tolist()
     )
+    if len(set(names)) < len(names):
+        twice = next(n for i, n in enumerate(names) if n in names[:i])
+        refuse_array(path, f"must contain {name} that differ", f"{twice} twice", "Rename one.")
+    for array, values in labels.items():
+        if values.size and values.max() >= len(names):
+            largest, smallest = int(values.max()), int(values.min())
+            step = f"Add names to {name}"
+            if smallest == 1 and largest == len(names):
+                step = (
+                    f"Save `{array} - 1` as {array} if labels count from 1, and so for every split"
+                )
+            refuse_array(
+                path,
+                f"must contain a name in {name} for each label, counted from 0",
+                f"a label of {largest} in {array}, and {len(names)} names",
+                f"{step}.",
+            )
+    return names
+
+
+def _numbers(path, labels):
+    """Return the numbers of the classes as names; refuse labels with gaps."""
+    present = sorted({int(label) for values in labels.values() for label in np.unique(values)})
+    for expected, label in enumerate(present):
+        if label != expected:
+            array = next(name for name, values in labels.items() if label in values)
+            first, *others = labels
+            likewise = "".join(f"; {o} = np.searchsorted(class_names, {o})" for o in others)
+            refuse_array(
+                path,
+                f"must contain labels from 0 to {len(present) - 1} for {len(present)} classes",
+                f"a label of {label} in {array}, and none of {expected}",
+                f"Number the classes, `{numbered(first)}{likewise}`, and save class_names too.",
+            )
+    return tuple(map(str, present))

@@ -20,8 +20,8 @@ def load(data):
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype("uint8")[..., np.newaxis]
     labels = bunch.target
-    rest, test = hold_out(np.arange(len(labels)), labels, TEST_FRACTION, "the test split")
-    train, validation = hold_out(rest, labels, data.validation_fraction, "--validation-fraction")
+    rest, test = hold_out(np.arange(len(labels)), labels, TEST_FRACTION)
+    train, validation = hold_out(rest, labels, data.validation_fraction)
     return Source(
         class_names=tuple(str(name) for name in bunch.target_names),
         channels=1,

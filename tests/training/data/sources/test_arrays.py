@@ -56,16 +56,20 @@ def test_color_class_names_and_a_held_out_test_split(arrays, load):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"x_train": None}, "must contain x_train and y_train"),
-        ({"y_train": None}, "must contain 30 integers as y_train. Received: none"),
+        ({"x_train": None, "y_train": None}, "must contain x_train and y_train. Received: x_test"),
+        (
+            {"y_train": None},
+            "must contain labels of the train split beside x_train",
+        ),
         ({"y_test": np.arange(6)}, "must contain 7 integers as y_test"),
         ({"y_train": np.arange(30) / 3}, "must contain 30 integers as y_train"),
-        ({"y_train": np.arange(30) % 3 - 1}, "labels from 0 upwards. Received: -1 in y_train"),
+        ({"y_train": np.arange(30) % 3 - 1}, "labels from 0 upwards as y_train. Received: -1"),
         ({"x_test": np.zeros((7, 6, 6), "uint8")}, "images of one size"),
         ({"x_test": np.zeros((7, 6, 5))}, "x_test as uint8"),
         ({"x_test": np.zeros((7, 6, 5, 4), "uint8")}, "with 1 or 3 channels"),
-        ({"class_names": np.array(["a", "b"])}, "labels up to 2 and 2 class_names"),
-        ({"y_train": np.arange(30) % 3 * 2}, "images of every class. Received: none of 1, 3"),
+        ({"class_names": np.array(["a", "b"])}, "a label of 2 in y_train, and 2 names"),
+        ({"y_train": np.arange(30) % 3 * 2}, "Received: a label of 4 in y_train, and none of 3"),
+        ({"y_test": np.arange(7) + 1}, "images of every class. Received: none of 3, 4, 5, 6, 7"),
     ],
 )
 def test_invalid_arrays(change, message, arrays, load):
@@ -75,9 +79,25 @@ def test_invalid_arrays(change, message, arrays, load):
 
 
 def test_both_sides_have_every_class(arrays, load):
+    """Also where a share of a class rounds to nothing."""
     arrays["y_train"] = np.array([0] * 14 + [1] * 14 + [2] * 2)
-    with pytest.raises(UserError, match="leaves none of class 2"):
-        load(arrays, validation_fraction=0.1)
+    for fraction in (0.01, 0.1, 0.9, 0.99):
+        source = load(arrays, validation_fraction=fraction)
+        for split in (source.train, source.validation):
+            assert set(split.labels) == {0, 1, 2}
+        together = [*source.train.labels, *source.validation.labels]
+        np.testing.assert_array_equal(np.bincount(together), [14, 14, 2])
+
+
+def test_an_archive_that_does_not_fit_into_memory(arrays, load, monkeypatch):
+    """The message says what was being allocated."""
+
+    def fail(*_, **__):
+        np.empty(2**47)
+
+    monkeypatch.setattr(np.lib.format, "read_array", fail)
+    with pytest.raises(UserError, match="must fit into memory.*allocate 1.00 PiB for an array"):
+        load(arrays)
 
 
 def test_missing_and_corrupt_files(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.support.splits import assert_refused, images_of, read_examples
+from tests.support.splits import images_of, read_examples
 from training.config import Data
 from training.data.sources import digits, load_source
 
@@ -39,6 +39,9 @@ def test_the_test_split_does_not_depend_on_the_validation_split():
     assert len(other.train) == 1437
 
 
-def test_a_validation_split_without_every_class_is_refused():
-    for fraction in (0.001, 0.999):
-        assert_refused("--validation-fraction must leave", validation_fraction=fraction)
+def test_every_class_is_in_the_validation_split_however_small_a_side_is():
+    for fraction, expected in ((0.001, 10), (0.999, 1437 - 10)):
+        source = digits.load(Data(validation_fraction=fraction))
+        assert len(source.validation) == expected
+        for split in (source.train, source.validation):
+            assert len(set(split.labels)) == 10

@@ -1,0 +1,60 @@
+"""The range of values that images use: almost black ones train to chance without an error.
+
+Values on another scale than 0 to 255, such as 0 to 1, or 12 bits in files of 16, make all images
+almost black.
+"""
+
+import shlex
+import sys
+
+from training.errors import UserError
+
+FULL = 255
+DARKEST = 64  # of 255: what the brightest pixel of a dataset has to reach
+
+
+def is_too_dark(peak, full=FULL):
+    """Return whether images are almost black.
+
+    Args:
+        peak: The largest value in all of them.
+        full: The largest value that they could hold.
+    """
+    return peak * FULL < DARKEST * full
+
+
+def require_bright_files(folder, findings):
+    """Refuse images that are almost black, those of 8 bits and those of 16 bits by themselves.
+
+    Args:
+        folder: Path of the folder of all images.
+        findings: `{path: training.data.image_files.Finding}` of the valid files.
+
+    Raises:
+        UserError: If the largest value in all of them is below a quarter of what files can hold.
+    """
+    for bits in (8, 16):
+        full = 2**bits - 1
+        peaks = {path: found.peak for path, found in findings.items() if found.full == full}
+        if peaks and is_too_dark(peak := max(peaks.values()), full):
+            raise UserError(
+                f"--source folder: the images in {folder} must use the range of their files, 0 to "
+                f"{full} with {bits} bits, because all are scaled alike. Received: {len(peaks)} "
+                f"images of {bits} bits with values up to {peak}, which would be almost black. "
+                f"{_advise(folder, peaks, peak, bits)}"
+            )
+
+
+def _advise(folder, paths, peak, bits):
+    if not peak:
+        return "Replace them; shapes in the transparency of a file are not read."
+    factor = (2**bits - 1) // (2 ** peak.bit_length() - 1)
+    suffixes = tuple(sorted({path.suffix for path in paths}))
+    code = (
+        "import pathlib, sys, tensorflow as tf; "
+        "[tf.io.write_file(str(p), tf.io.encode_png(tf.io.decode_image(p.read_bytes(), 3, "
+        f"tf.uint{bits}, expand_animations=False) * {factor})) "
+        f'for p in pathlib.Path(sys.argv[1]).rglob("*") if p.suffix in {suffixes}]'
+    ).replace("'", '"')
+    command = shlex.join([sys.executable, "-c", code, str(folder)])
+    return f"Multiply the values, in a copy of the folder if you need the originals:\n{command}"
