@@ -33,6 +33,11 @@ def check_bool(owner, argument, value):
     return bool(value)
 
 
+def check_bools(owner, **values):
+    """Return the arguments as a dictionary of bools, each checked by `check_bool`."""
+    return {argument: check_bool(owner, argument, value) for argument, value in values.items()}
+
+
 def check_seed(owner, seed):
     """Return `seed` as an int or None, or raise ValueError unless it is one of these."""
     if seed is None:
@@ -100,6 +105,7 @@ def check_patch_size(name, patch_size):
 
 def check_top(name, include_top, pooling, classes):
     """Return `classes`, or raise ValueError unless head, pooling and classes agree."""
+    check_bool(name, "include_top", include_top)
     if pooling not in (None, "avg", "max"):
         raise ValueError(
             f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
@@ -123,6 +129,7 @@ def check_top(name, include_top, pooling, classes):
 
 def check_numerics(name, approximate_gelu, value_range, include_preprocessing=True):
     """Validate `approximate_gelu` and `value_range`; raise ValueError."""
+    check_bool(name, "include_preprocessing", include_preprocessing)
     if not isinstance(approximate_gelu, (bool, type(None))):
         raise ValueError(
             f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "
