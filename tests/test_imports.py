@@ -39,6 +39,8 @@ ORDER_OF_THE_LIBRARY = (
     "preprocessing",
     "weights.catalog",
     "weights.table",
+    "weights.cache",
+    "weights.transfer",
     "weights.download",
     "labels",
     "weights.architecture",

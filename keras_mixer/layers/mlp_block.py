@@ -62,22 +62,20 @@ class MlpBlock(CompositeLayer):
             if self.dropout_rate
             else keras.layers.Identity(name="dropout", dtype=self.dtype_policy)
         )
-        self.dense_0 = self._dense(self.mlp_dim, "Dense_0")
-        self.dense_1 = self._dense(1, "Dense_1")  # `build` sets its width
+        # `build` sets the widths and the initializers.
+        self.dense_0, self.dense_1 = (
+            keras.layers.Dense(1, kernel_initializer="zeros", name=name, dtype=self.dtype_policy)
+            for name in ("Dense_0", "Dense_1")
+        )
         self.inherit_trainable()
 
-    def _dense(self, units, name):
-        initializer = self.kernel_initializer.clone()  # one seed would give both the same values
-        return keras.layers.Dense(
-            units, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
-        )
-
     def build(self, input_shape):
-        self.dense_1.units = input_shape[-1]
-        self._build_dense(self.dense_0, input_shape)
-        self._build_dense(self.dense_1, (*input_shape[:-1], self.mlp_dim))
+        self._build_dense(self.dense_0, self.mlp_dim, input_shape)
+        self._build_dense(self.dense_1, input_shape[-1], (*input_shape[:-1], self.mlp_dim))
 
-    def _build_dense(self, dense, input_shape):
+    def _build_dense(self, dense, units, input_shape):
+        dense.units = units
+        dense.kernel_initializer = self.kernel_initializer.clone()  # with a seed of its own
         policy, lora_alpha = dense.dtype_policy, dense.lora_alpha
         if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
             # A Dense cannot be quantized under a map. Files of 0.1.0 have the first path.
