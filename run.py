@@ -82,12 +82,14 @@ def fail(message):
 
 
 def has_environment():
-    """Return whether the environment exists and is complete.
+    """Return whether the environment exists, unless its creation was interrupted.
 
-    pip comes last and writes its RECORD last, so nothing is lost by replacing an environment in
-    which no package has one.
+    venv installs pip last, after setuptools, and pip writes a package's RECORD last. So nothing is
+    lost by replacing an environment in which no other package has a RECORD.
     """
-    return PYTHON.exists() and any(VENV.glob("lib/python*/site-packages/*.dist-info/RECORD"))
+    records = VENV.glob("lib/python*/site-packages/*.dist-info/RECORD")
+    packages = {path.parent.name.partition("-")[0] for path in records}
+    return PYTHON.exists() and not packages <= {"setuptools"}
 
 
 def create_environment():
@@ -97,19 +99,19 @@ def create_environment():
             f"Received: {sys.executable}. Install its venv module (on Debian and Ubuntu the "
             "package python3-venv), or start this file with another Python."
         )
+    import venv
+
     print(f"Creating a virtual environment in {VENV}", flush=True)
     created = False
     try:
-        created = subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) == 0
+        venv.create(VENV, clear=True, symlinks=True, with_pip=True)
+        created = True
+    except subprocess.CalledProcessError as error:
+        (*_, cause) = error.output.decode(errors="replace").strip().splitlines() or [str(error)]
+        raise OSError(cause) from error
     finally:
         if not created:  # do not leave a partial environment behind
             shutil.rmtree(VENV, ignore_errors=True)
-    if not created:
-        fail(
-            f"the virtual environment {VENV} must be in a folder that you can write to, on a disk "
-            "with 5 GB of free space. Received: an error of venv, which is printed above. Fix its "
-            "cause, then run the same command again."
-        )
 
 
 def install(extras):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,9 @@ def environment(monkeypatch, tmp_path):
 
 def make_environment():
     """Do what `python -m venv` does."""
-    pip = run.VENV / "lib" / "python3.12" / "site-packages" / "pip-25.0.dist-info"
-    for file in (run.PYTHON, pip / "RECORD"):
+    packages = run.VENV / "lib" / "python3.11" / "site-packages"
+    records = [packages / f"{name}.dist-info" / "RECORD" for name in ("setuptools-65", "pip-23")]
+    for file in (run.PYTHON, *records):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
 
@@ -65,23 +67,25 @@ def make_environment():
 @pytest.fixture
 def called(monkeypatch, environment):
     """Return a function of arguments that returns the commands that `run.py` calls."""
-    calls, outcomes = [], {"venv": 0, "pip": 0}
+    calls, status = [], []
+
+    def create(path, **options):
+        assert path == environment
+        make_environment()
+        calls.append("venv")
 
     def call(command):
-        module = command[2]
-        calls.append(module if module == "venv" else command[-1].split("[")[1].rstrip("]"))
-        if module == "venv" and not outcomes[module]:
-            make_environment()
-        return outcomes[module]
+        calls.append(command[-1].split("[")[1].rstrip("]"))
+        return status[0]
 
-    def start(*arguments, **statuses):
+    def start(*arguments, pip=0):
         calls.clear()
-        outcomes.update(venv=0, pip=0)
-        outcomes.update(statuses)
+        status[:] = [pip]
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
         run.main()
         return list(calls)
 
+    monkeypatch.setattr(venv, "create", create)
     monkeypatch.setattr(run.subprocess, "call", call)
     monkeypatch.setattr(run.os, "execve", lambda *arguments: calls.append(arguments[1][1:]))
     return start
@@ -104,7 +108,7 @@ def test_an_extra_is_installed_once(monkeypatch, called, capsys):
     assert not run.INSTALLED.exists()  # so that the next call installs again
 
 
-@pytest.mark.parametrize("missing", ["bin/python", "lib/*/*/*/RECORD", "lib"])
+@pytest.mark.parametrize("missing", ["bin/python", "lib/*/*/pip*/RECORD", "lib"])
 def test_an_environment_without_pip_is_created_again(called, environment, missing):
     """A kill -9 leaves one in which Python runs and pip does not."""
     for path in environment.glob(missing):
@@ -192,30 +196,41 @@ def test_the_backend_in_keras_json_is_installed(monkeypatch, tmp_path):
     assert run.needed_extras("train") == {"training", "tensorflow"}
 
 
-@pytest.mark.parametrize("outcome", [1, KeyboardInterrupt])
-def test_a_partial_environment_is_removed(monkeypatch, environment, outcome):
-    def call(command):
-        make_environment()
-        if outcome is KeyboardInterrupt:
-            raise KeyboardInterrupt
-        return outcome
-
-    monkeypatch.setattr(run.subprocess, "call", call)
-    with pytest.raises((SystemExit, KeyboardInterrupt)):
-        run.create_environment()
-    assert not environment.exists()
+FULL = "[Errno 28] No space left on device"
 
 
-def test_what_keeps_an_environment_from_being_created_is_named(
-    monkeypatch, called, environment, capsys
+@pytest.mark.parametrize(
+    "error, status, message",
+    [
+        (subprocess.CalledProcessError(1, "pip", f"Traceback\n{FULL}\n".encode()), 2, FULL),
+        (subprocess.CalledProcessError(1, "pip", b""), 2, "returned non-zero exit status 1"),
+        (
+            PermissionError(13, "Permission denied", "x"),
+            2,
+            "Received: [Errno 13] Permission denied",
+        ),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_a_partial_environment_is_removed(
+    monkeypatch, called, environment, capsys, error, status, message
 ):
-    shutil.rmtree(environment)
-    with pytest.raises(SystemExit, match="2"):
-        called("train", "digits", venv=1)
-    err = capsys.readouterr().err
-    assert f"{environment} must be in a folder that you can write to" in err
-    assert "python3-venv" not in err
+    def create(path, **options):
+        make_environment()
+        raise error
 
+    shutil.rmtree(environment)
+    monkeypatch.setattr(venv, "create", create)
+    with pytest.raises(SystemExit) as end:
+        called("train", "digits")
+    assert end.value.code == status
+    assert not environment.exists()
+    err = capsys.readouterr().err
+    assert message in err and "python3-venv" not in err
+
+
+def test_a_python_without_venv_is_named(monkeypatch, called, environment, capsys):
+    shutil.rmtree(environment)
     monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: name != "ensurepip")
     with pytest.raises(SystemExit, match="2"):
         called("train", "digits")

@@ -6,6 +6,7 @@ import dataclasses
 import keras
 
 from training.data.cache import cached
+from training.data.changed_files import changed_files_as_user_errors
 from training.data.pipeline import steps_per_epoch
 from training.data.sources import load_source
 from training.data.split_names import SPLITS
@@ -20,11 +21,13 @@ from training.optimization.freezing import plain_model
 from training.optimization.schedule import learning_rate_schedule
 from training.run.checkpoints import Checkpoints
 from training.run.compiled_model import compiled_model, make_variables
-from training.run.failures import as_user_errors
+from training.run.failures import out_of_memory_as_user_errors
 from training.run.fitting import fit
 from training.run.ongoing import OngoingRun
 from training.run.progress import RunProgress, require_same_epochs
 from training.run.results import write_results
+
+RESUME = "The same command resumes from the last checkpoint."
 
 
 def train(config, folder, verbose="auto", trust_model=False):
@@ -53,8 +56,10 @@ def train(config, folder, verbose="auto", trust_model=False):
         config = dataclasses.replace(config, hardware=chosen)  # a run keeps its precision
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
         if summary is None:
-            with as_user_errors(config):
-                summary = _train(config, folder, hardware, verbose, trust_model)
+            with out_of_memory_as_user_errors(config):
+                source = _load(config, hardware)
+                with changed_files_as_user_errors(source, RESUME):
+                    summary = _train(config, folder, source, hardware, verbose, trust_model)
         return summary
 
 
@@ -64,8 +69,7 @@ def _finished_summary(config, folder):
     return folder.read_summary() if folder.is_finished() else None
 
 
-def _train(config, folder, hardware, verbose, trust_model):
-    source = _load(config, hardware)
+def _train(config, folder, source, hardware, verbose, trust_model):
     length = duration(config.optimization, steps_per_epoch(source.train, config.data))
     schedule = learning_rate_schedule(config.optimization, length.updates, config.data.batch_size)
     with hardware.scope():
