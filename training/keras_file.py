@@ -6,11 +6,14 @@ nothing in it is executed. Keras's own loader is for files that the user trusts.
 
 import contextlib
 import json
+import math
+import os
 import tempfile
 import zipfile
 from pathlib import Path
 
 import keras
+from keras.src.backend.common import global_state
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from keras_mixer.files import open_regular, require_regular
@@ -23,6 +26,7 @@ TRUST = (
     "If you trust whoever made the file as you trust a program, pass --trust-model: what it names "
     "is then executed with your rights. Otherwise ask for a file of weights."
 )
+LARGEST_EXPANSION = 16  # weights for each byte of a file; those of LoRA are not all in it
 ACTIVATIONS = ("softmax", "sigmoid")
 LINEAR = "linear"
 STEM, LAST_NORM, HEAD = "stem", "pre_head_layer_norm", "head"  # of `keras_mixer.MlpMixer`
@@ -81,10 +85,30 @@ def _rebuild(path):
     with open_regular(path) as file, open_keras_archive(file) as (config, weights):
         with open_regular(weights) as arrays, open_h5(arrays):
             pass  # it has no links to other files
-        checked = check_model_config(config)
-        with ObjectSharingScope():  # as Keras does, for layers that two models share
-            model = keras.saving.deserialize_keras_object(checked)
+        model = _build(check_model_config(config), os.path.getsize(weights))
         model.load_weights(weights)
+    return model
+
+
+def _build(config, num_bytes):
+    """Return the model of a checked configuration; refuse one too large for its weights.
+
+    Memory is allocated only if `num_bytes` could hold the values of its variables.
+    """
+    try:
+        # Without values at first; the other scope is Keras's, for layers that two models share.
+        with keras.StatelessScope(initialize_variables=False), ObjectSharingScope():
+            model = keras.saving.deserialize_keras_object(config)
+        values = sum(math.prod(variable.shape) for variable in model.variables)
+        if values > LARGEST_EXPANSION * num_bytes:
+            raise ValueError(
+                f"its layers have {values:,} weights, and its arrays have {num_bytes:,} bytes"
+            )
+    except Exception:
+        global_state.set_global_attribute("uninitialized_variables", [])  # forget them
+        raise
+    with keras.StatelessScope():
+        pass  # initializes the variables on leaving
     return model
 
 

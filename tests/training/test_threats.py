@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from tests.support.models import small_mixer
-from tests.support.runs import SMALL
+from tests.support.runs import SMALL, SUMMARY
 from tests.support.threats import append_layer, layer_of, rewrite_archive
 from training.config import Config, Data
-from training.run.folder import SUMMARY_KEYS, RunFolder
+from training.run.folder import RunFolder
 
 BACKEND = keras.backend.backend()
 IMAGE_SIZE = 8
@@ -32,8 +32,7 @@ def honest(tmp_path_factory):
     data = Data(source="digits", image_size=IMAGE_SIZE)
     folder.write_config(Config(data=data, model=SMALL), BACKEND)
     folder.write_class_names(CLASS_NAMES)
-    values = dict.fromkeys(SUMMARY_KEYS, 0)
-    folder.write_summary(values | {"class_names": CLASS_NAMES})
+    folder.write_summary(SUMMARY)
     model = small_mixer(input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3), classes=3)
     model.save(folder.model)
     return folder.path
@@ -280,7 +279,8 @@ BROKEN = {
     "a width that is text": in_layer("head", units="five"),
     "a negative width": in_layer("head", units=-1),
     "another width": in_layer("head", units=4),
-    "a width that no memory holds": in_layer("head", units=10**15),
+    "a width that no memory holds": in_layer("head", units=10**12),
+    "a width that the file does not hold": in_layer("head", units=10**7),
     "a shape that is text": in_layer("images", batch_shape="images"),
     "an unknown activation": in_layer("head", activation="no such"),
     "an unknown policy": in_layer("head", dtype="no such"),
@@ -300,6 +300,14 @@ def test_a_broken_configuration_is_explained(call, run, tmp_path, kind):
     rewrite_archive(run.model, BROKEN[kind])
     result = call("predict", run.path, "image.png")
     assert_refused(result, tmp_path / "canary", "model.keras must be", f"{run.path}@best")
+
+
+def test_no_memory_is_allocated_for_weights_that_the_file_does_not_hold(call, run, tmp_path):
+    rewrite_archive(run.model, in_layer("head", units=10**10))
+    expected = "its layers have 170,000,00", "weights, and its arrays have"
+    assert_refused(call("predict", run.path, "image.png"), tmp_path / "canary", *expected)
+    with keras.StatelessScope():
+        pass  # nothing is left to be initialized
 
 
 @pytest.mark.backend("torch")
