@@ -10,6 +10,7 @@ from keras_mixer.layers.dtype_policy import get_policy
 from keras_mixer.layers.initialization import skip_initialization
 from keras_mixer.mixer import MixerConfig, mixer
 from keras_mixer.validation import (
+    check_bools,
     check_image_shape,
     check_numerics,
     check_patch_size,
@@ -70,6 +71,7 @@ def build_mixer(
         tokens_mlp_dim=tokens_mlp_dim,
         channels_mlp_dim=channels_mlp_dim,
     )
+    flags = check_bools(name, rescale_drop_path=rescale_drop_path, rematerialize=rematerialize)
     drop_path_rate = check_rate(name, "drop_path_rate", drop_path_rate)
     dropout_rate = check_rate(name, "dropout_rate", dropout_rate)
     classes = check_top(name, include_top, pooling, classes)
@@ -103,11 +105,10 @@ def build_mixer(
             classifier_activation=classifier_activation,
             pooling=pooling,
             drop_path_rate=drop_path_rate,
-            rescale_drop_path=rescale_drop_path,
             dropout_rate=dropout_rate,
-            rematerialize=rematerialize,
             policy=policy,
             **sizes,
+            **flags,
         )
         model = _build(name, input_tensor, shape, config, skip=loader is not None)
         if loader:

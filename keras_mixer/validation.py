@@ -7,6 +7,8 @@ import difflib
 import inspect
 import numbers
 
+import numpy as np
+
 from keras_mixer.weights.numerics import is_value_range
 
 
@@ -19,6 +21,33 @@ def check_rate(owner, argument, rate):
             f"0 and below 1. Received: {argument}={rate!r}. Pass 0.0 to drop nothing."
         )
     return float(rate)
+
+
+def check_bool(owner, argument, value):
+    """Return `value` as a bool, or raise ValueError unless it is one; 0 and 1 count as such."""
+    if not isinstance(value, (numbers.Integral, np.bool_)) or value not in (0, 1):
+        raise ValueError(
+            f"{owner}: `{argument}` must be True or False. "
+            f"Received: {argument}={value!r}. Pass one of the two."
+        )
+    return bool(value)
+
+
+def check_bools(owner, **values):
+    """Return the arguments as a dictionary of bools, each checked by `check_bool`."""
+    return {argument: check_bool(owner, argument, value) for argument, value in values.items()}
+
+
+def check_seed(owner, seed):
+    """Return `seed` as an int or None, or raise ValueError unless it is one of these."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise ValueError(
+            f"{owner}: `seed` must be an integer or None. Received: seed={seed!r}. "
+            "Leave it out for a random seed."
+        )
+    return int(seed)
 
 
 def check_positive_int(owner, argument, value):
@@ -76,6 +105,7 @@ def check_patch_size(name, patch_size):
 
 def check_top(name, include_top, pooling, classes):
     """Return `classes`, or raise ValueError unless head, pooling and classes agree."""
+    check_bool(name, "include_top", include_top)
     if pooling not in (None, "avg", "max"):
         raise ValueError(
             f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
@@ -99,6 +129,7 @@ def check_top(name, include_top, pooling, classes):
 
 def check_numerics(name, approximate_gelu, value_range, include_preprocessing=True):
     """Validate `approximate_gelu` and `value_range`; raise ValueError."""
+    check_bool(name, "include_preprocessing", include_preprocessing)
     if not isinstance(approximate_gelu, (bool, type(None))):
         raise ValueError(
             f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "

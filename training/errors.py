@@ -11,6 +11,7 @@ from keras_mixer.terminal import STATUS_MISTAKE
 NO_MEMORY = re.compile(
     "RESOURCE_EXHAUSTED|OOM when|[Oo]ut of memory|can't allocate memory|Unable to allocate"
 )
+LONGEST_LINE = 200  # of a message of a backend
 
 
 class UserError(ValueError):
@@ -33,12 +34,27 @@ def out_of_memory_as_user_error(received, advice):
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+        if isinstance(error, MemoryError):  # not of a device: batches may not be the cause
+            raise UserError(
+                "Images, model and batches must fit into the memory of the computer. Received: "
+                f"{_describe_allocation(error)}, with {received}. Close other programs, or use "
+                f"fewer or smaller images or a smaller model. {advice}"
+            ) from error
+        if NO_MEMORY.search(str(error)):
             raise UserError(
                 "The model and its batches must fit into the memory of the device. Received: "
-                f"{received}, which do not fit. {advice}"
+                f"{received}, which do not fit: {_describe_allocation(error)}. {advice}"
             ) from error
         raise
+
+
+def _describe_allocation(error):
+    """Return what was being allocated: what the message says, or the line of code."""
+    for line in str(error).splitlines():
+        if NO_MEMORY.search(line):
+            return line.strip(" .")[:LONGEST_LINE]
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"no memory for `{frame.line}` in {frame.name}"
 
 
 def report(error):

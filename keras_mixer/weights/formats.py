@@ -35,6 +35,7 @@ class WeightsError(ValueError):
         # Names in a file can hold anything, such as commands to the terminal.
         cause = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cause)
         super().__init__(f"Weight file {str(path)!r}: {cause} {advice}")
+        self.cause = cause
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from keras_mixer.weights.numerics import Numerics
 
 DEFAULT_NUMERICS = Numerics(approximate_gelu=True, value_range=(-1.0, 1.0))
 FLAX_NAMES = {"gamma": "scale", "beta": "bias"}  # Keras's names in LayerNormalization
+HEADER_BYTES = 2**20  # room for the names of the arrays in a published file
 TOKEN_MIXING = "/token_mixing/"
 
 
@@ -33,7 +34,15 @@ def open_weights(weights):
     published = isinstance(weights, PretrainedWeights)
     path = weights
     if published:
-        path = fetch(weights.url, weights.path, weights.num_bytes, weights.digest)
+        shapes = _published_shapes(weights)
+        path = fetch(
+            weights.url,
+            weights.path,
+            weights.num_bytes,
+            weights.digest,
+            4 * sum(map(math.prod, shapes.values())) + HEADER_BYTES,
+            lambda file: _find_flaw(file, shapes),
+        )
     with open_arrays(path) as arrays:
         file = recognize(arrays)
         if published:
@@ -43,6 +52,24 @@ def open_weights(weights):
         _check_grid(file, stated)
         of_layout = Numerics(file.layout.approximate_gelu)
         yield OpenedWeights(file, stated.or_else(of_layout).or_else(DEFAULT_NUMERICS))
+
+
+def _published_shapes(published):
+    """Return `{canonical name: shape}` of a row of the catalog."""
+    patch_size = published.size.patch_size
+    sizes = {**published.size.dimensions, "patch_size": (patch_size, patch_size)}
+    num_patches, classes = math.prod(published.grid), published.classes
+    return Architecture(**sizes, channels=3, num_patches=num_patches, classes=classes).shapes()
+
+
+def _find_flaw(path, shapes):
+    """Return what a downloaded file lacks to have arrays of these shapes, or None."""
+    try:
+        with open_arrays(path) as arrays:
+            recognize(arrays).check(shapes)
+    except WeightsError as error:
+        return error.cause.rstrip(".")
+    return None
 
 
 def _stated_numerics(file):

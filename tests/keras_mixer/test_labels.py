@@ -4,7 +4,8 @@ import pytest
 
 from keras_mixer import labels
 from keras_mixer.labels import decode_predictions
-from keras_mixer.weights.download import MIRROR_VARIABLE, DownloadError
+from keras_mixer.weights.download import DownloadError
+from keras_mixer.weights.transfer import MIRROR_VARIABLE
 from tests.support.class_lists import FILES, INDEX, SYNSETS, serve_class_lists
 from tests.support.loopback import Loopback
 

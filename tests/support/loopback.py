@@ -25,6 +25,7 @@ class Answer:
         send_bytes: Number of bytes of the body to send; None for all.
         stall: Then keep the connection open and silent instead of closing it.
         together: Send the body only after this number of requests for the path.
+        pause_seconds: Wait before each byte, of the headers too.
     """
 
     body: bytes | Callable[[], bytes] = b""
@@ -33,6 +34,26 @@ class Answer:
     send_bytes: int | None = None
     stall: bool = False
     together: int = 1
+    pause_seconds: float = 0
+
+
+class Trickle:
+    """A file to which bytes are written one by one, until an event."""
+
+    def __init__(self, file, pause_seconds, end):
+        self._file = file
+        self._pause_seconds = pause_seconds
+        self._end = end
+
+    def write(self, content):
+        for i in range(len(content)):
+            if self._end.wait(self._pause_seconds):
+                raise ConnectionError
+            self._file.write(content[i : i + 1])
+            self._file.flush()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
 
 
 class Loopback:
@@ -82,6 +103,8 @@ class Loopback:
     def _send(self, handler):
         answer = self._take(handler.path, handler.headers)
         body = answer.body() if callable(answer.body) else answer.body
+        if answer.pause_seconds:
+            handler.wfile = Trickle(handler.wfile, answer.pause_seconds, self._closing)
         handler.send_response(answer.status)
         for name, value in {"Content-Length": len(body), **answer.headers}.items():
             values = value if isinstance(value, list) else [value]

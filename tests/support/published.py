@@ -10,8 +10,8 @@ import numpy as np
 import safetensors.numpy
 
 from keras_mixer.weights.catalog import CATALOG
-from keras_mixer.weights.download import MIRROR_VARIABLE
 from keras_mixer.weights.layouts import TIMM
+from keras_mixer.weights.transfer import MIRROR_VARIABLE
 from tests.support.class_lists import FILES, INDEX, serve_class_lists
 from tests.support.layouts import in_layout
 from tests.support.loopback import Answer

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixer.weights import download
+from keras_mixer.weights.transfer import MIRROR_VARIABLE
 from tests.support.models import random_arrays, random_pixels, small_architecture
 from tests.support.runs import CLASS_NAMES, train_run
 from training.config import Config, Data, Model, Optimization
@@ -230,8 +230,8 @@ def test_weights_that_the_variant_does_not_have_are_refused():
 
 
 def test_weights_that_cannot_be_fetched_are_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(download, "RETRY_WAITS_SECONDS", ())
-    monkeypatch.setenv(download.MIRROR_VARIABLE, "http://127.0.0.1:1")  # where nobody listens
+    monkeypatch.setattr("keras_mixer.weights.download.RETRY_WAITS_SECONDS", ())
+    monkeypatch.setenv(MIRROR_VARIABLE, "http://127.0.0.1:1")  # where nobody listens
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     model = Model(variant="S/16", weights="gsam")
     with pytest.raises(UserError, match="--weights must .*could not be downloaded: no connection"):

@@ -21,11 +21,11 @@ from PIL import Image
 
 import keras_mixer
 from tests.support.models import random_pixels, small_mixer
-from tests.support.runs import SMALL
+from tests.support.runs import SMALL, SUMMARY
 from tests.support.tfds import build_tfds
 from tests.support.threats import append_layer, layer_of, rewrite_archive
 from training.config import Config, Data
-from training.run.folder import SUMMARY_KEYS, RunFolder
+from training.run.folder import RunFolder
 
 BACKEND = keras.backend.backend()
 IMAGE_SIZE = 8
@@ -39,8 +39,7 @@ def honest(tmp_path_factory):
     data = Data(source="digits", image_size=IMAGE_SIZE)
     folder.write_config(Config(data=data, model=SMALL), BACKEND)
     folder.write_class_names(CLASS_NAMES)
-    values = dict.fromkeys(SUMMARY_KEYS, 0)
-    folder.write_summary(values | {"class_names": CLASS_NAMES})
+    folder.write_summary(SUMMARY)
     model = small_mixer(input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3), classes=3)
     model.save(folder.model)
     return folder.path

@@ -21,7 +21,7 @@ from training.cli.model_options import (
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
 from training.errors import UserError, out_of_memory_as_user_error
-from training.validation import refuse_unless, require_output_dir
+from training.validation import LARGEST_INTEGER, refuse_unless, require_output_dir
 
 
 def run(
@@ -49,9 +49,10 @@ def run(
         model: Model to evaluate: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
             constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
             is evaluated with its newest checkpoint.
-        source: Dataset with the same classes, such as imagenet-real; see `train --help`. Defaults
-            to the dataset of the run. If a folder or a file of arrays has no test split, all its
-            training images are used.
+        source: Dataset with classes of the model, such as imagenet-real; see `train --help`.
+            Classes are matched by name, and some may be missing. Defaults to the dataset of the
+            run. If a folder or a file of arrays has no test split, all its training images are
+            used.
         test_split: Split of a tfds dataset. Defaults to the test split of the dataset.
         data_dir: Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses.
         batch_size: Images per batch. 0 uses that of the run, or 64.
@@ -71,10 +72,19 @@ def run(
         as_json: Print JSON instead of a table.
     """
     argument, names = read_model_options(model, class_names)
-    refuse_unless(batch_size >= 0, "batch_size", "must be at least 0", batch_size, "Pass 64.")
+    refuse_unless(
+        0 <= batch_size <= LARGEST_INTEGER,
+        "batch_size",
+        f"must be at least 0 and at most {LARGEST_INTEGER}",
+        batch_size,
+        "Pass 64.",
+    )
+    wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
+    wanted.check()
     data = _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image)
 
     require_backend()
+    from training.data.changed_files import changed_files_as_user_errors
     from training.data.pipeline import evaluation_batches
     from training.data.sources import load_source, test_only
     from training.devices.selection import find_distribution, refuse_several_hosts
@@ -83,8 +93,6 @@ def run(
     from training.model_argument import load_model
 
     refuse_several_hosts("evaluate")
-    wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
-    wanted.check()
     hardware = find_distribution(wanted)
     data = dataclasses.replace(data, batch_size=hardware.evaluation_batch_size(data.batch_size))
     examples = load_source(test_only(data))
@@ -93,10 +101,11 @@ def run(
     memory = out_of_memory_as_user_error(
         f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
     )
-    with hardware.scope(), memory:
+    changes = changed_files_as_user_errors(examples, "Then evaluate again.")
+    with hardware.scope(), memory, changes:
         loaded = load_model(argument, activation, names, trust_model)
         _require_same_inputs(examples, loaded)
-        _require_same_classes(examples, loaded)
+        examples = _match_classes(examples, loaded, data)
         require_output_dir(output)
         transform = evaluation_transform or loaded.evaluation_transform
         size = loaded.model.input_shape[1]
@@ -187,22 +196,34 @@ def _require_same_inputs(source, loaded):
         )
 
 
-def _require_same_classes(source, loaded):
-    """Raise UserError unless a source has the classes of the model, as far as both are known."""
+def _match_classes(source, loaded, data):
+    """Return a source with the classes of the model, matched by name as far as both are known."""
+    from training.data.class_matching import match_classes
     from training.model_argument import are_wordnet_ids
 
-    theirs = tuple(source.class_names)
-    ours = loaded.class_names
+    theirs, ours = tuple(source.class_names), loaded.class_names
     if ours is None and loaded.published and are_wordnet_ids(theirs):
         ours = _published_ids(loaded.classes)
-    if theirs == ours or (ours is None and len(theirs) == loaded.classes):
-        return
-    listed = f": {abbreviate(ours)}" if ours is not None else ""
-    raise UserError(
-        f"--source must have the classes of the model, {loaded.classes}{listed}. "
-        f"Received: {len(theirs)}: {abbreviate(theirs)}. Choose a dataset with the same classes in "
-        "the same order."
-    )
+    if ours is None and len(theirs) == loaded.classes:
+        return source
+    if ours is None and data.source.startswith("arrays:") and all(map(str.isdecimal, theirs)):
+        ours = loaded.names_or_numbers
+    if ours is None:
+        raise UserError(
+            f"--source must have the {loaded.classes} classes of the model, whose names are not "
+            f"known. Received: {len(theirs)}: {abbreviate(theirs)}. Pass --class-names FILE with "
+            "the names of all its classes, to match them by name."
+        )
+    matched, unknown = match_classes(source, ours)
+    if unknown:
+        advice = "Leave their images out, or choose a dataset with classes of the model."
+        if data.source.startswith("arrays:") and all(map(str.isdecimal, theirs)):
+            advice = "If labels are numbers of classes, save class_names with their names too."
+        raise UserError(
+            f"--source must have no classes other than those of the model, {loaded.classes}: "
+            f"{abbreviate(ours)}. Received: {len(unknown)}: {abbreviate(unknown)}. {advice}"
+        )
+    return matched
 
 
 def _published_ids(classes):
@@ -229,6 +250,11 @@ def _report(result, confusion, examples, data, output, as_json):
         "calibration_error": result.calibration_error,
         "examples": result.examples,
     }
+    missing = []
+    if not examples.multi_label:
+        present = {true for true, _ in confusion.counts}
+        missing = [name for i, name in enumerate(examples.class_names) if i not in present]
+        entries["missing_classes"] = missing
     title = f"{data.source}: {result.examples:,} images, accuracy {result.accuracy:.2%}"
     if examples.multi_label:
         title += "\nan incorrect prediction counts for each class of the image"
@@ -244,6 +270,7 @@ def _report(result, confusion, examples, data, output, as_json):
             "loss": f"{result.loss:.4f}",
             "calibration error": f"{result.calibration_error:.4f}",
             "examples": f"{result.examples:,}",
+            **({"without examples": f"{len(missing)}: {abbreviate(missing)}"} if missing else {}),
             "results": paths[0],
             "confusion matrix": paths[1],
             "figure": paths[2],

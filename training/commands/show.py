@@ -33,6 +33,7 @@ def run(options: Show):
     config = options.config
     require_backend()
     from training.data import figures
+    from training.data.changed_files import changed_files_as_user_errors
     from training.data.pipeline import steps_per_epoch
     from training.data.sources import load_source
     from training.devices.detection import hide_accelerators_from_tensorflow
@@ -43,8 +44,9 @@ def run(options: Show):
     source.require("train", config.data)
     steps_per_epoch(source.train, config.data)  # raises UserError if there is not one full batch
     images, classes = (options.output_dir / name for name in ("images.png", "classes.png"))
-    figures.plot_images(
-        source, config.data, config.augmentation, config.seed, options.images, images
-    )
+    with changed_files_as_user_errors(source, "Then plot them again."):
+        figures.plot_images(
+            source, config.data, config.augmentation, config.seed, options.images, images
+        )
     figures.plot_class_distribution(source, config.data.source, classes)
     print_table({"images": images, "classes": classes, "skipped": len(source.skipped)})

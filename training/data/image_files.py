@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from keras_mixer.files import read_bytes
-from keras_mixer.weights.download import cached_path
+from keras_mixer.weights.cache import cached_path
 from training.data.decode import (
     UPRIGHT,
     DecodeError,

@@ -52,7 +52,7 @@ def steps_per_epoch(split, data):
     if len(split) < data.batch_size:
         raise UserError(
             f"--batch-size must be at most the number of training images, {len(split)}. "
-            f"Received: {data.batch_size}. Pass a smaller one."
+            f"Received: {data.batch_size}. Pass --batch-size {max(len(split), 1)} or less."
         )
     return len(split) // data.batch_size
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,6 +23,7 @@ class Source:
     test: Split
     skipped: tuple[str, ...] = ()  # "path: fault" of each image that was left out
     multi_label: bool = False  # whether an image may have several classes or none
+    find_faults: Callable = list  # "path: fault" of each valid file that became invalid
     fingerprint: str = ""  # changes with the files, if they may be cached on disk
 
     def require(self, split, data):

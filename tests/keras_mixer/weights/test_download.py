@@ -1,7 +1,9 @@
+import base64
 import contextlib
 import errno
 import hashlib
 import os
+import pwd
 import re
 import signal
 import socket
@@ -10,13 +12,17 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
 import requests
 
-from keras_mixer.weights import download
-from keras_mixer.weights.download import DownloadError, cached_path, fetch
+import keras_mixer
+from keras_mixer.weights import download, transfer
+from keras_mixer.weights.cache import cached_path
+from keras_mixer.weights.download import DownloadError, fetch
+from keras_mixer.weights.transfer import MIRROR_VARIABLE
 from tests.support.loopback import Answer, Loopback, google_hash
 
 pytestmark = pytest.mark.backend("torch")  # no backend is involved
@@ -24,6 +30,7 @@ pytestmark = pytest.mark.backend("torch")  # no backend is involved
 URL = "https://storage.googleapis.com/mixer_models/imagenet1k/x.npz"
 SERVED = "/mixer_models/imagenet1k/x.npz"  # where the mirror has it
 PATH = "models/keras_mixer/x.npz"
+RECORD = f"{PATH}.sha256"
 CONTENT = bytes(range(256)) * 20
 ALTERED = bytes([1]) + CONTENT[1:]
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -35,7 +42,7 @@ def home(monkeypatch, tmp_path):
     """The cache of the test: empty, and no mirror."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
+    monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
     monkeypatch.setattr(download, "RETRY_WAITS_SECONDS", (0, 0))
     return tmp_path / "keras"
 
@@ -43,7 +50,7 @@ def home(monkeypatch, tmp_path):
 @pytest.fixture
 def server(monkeypatch, home):
     with Loopback() as server:
-        monkeypatch.setenv(download.MIRROR_VARIABLE, server.url)
+        monkeypatch.setenv(MIRROR_VARIABLE, server.url)
         yield server
 
 
@@ -53,7 +60,7 @@ def offline(monkeypatch, home):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv(download.MIRROR_VARIABLE, url)
+    monkeypatch.setenv(MIRROR_VARIABLE, url)
     return url
 
 
@@ -79,13 +86,33 @@ class TestCache:
         monkeypatch.delenv("KERAS_HOME")
         assert cached_path("models/x") == tmp_path / ".keras/models/x"
 
+    def test_without_a_home_folder_it_is_where_keras_has_it(self, monkeypatch, tmp_path):
+        def getpwuid(_):
+            raise KeyError("no such user")
+
+        monkeypatch.delenv("KERAS_HOME")
+        monkeypatch.delenv("HOME", raising=False)
+        monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+        assert cached_path("models/x") == Path("/tmp/.keras/models/x")
+        monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+        assert cached_path("models/x") == Path("/tmp/.keras/models/x")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        assert cached_path("models/x") == Path("/tmp/.keras/models/x")
+        (tmp_path / ".keras").mkdir()  # by someone else, who filled it
+        assert cached_path("models/x") == tmp_path / ".keras/models/x"
+
+    def test_the_home_folder_of_nobody(self, monkeypatch):
+        monkeypatch.setenv("KERAS_HOME", "~nouser/k")
+        assert cached_path("models/x") == Path("/tmp/.keras/models/x")
+
     def test_a_file_is_downloaded_once(self, server, home):
         server.serve(SERVED, CONTENT)
         for _ in range(3):
             path = fetch(URL, PATH)
             assert path == home / PATH and path.read_bytes() == CONTENT
         assert len(server.requests) == 1
-        assert files(home) == {PATH}
+        assert files(home) == {PATH, RECORD}
 
     @pytest.mark.parametrize("digest", [None, f"sha256:{SHA256}", f"md5:{MD5.upper()}"])
     @pytest.mark.parametrize("num_bytes", [None, len(CONTENT)])
@@ -124,12 +151,65 @@ class TestCache:
         moves = []
 
         def replace(source, target):
-            moves.append((source.parent, source.read_bytes(), target, target.read_bytes()))
+            moves.append((source.parent, source.read_bytes(), target, path.read_bytes()))
             source.rename(target)
 
         monkeypatch.setattr(os, "replace", replace)
         fetch(URL, PATH, len(CONTENT))
-        assert moves == [(path.parent, CONTENT, path, b"another file")]
+        digest = f"{SHA256}  x.npz\n".encode()  # first, since without its file it is ignored
+        assert moves == [
+            (path.parent, digest, path.with_name("x.npz.sha256"), b"another file"),
+            (path.parent, CONTENT, path, b"another file"),
+        ]
+
+    def test_an_altered_file_of_the_same_size_is_downloaded_again(self, server, home, capsys):
+        server.serve(SERVED, CONTENT)
+        path = fetch(URL, PATH)
+        assert (home / RECORD).read_text() == f"{SHA256}  x.npz\n"  # as sha256sum writes it
+        path.write_bytes(ALTERED)
+        assert fetch(URL, PATH, len(CONTENT)).read_bytes() == CONTENT
+        assert f"instead of {SHA256}; downloading it again" in capsys.readouterr().err
+        path.write_bytes(ALTERED)
+        server.serve(SERVED, Answer(status=404))
+        with pytest.raises(DownloadError, match="put the file there.* Then delete x.npz.sha256"):
+            fetch(URL, PATH)
+        (home / RECORD).unlink()
+        assert fetch(URL, PATH).read_bytes() == ALTERED
+
+    def test_a_new_file_of_the_publisher_replaces_the_record(self, server, home):
+        server.serve(SERVED, CONTENT, ALTERED)
+        fetch(URL, PATH).unlink()
+        assert fetch(URL, PATH).read_bytes() == ALTERED
+        assert fetch(URL, PATH).read_bytes() == ALTERED
+        assert len(server.requests) == 2
+
+    def test_a_process_that_is_killed_between_record_and_file(self, server, home, monkeypatch):
+        path, real = put(CONTENT[:-1]), os.replace
+
+        def replace(source, target):
+            if target == path:
+                raise KeyboardInterrupt
+            real(source, target)
+
+        server.serve(SERVED, CONTENT)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "replace", replace)
+            fetch(URL, PATH, len(CONTENT))
+        assert path.read_bytes() == CONTENT[:-1]
+        assert files(home) == {PATH, RECORD}
+        assert fetch(URL, PATH).read_bytes() == CONTENT
+        assert len(server.requests) == 2
+        path.unlink()
+        assert fetch(URL, PATH).read_bytes() == CONTENT
+
+    @pytest.mark.parametrize("content", ["", "x", SHA256, f"{SHA256[:-1]}  x.npz", None])
+    def test_a_record_that_is_none_is_ignored(self, offline, home, content):
+        path = put(CONTENT)
+        if content is None:
+            os.mkfifo(home / RECORD)
+        else:
+            (home / RECORD).write_text(content)
+        assert fetch(URL, PATH) == path
 
     def test_a_folder_that_cannot_be_made_is_named(self, server, home):
         home.write_text("a file in the way")
@@ -165,7 +245,7 @@ class TestCache:
 class TestMirror:
     @pytest.mark.parametrize("base", ["", "/", "/deep/er", "/deep/er/"])
     def test_it_replaces_scheme_and_host(self, server, monkeypatch, base):
-        monkeypatch.setenv(download.MIRROR_VARIABLE, server.url + base)
+        monkeypatch.setenv(MIRROR_VARIABLE, server.url + base)
         asked = f"{base.rstrip('/')}{SERVED}?download=true"
         server.serve(asked, CONTENT)
         fetch(f"{URL}?download=true", PATH)
@@ -175,26 +255,54 @@ class TestMirror:
         "value", ["/srv/files", "ftp://host/files", "host.example", "https://", "http://[::1"]
     )
     def test_it_must_be_a_url(self, monkeypatch, value):
-        monkeypatch.setenv(download.MIRROR_VARIABLE, value)
+        monkeypatch.setenv(MIRROR_VARIABLE, value)
         received = re.escape(f"Received: KERAS_MIXER_MIRROR={value!r}")
         with pytest.raises(ValueError, match=f"KERAS_MIXER_MIRROR must be .*{received}"):
             fetch(URL, PATH)
 
     @pytest.mark.parametrize("mirror", [None, ""])
     def test_without_it_there_is_no_plain_http(self, server, monkeypatch, mirror):
-        monkeypatch.delenv(download.MIRROR_VARIABLE)
+        monkeypatch.delenv(MIRROR_VARIABLE)
         if mirror is not None:
-            monkeypatch.setenv(download.MIRROR_VARIABLE, mirror)
+            monkeypatch.setenv(MIRROR_VARIABLE, mirror)
         with pytest.raises(ValueError, match="`url` must be an https URL. Received: url='http:"):
             fetch(server.url + SERVED, PATH)
         assert not server.requests
 
-    def test_its_password_is_not_shown(self, offline, monkeypatch):
-        monkeypatch.setenv(download.MIRROR_VARIABLE, offline.replace("//", "//user:secret@"))
+    def test_its_password_is_not_shown(self, offline, monkeypatch, capsys):
+        monkeypatch.setenv(MIRROR_VARIABLE, offline.replace("//", "//username:secret@"))
         with pytest.raises(DownloadError) as failure:
             fetch(URL, PATH)
         assert f"{offline}{SERVED}" in str(failure.value)
-        assert "secret" not in str(failure.value)
+        shown = "".join(traceback.format_exception(failure.value)) + capsys.readouterr().err
+        assert "secret" not in shown and "username" not in shown
+
+    def test_its_password_is_sent(self, server, monkeypatch):
+        monkeypatch.setenv(MIRROR_VARIABLE, server.url.replace("//", "//us%40er:sec%2Fret@"))
+        server.serve(SERVED, CONTENT)
+        fetch(URL, PATH)
+        [(_, headers)] = server.requests
+        expected = base64.b64encode(b"us@er:sec/ret").decode()
+        assert headers["Authorization"] == f"Basic {expected}"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "ftp://user:secret@host/files",
+            "user:secret@host",
+            "https://user:sec/secret@host",
+            "https://user:?secret@host",
+            "https://user:#secret@host",
+            "https://user:/secret@host",
+            "http://user:secret@[::1",
+            "http://user:secret@host:port",
+        ],
+    )
+    def test_the_password_of_an_invalid_one_is_not_shown(self, monkeypatch, value):
+        monkeypatch.setenv(MIRROR_VARIABLE, value)
+        with pytest.raises(ValueError, match="KERAS_MIXER_MIRROR='…@.*percent-encoded") as error:
+            fetch(URL, PATH)
+        assert "secret" not in str(error.value)
 
 
 class TestRedirects:
@@ -202,6 +310,16 @@ class TestRedirects:
         server.serve(SERVED, Answer(status=302, headers={"Location": "/elsewhere"}))
         server.serve("/elsewhere", CONTENT)
         assert fetch(URL, PATH, len(CONTENT)).read_bytes() == CONTENT
+
+    @pytest.mark.parametrize(
+        "location",
+        ["http://[::1", "//[", f"http://{'a' * 70}.example/", "gopher://x/", "http://:0/"],
+    )
+    def test_a_malformed_one_is_an_error(self, server, home, location):
+        server.serve(SERVED, Answer(status=302, headers={"Location": location}))
+        with pytest.raises(DownloadError, match=f"{server.url}{SERVED} could not be downloaded: "):
+            fetch(URL, PATH)
+        assert not files(home)
 
     def test_a_circle_ends(self, server, home):
         server.serve(SERVED, Answer(status=302, headers={"Location": SERVED}))
@@ -242,10 +360,10 @@ class TestRedirects:
         response.status_code = 302
         response.headers["Location"] = location
         response.url = "https://host.example/file"
-        download._refuse_loss_of_tls(response)
+        transfer.refuse_loss_of_tls(response)
         response.url = "http://mirror.example/file"
         response.headers["Location"] = "http://cdn.example/x"
-        download._refuse_loss_of_tls(response)
+        transfer.refuse_loss_of_tls(response)
 
 
 class TestVerification:
@@ -346,10 +464,40 @@ class TestVerification:
             fetch(URL, PATH, digest=f"sha256:{SHA256}")
         assert not files(home)
 
+    def test_an_implausible_size_is_refused_before_the_transfer(self, server, home):
+        answer = Answer(headers={"Content-Length": 10**9}, send_bytes=0, stall=True)
+        server.serve(SERVED, answer)
+        with pytest.raises(DownloadError, match="offers 1,000,000,000 bytes, of at most 5,000 exp"):
+            fetch(URL, PATH, most_bytes=5_000)
+        assert not files(home)
+
+    @pytest.mark.parametrize("name", ["Content-Length", "X-Linked-Size"])
+    @pytest.mark.parametrize("size", ["9" * 5_000, "9" * 20])
+    def test_an_impossible_size_is_an_error(self, server, home, name, size):
+        server.serve(SERVED, Answer(CONTENT, headers={name: size}))
+        with pytest.raises(DownloadError, match="impossible size|limit .4300 digits") as error:
+            fetch(URL, PATH)
+        assert len(str(error.value)) < 1_000
+        assert not files(home)
+
+    def test_a_file_with_a_flaw_is_not_cached(self, server, home):
+        server.serve(SERVED, ALTERED, CONTENT)
+
+        def find_flaw(path):
+            return "is altered" if path.read_bytes() == ALTERED else None
+
+        path = fetch(URL, PATH, find_flaw=find_flaw)
+        assert path.read_bytes() == CONTENT
+        path.write_bytes(ALTERED)
+        (home / RECORD).unlink()
+        server.serve(SERVED, ALTERED)
+        with pytest.raises(DownloadError, match="the received file is altered"):
+            fetch(URL, PATH, find_flaw=find_flaw)
+
     @pytest.mark.parametrize("known", [True, False])
     def test_an_endless_answer_is_ended(self, server, home, monkeypatch, known):
         """Without a length the server could fill the disk."""
-        monkeypatch.setattr(download, "CHUNK_BYTES", 100)
+        monkeypatch.setattr(transfer, "CHUNK_BYTES", 100)
         monkeypatch.setattr(download, "LARGEST_FILE_BYTES", 1_000)
         server.serve(SERVED, Answer(CONTENT, headers={"Content-Length": None}))
         with pytest.raises(DownloadError, match="sends more than the expected 1,000 bytes"):
@@ -389,7 +537,7 @@ class TestAttempts:
         server.serve(SERVED, answer, answer, Answer(CONTENT))
         assert fetch(URL, PATH, len(CONTENT)).read_bytes() == CONTENT
         assert len(server.requests) == 3
-        assert files(home) == {PATH}
+        assert files(home) == {PATH, RECORD}
         printed = [line for line in capsys.readouterr().err.splitlines() if "keras_mixer" in line]
         assert len(printed) == 2
         assert all(cause in line and "Trying again in 0 s" in line for line in printed)
@@ -426,11 +574,32 @@ class TestAttempts:
         assert waits == [2, 5]
 
     def test_silence_ends(self, server, monkeypatch):
-        monkeypatch.setattr(download, "TIMEOUTS_SECONDS", (0.2, 0.2))
+        monkeypatch.setattr(transfer, "TIMEOUTS_SECONDS", (0.2, 0.2))
         server.serve(SERVED, Answer(CONTENT, send_bytes=100, stall=True))
         with pytest.raises(DownloadError, match="the connection fell silent after .* of 5,120"):
             fetch(URL, PATH)
         assert len(server.requests) == 3
+
+    def test_a_trickle_ends(self, server, home, monkeypatch):
+        monkeypatch.setattr(transfer, "SPEED_SECONDS", 0.2)
+        server.serve(SERVED, Answer(CONTENT, pause_seconds=0.001))
+        with pytest.raises(DownloadError, match=r"the server is too slow, with \d+ bytes in 0 s"):
+            fetch(URL, PATH)
+        assert len(server.requests) == 1
+        assert not files(home)
+
+    def test_a_trickle_of_headers_ends(self, server, home, monkeypatch):
+        monkeypatch.setattr(transfer, "ANSWER_SECONDS", 0.2)
+        server.serve(SERVED, Answer(CONTENT, pause_seconds=0.05))
+        with pytest.raises(DownloadError, match="the server did not answer within 0.2 s"):
+            fetch(URL, PATH)
+        assert not files(home)
+
+    def test_a_slow_transfer_that_is_not_too_slow_ends_well(self, server, monkeypatch):
+        monkeypatch.setattr(transfer, "SPEED_SECONDS", 0.05)
+        monkeypatch.setattr(transfer, "LOWEST_SPEED", 10)
+        server.serve(SERVED, Answer(CONTENT[:200], pause_seconds=0.001))
+        assert fetch(URL, PATH).read_bytes() == CONTENT[:200]
 
     def test_without_a_network_the_next_step_is_said(self, offline, home, capsys):
         with pytest.raises(DownloadError) as error:
@@ -462,12 +631,12 @@ class TestMessages:
         assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
-# In another process, `download` is imported by itself: it need not wait for Keras.
+# It does not import Keras.
 SCRIPT = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import download
-print(download.fetch({URL!r}, {PATH!r}))
+from keras_mixer.weights.download import fetch
+print(fetch({URL!r}, {PATH!r}))
 """
 BIG = CONTENT * 600  # three chunks
 
@@ -476,7 +645,7 @@ BIG = CONTENT * 600  # three chunks
 def another_process():
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": str(Path(download.__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(keras_mixer.__file__).parents[1])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -497,7 +666,7 @@ class TestProcesses:
                 assert (process.returncode, output) == (0, f"{home / PATH}\n"), errors
         assert server.count(SERVED) == 2
         assert (home / PATH).read_bytes() == BIG
-        assert files(home) == {PATH}
+        assert files(home) == {PATH, RECORD}
 
     def test_two_threads_at_once_too(self, server, home):
         server.serve(SERVED, Answer(BIG, together=2))
@@ -511,7 +680,7 @@ class TestProcesses:
         for thread in threads:
             thread.join(20)
         assert found == [BIG, BIG]
-        assert files(home) == {PATH}
+        assert files(home) == {PATH, RECORD}
 
     @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
     def test_an_interrupted_one_leaves_no_partial_file(self, server, home, end):

@@ -8,10 +8,11 @@ import safetensors.numpy
 import keras_mixer
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
+from keras_mixer.weights.download import DownloadError
 from keras_mixer.weights.formats import WeightsError
 from keras_mixer.weights.layouts import TIMM
 from tests.support.layouts import in_layout
-from tests.support.loopback import Loopback
+from tests.support.loopback import Answer, Loopback
 from tests.support.models import (
     SMALL_IMAGE,
     architecture_of,
@@ -288,6 +289,16 @@ class TestModels:
             small_mixer(weights=tmp_path / "nan.npz", classes=None)
 
 
+SMALL = safetensors.numpy.save(in_layout(TIMM, random_arrays(small_architecture().shapes())))
+OTHER = safetensors.numpy.save({"conv.weight": np.zeros((3, 3), "float32")})
+FLAWED = {
+    "page": (b"<html>Please log in.</html>", "is of no known format; it begins with b'<html>P"),
+    "cut": (SMALL[:-1], "cannot be read as safetensors"),
+    "other weights": (OTHER, "does not hold a Mixer"),
+    "another Mixer": (SMALL, "does not hold exactly the arrays of this model"),
+}
+
+
 class TestPublished:
     """Published weights by name, from a local server with random weights of the real form."""
 
@@ -327,6 +338,26 @@ class TestPublished:
                 keras_mixer.MixerS32(weights="gsam", **wrong)
         assert not server.requests
         assert not cached.exists()
+
+    @pytest.mark.backend("torch")
+    @pytest.mark.parametrize("case", FLAWED)
+    def test_what_is_not_the_published_mixer_is_not_cached(self, case, monkeypatch, tmp_path):
+        """Neither the size of this file nor its digest is published."""
+        content, flaw = FLAWED[case]
+        row = catalog.find("MixerB16", "miil_in21k")
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        monkeypatch.setattr("keras_mixer.weights.download.RETRY_WAITS_SECONDS", (0,))
+        with Loopback() as server:
+            monkeypatch.setenv("KERAS_MIXER_MIRROR", server.url)
+            path = row.url.removeprefix("https://huggingface.co")
+            server.serve(path, Answer(content, headers={"Content-Length": None}))
+            with pytest.raises(DownloadError, match=f"the received file {flaw}"):
+                keras_mixer.MixerB16(weights=row.name)
+            assert server.count(path) == 2
+            assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+            server.serve(path, Answer(headers={"Content-Length": 10**9}, send_bytes=0))
+            with pytest.raises(DownloadError, match="offers 1,000,000,000 bytes, of at most 2"):
+                keras_mixer.MixerB16(weights=row.name)
 
     @pytest.mark.slow
     def test_miil_by_name(self, monkeypatch, tmp_path):

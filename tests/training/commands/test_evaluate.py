@@ -31,7 +31,8 @@ def test_evaluate_agrees_with_the_summary(call, finished):
     status, out, err = call("evaluate", folder.path, "--json")
     result = json.loads(out)
     assert status == 0 and "evaluating" not in err
-    assert list(result) == ["source", "test_split", *FIGURES]
+    assert list(result) == ["source", "test_split", *FIGURES, "missing_classes"]
+    assert result["missing_classes"] == []
     assert (result["source"], result["test_split"]) == ("digits", "")
     assert result["accuracy"] == summary["test_accuracy"]
     assert result["loss"] == pytest.approx(summary["test_loss"], rel=1e-5)
@@ -198,7 +199,7 @@ def test_evaluate_on_another_set(call, finished, tmp_path):
     )
     status, _, err = call("evaluate", folder.path, "--source", source)
     assert status == 2
-    expected = "--source must have the classes of the model, 10: 0, 1, 2, 3, 4, …. Received: 10: a"
+    expected = "those of the model, 10: 0, 1, 2, 3, 4, …. Received: 10: a, b, c, d, e, …. Leave"
     assert expected in err
 
 

@@ -1,6 +1,7 @@
 """Messages about memory that is exhausted and images that are missing."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from training.config import Config
 from training.errors import UserError, out_of_memory_as_user_error
 from training.recipes import RECIPES
 from training.run import train as fit
-from training.run.failures import as_user_errors
+from training.run.failures import out_of_memory_as_user_errors
 from training.run.folder import RunFolder
 
 TINY = RECIPES["tiny"].CONFIG
@@ -41,38 +42,86 @@ def test_a_model_too_large_for_any_memory(tmp_path):
 )
 def test_errors_of_all_backends_that_memory_is_exhausted(error):
     with pytest.raises(UserError, match="memory.*--accumulation-steps.*--rematerialize"):
-        with as_user_errors(Config()):
+        with out_of_memory_as_user_errors(Config()):
             raise error
 
 
 def test_the_message_about_memory_has_the_options_of_the_command():
-    with pytest.raises(UserError, match="Received: --batch-size 64, which do not fit. Pass less."):
+    with pytest.raises(UserError, match="fit: RES.*Out of memory allocating 9 bytes. Pass less.$"):
         with out_of_memory_as_user_error("--batch-size 64", "Pass less."):
-            raise MemoryError
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nmore")
+
+
+@pytest.mark.parametrize(
+    "allocate, described",
+    [
+        (lambda: np.empty(2**47), "Unable to allocate 1.00 PiB for an array with shape"),
+        (lambda: [None] * 2**60, r"no memory for `.*\* 2\*\*60.*` in <lambda>"),
+    ],
+)
+def test_a_memory_error_is_explained_by_what_was_allocated(allocate, described):
+    message = f"memory of the computer. Received: {described}.*, with --batch-size 64. Close"
+    with pytest.raises(UserError, match=message):
+        with out_of_memory_as_user_error("--batch-size 64", "Pass less."):
+            allocate()
 
 
 @pytest.mark.parametrize("error", [UserError("mine"), ValueError("no sign"), KeyboardInterrupt()])
 def test_other_errors_are_unchanged(error):
     with pytest.raises(type(error)) as raised:
-        with as_user_errors(Config()):
+        with out_of_memory_as_user_errors(Config()):
             raise error
     assert raised.value is error
 
 
-def test_an_image_deleted_during_the_run(tmp_path, monkeypatch):
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def replace(path):
+    path.write_text("no image")
+
+
+TORCH = pytest.mark.backend("torch")  # the errors are of tf.data under every backend
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        pytest.param(Path.unlink, "cannot be opened: No such file or directory", id="deleted"),
+        pytest.param(truncate, "s PNG data are corrupt", id="truncated", marks=TORCH),
+        pytest.param(empty, " is empty", id="emptied", marks=TORCH),
+        pytest.param(replace, " is not an image of a known format", id="replaced", marks=TORCH),
+    ],
+)
+def test_images_that_change_during_a_run(tmp_path, monkeypatch, change, fault):
+    """The error names them; when they are restored, the same command resumes."""
     images = tmp_path / "some photos"
-    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), "uint8")
-    for number in range(20):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), "uint8")
+    for number, image in enumerate(pixels):
         path = images / "train" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        Image.fromarray(image).save(path)
+    before = {path: path.read_bytes() for path in images.rglob("1*.png")}
 
-    def cached(source, data):  # runs after the images were listed, and before the training
-        for path in images.rglob("1*.png"):
-            path.unlink()
+    def change_images(source, data):  # after the images were listed
+        for path in before:
+            change(path)
         return source
 
-    monkeypatch.setattr(fit, "cached", cached)
+    monkeypatch.setattr(fit, "cached", change_images)
     config = with_data(source=f"folder:{images}", batch_size=2)
-    with pytest.raises(UserError, match="must stay where.*/some photos/train.*no longer exists"):
-        fit.train(config, RunFolder(tmp_path / "run"))
+    run = RunFolder(tmp_path / "run")
+    message = f"(?s)must stay as they were.*/some photos/train.*: it ?({fault}).*resumes from the"
+    with pytest.raises(UserError, match=message) as raised:
+        fit.train(config, run, verbose=0)
+    assert len(str(raised.value).splitlines()) < 15
+    monkeypatch.undo()
+    for path, contents in before.items():
+        path.write_bytes(contents)
+    fit.train(config, run, verbose=0)
+    assert run.is_finished()

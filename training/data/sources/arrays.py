@@ -28,6 +28,17 @@ def load(data):
     `--validation-fraction`.
     """
     path = data.source.partition(":")[2]
+    try:
+        return _load(path, data)
+    except MemoryError as error:
+        raise UserError(
+            f"--source arrays:FILE.npz must fit into memory. Received: {path}: "
+            f"{error or 'its arrays'}. Save fewer or smaller images, or image files, for "
+            "--source folder:PATH."
+        ) from error
+
+
+def _load(path, data):
     arrays = _read(path)
     names, of_classes = sort_arrays(path, arrays)
     if is_all_test(data):
@@ -84,11 +95,6 @@ def _read(path):
         raise UserError(
             f"--source arrays:FILE.npz must name a file of NumPy arrays. Received: {path}: "
             f"{error}. Write one with np.savez(FILE, x_train=…, y_train=…)."
-        ) from error
-    except MemoryError as error:
-        raise UserError(
-            f"--source arrays:FILE.npz must fit into memory. Received: {path}: {error or 'no'}. "
-            "Save fewer or smaller images, or save them as files for --source folder:PATH."
         ) from error
 
 

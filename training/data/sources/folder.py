@@ -46,7 +46,7 @@ def load(data):
     all_files = [file for found in files.values() for file in _flatten(found)]
     findings = dict(zip(all_files, image_files.inspect_files(all_files, root), strict=True))
     faults = [f"{file}: it is in no class" for file in _files_in_no_class(root, folders)]
-    faults += [f"{file}: {found.fault}" for file, found in findings.items() if found.fault]
+    faults += _faults(all_files, findings.values())
     if faults and data.on_bad_image == "error":
         _refuse(path, faults, len(all_files))
     require_bright_files(root, {f: found for f, found in findings.items() if not found.fault})
@@ -54,14 +54,17 @@ def load(data):
     splits = {}
     for split, listed in files.items():
         valid = [[file for file in found if not findings[file].fault] for found in listed]
-        _require_images(folders[split], class_names, valid, every_class=split == "train")
+        every_class = split == "train" and not is_all_test(data)
+        _require_images(folders[split], class_names, valid, every_class)
         labels = np.repeat(np.arange(len(valid)), [len(found) for found in valid])
         splits[split] = np.array(_flatten(valid), object), labels
+    valid_files = [file for file, found in findings.items() if not found.fault]
     hold_out_missing_splits(splits, class_names, data)
     return Source(
         class_names=class_names,
         channels=3,
         skipped=tuple(faults),
+        find_faults=lambda: _faults(valid_files, image_files.inspect_files(valid_files, root)),
         fingerprint=_fingerprint(findings, root) if data.cache == "disk" else "",
         **{split: _as_split(*splits[split], findings) for split in SPLITS},
     )
@@ -202,6 +205,10 @@ def _files_in_no_class(root, folders):
         for path in sorted(folder.iterdir())
         if not (path.is_dir() or is_litter(path) or is_document(path))
     ]
+
+
+def _faults(files, findings):
+    return [f"{file}: {f.fault}" for file, f in zip(files, findings, strict=True) if f.fault]
 
 
 def _require_images(folder, class_names, files, every_class):

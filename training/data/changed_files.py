@@ -1,0 +1,42 @@
+"""Files that are removed or changed while their images are read."""
+
+import contextlib
+import re
+
+import tensorflow as tf
+
+from training.errors import UserError
+
+# TensorFlow's message about a file, which may follow the name of the node that failed.
+FILE_ERROR = re.compile(
+    r"(?:^|\}\} )([^\n{}]*); "
+    "(No such file or directory|Permission denied|Input/output error|Stale file handle)",
+    re.MULTILINE,
+)
+LISTED_FAULTS = 10
+
+
+@contextlib.contextmanager
+def changed_files_as_user_errors(source, next_step):
+    """Turn TensorFlow's error about a file that changed after the start into a UserError.
+
+    Args:
+        source: The `training.data.source.Source` that is read.
+        next_step: The sentence that says what to do when the files are restored.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        faults = source.find_faults()
+        if gone := FILE_ERROR.search(str(error)):
+            faults = faults or [f"{gone[1]}: {gone[2]}"]
+        elif not faults and isinstance(error, tf.errors.DataLossError):
+            faults = [f"{error.message}, in the files of the dataset"]
+        if not faults:
+            raise
+        listed = "\n  ".join(faults[:LISTED_FAULTS])
+        more = f"\n  and {len(faults) - LISTED_FAULTS} more" if faults[LISTED_FAULTS:] else ""
+        raise UserError(
+            "The images must stay as they were at the start. Received:\n  "
+            f"{listed}{more}\nRestore these files. {next_step}"
+        ) from error
