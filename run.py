@@ -107,8 +107,9 @@ def create_environment():
         venv.create(VENV, clear=True, symlinks=True, with_pip=True)
         created = True
     except subprocess.CalledProcessError as error:
-        (*_, cause) = error.output.decode(errors="replace").strip().splitlines() or [str(error)]
-        raise OSError(cause) from error
+        lines = error.output.decode(errors="replace").splitlines()
+        causes = [line for line in lines if "[Errno" in line] or [str(error)]
+        raise OSError(causes[0].strip()) from error
     finally:
         if not created:  # do not leave a partial environment behind
             shutil.rmtree(VENV, ignore_errors=True)

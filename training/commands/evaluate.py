@@ -20,7 +20,7 @@ from training.cli.model_options import (
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
 from training.errors import UserError, out_of_memory_as_user_error
-from training.validation import refuse_unless, require_output_dir
+from training.validation import LARGEST_INTEGER, refuse_unless, require_output_dir
 
 
 def run(
@@ -71,7 +71,15 @@ def run(
         as_json: Print JSON instead of a table.
     """
     argument, names = read_model_options(model, class_names)
-    refuse_unless(batch_size >= 0, "batch_size", "must be at least 0", batch_size, "Pass 64.")
+    refuse_unless(
+        0 <= batch_size <= LARGEST_INTEGER,
+        "batch_size",
+        f"must be at least 0 and at most {LARGEST_INTEGER}",
+        batch_size,
+        "Pass 64.",
+    )
+    wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
+    wanted.check()
     data = _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image)
 
     require_backend()
@@ -84,8 +92,6 @@ def run(
     from training.model_argument import load_model
 
     refuse_several_hosts("evaluate")
-    wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
-    wanted.check()
     hardware = find_distribution(wanted)
     data = dataclasses.replace(data, batch_size=hardware.evaluation_batch_size(data.batch_size))
     examples = load_source(test_only(data))
