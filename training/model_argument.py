@@ -1,7 +1,6 @@
 """MODEL, the argument that names a model: a run, a `.keras` file, or a constructor and weights.
 
-`parse` reads the text and needs no Keras; `load_model` builds or opens the model. Commands know
-nothing else about where a model comes from.
+`parse` reads the text and needs no Keras; `load_model` builds or opens the model.
 """
 
 import dataclasses
