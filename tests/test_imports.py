@@ -28,6 +28,7 @@ ORDER_OF_THE_LIBRARY = (
     "layers.dtype_policy",
     "layers.composite",
     "layers.dense",
+    "layers.image_shape_check",
     "layers.seeds",
     "layers.initialization",
     "layers.layer_norm",
