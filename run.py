@@ -177,7 +177,8 @@ def start(arguments):
         )
     module = ["tests"] if command == "test" else ["training", command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_MIXER_PROGRAM": "python3 run.py"}
-    os.execve(PYTHON, [str(PYTHON), "-m", *module, *others], environment)
+    # -P: files in the working folder, which may be someone else's, are not modules.
+    os.execve(PYTHON, [str(PYTHON), "-P", "-m", *module, *others], environment)
 
 
 if __name__ == "__main__":

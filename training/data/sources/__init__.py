@@ -45,6 +45,15 @@ def test_only(data):
     return dataclasses.replace(data, train_split="none", validation_split="none")
 
 
+def is_inert(data):
+    """Return whether reading a source opens files of images or arrays, and does nothing else.
+
+    TensorFlow Datasets executes code for a name, downloads and writes. So its datasets are read
+    only if the user names them, not because the file of a run does.
+    """
+    return not _is_tfds(expand_preset(data))
+
+
 def _is_tfds(data):
     return data.source.startswith("tfds:")
 
