@@ -72,12 +72,12 @@ def open_model(path, advice=ADVICE, trusted=False):
     except ModelConfigError as error:
         raise UserError(
             f"{path.name} must consist of a Mixer and layers of Keras that only compute. Received: "
-            f"{path}, which names {error}. {TRUST}"
+            f"{path}, which names {_cause(error)}. {TRUST}"
         ) from error
     except Exception as error:  # Keras raises a dozen kinds for a configuration that is not valid
         raise UserError(
             f"{path.name} must be a valid Keras model file. Received: {path}: "
-            f"{_first_line(error)}. {advice}"
+            f"{_cause(error)}. {advice}"
         ) from error
 
 
@@ -113,10 +113,13 @@ def _build(config, num_bytes):
     return model
 
 
-def _first_line(error):
-    """Return the cause that an error states, without the configurations that Keras adds."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".")
+def _cause(error):
+    """Return the first line of an error: Keras adds configurations.
+
+    Names from the file could hold commands to the terminal.
+    """
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[:300]).rstrip(".")
 
 
 @contextlib.contextmanager
