@@ -114,12 +114,9 @@ def _build(config, num_bytes):
 
 
 def _cause(error):
-    """Return the first line of an error: Keras adds configurations.
-
-    Names from the file could hold commands to the terminal.
-    """
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[:300]).rstrip(".")
+    """Return the cause that an error states, without the configurations that Keras adds."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300].rstrip(".")
 
 
 @contextlib.contextmanager

@@ -204,6 +204,15 @@ def test_names_in_a_file_are_no_commands_to_the_terminal(call, run, tmp_path):
     assert "\x1b" not in result[2] and "x" * 400 not in result[2]
 
 
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_names_of_classes_are_no_commands_to_the_terminal(call, run, options):
+    run.write_class_names(["\x1b]0;title\x07", "dog", "emu"])
+    status, out, _ = call("predict", run.path, "image.png", *options)
+    assert status == 0
+    assert "title" in out and "\x1b" not in out
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("first", [True, False])
 def test_a_second_configuration_is_not_what_is_checked(call, run, tmp_path, first):
