@@ -107,8 +107,9 @@ def create_environment():
         venv.create(VENV, clear=True, symlinks=True, with_pip=True)
         created = True
     except subprocess.CalledProcessError as error:
-        (*_, cause) = error.output.decode(errors="replace").strip().splitlines() or [str(error)]
-        raise OSError(cause) from error
+        lines = error.output.decode(errors="replace").splitlines()
+        causes = [line for line in lines if "[Errno" in line] or [str(error)]
+        raise OSError(causes[0].strip()) from error
     finally:
         if not created:  # do not leave a partial environment behind
             shutil.rmtree(VENV, ignore_errors=True)
@@ -176,7 +177,8 @@ def start(arguments):
         )
     module = ["tests"] if command == "test" else ["training", command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_MIXER_PROGRAM": "python3 run.py"}
-    os.execve(PYTHON, [str(PYTHON), "-m", *module, *others], environment)
+    # -P: files in the working folder, which may be someone else's, are not modules.
+    os.execve(PYTHON, [str(PYTHON), "-P", "-m", *module, *others], environment)
 
 
 if __name__ == "__main__":

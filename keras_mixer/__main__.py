@@ -1,5 +1,10 @@
 """Command line of the library: `python -m keras_mixer weights | convert`."""
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # the working folder, whose files may be someone else's: see `training`
+
 import argparse
 import dataclasses
 import json

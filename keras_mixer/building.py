@@ -10,7 +10,10 @@ from keras_mixer.layers.dtype_policy import get_policy
 from keras_mixer.layers.initialization import skip_initialization
 from keras_mixer.mixer import MixerConfig, mixer
 from keras_mixer.validation import (
+    check_bools,
     check_image_shape,
+    check_input_tensor,
+    check_name,
     check_numerics,
     check_patch_size,
     check_positive_ints,
@@ -59,7 +62,8 @@ def build_mixer(
     Besides, `weights` may be a row of the catalog or an `OpenedWeights`.
     """
     # Validate.
-    policy = get_policy(dtype)
+    check_name(name)
+    policy = _policy(name, dtype)
     _check_weights(name, weights, policy)
     check_numerics(name, approximate_gelu, value_range, include_preprocessing)
     patch_size = check_patch_size(name, patch_size)
@@ -70,10 +74,11 @@ def build_mixer(
         tokens_mlp_dim=tokens_mlp_dim,
         channels_mlp_dim=channels_mlp_dim,
     )
+    flags = check_bools(name, rescale_drop_path=rescale_drop_path, rematerialize=rematerialize)
     drop_path_rate = check_rate(name, "drop_path_rate", drop_path_rate)
     dropout_rate = check_rate(name, "dropout_rate", dropout_rate)
-    classes = check_top(name, include_top, pooling, classes)
-    shape = _requested_shape(name, input_tensor, input_shape, weights)
+    classes = check_top(name, include_top, pooling, classes, classifier_activation)
+    shape = _requested_shape(name, input_tensor, include_preprocessing, input_shape, weights)
     if shape is not None:  # before a file is downloaded or opened
         check_image_shape(name, shape, patch_size, include_preprocessing)
         _check_resolution(name, weights, _grid(shape, patch_size), resolution)
@@ -103,16 +108,12 @@ def build_mixer(
             classifier_activation=classifier_activation,
             pooling=pooling,
             drop_path_rate=drop_path_rate,
-            rescale_drop_path=rescale_drop_path,
             dropout_rate=dropout_rate,
-            rematerialize=rematerialize,
             policy=policy,
             **sizes,
+            **flags,
         )
-        model = _build(name, input_tensor, shape, config, skip=loader is not None)
-        if loader:
-            loader.fill(model)
-    return model
+        return _build(name, input_tensor, shape, config, loader)
 
 
 def build_variant(constructor, size, unknown, weights, **arguments):
@@ -131,20 +132,33 @@ def build_variant(constructor, size, unknown, weights, **arguments):
     return build_mixer(**size.dimensions, weights=weights, **arguments)
 
 
-def _build(name, input_tensor, shape, config, skip):
-    """Return the model on `input_tensor`, or on a new input of `shape`."""
+def _build(name, input_tensor, shape, config, loader):
+    """Return the model on `input_tensor`, or on a new input of `shape`, filled by `loader`."""
     images = keras.Input(shape, name="images") if input_tensor is None else input_tensor
     inputs = images if input_tensor is None else keras.utils.get_source_inputs(images)
-    with skip_initialization() if skip else contextlib.nullcontext():
+    with skip_initialization() if loader else contextlib.nullcontext():
         outputs = mixer(images, config)
-        try:
-            return keras.Model(inputs, outputs, name=name)
-        except ValueError as error:  # two layers of one name, which only `input_tensor` can cause
-            raise ValueError(
-                f"{name}: `input_tensor` must come from layers with other names than those of a "
-                f"Mixer. Received: {error} Build the model without it, and call the model on the "
-                "tensor."
-            ) from error
+    try:
+        model = keras.Model(inputs, outputs, name=name)
+    except ValueError as error:  # two layers of one name, which only `input_tensor` can cause
+        raise ValueError(
+            f"{name}: `input_tensor` must come from layers with other names than those of a "
+            f"Mixer. Received: {error} Build the model without it, and call the model on the "
+            "tensor."
+        ) from error
+    if loader:
+        loader.fill(model)
+    return model
+
+
+def _policy(name, dtype):
+    policy = get_policy(dtype)
+    if not keras.backend.is_float_dtype(policy.variable_dtype):
+        raise ValueError(
+            f"{name}: `dtype` must be a floating-point dtype or policy. Received: dtype={dtype!r}. "
+            "Pass 'float32' or 'mixed_bfloat16'; to quantize, call model.quantize('int8') later."
+        )
+    return policy
 
 
 def _check_weights(name, weights, policy):
@@ -169,7 +183,7 @@ def _check_weights(name, weights, policy):
         )
 
 
-def _requested_shape(name, input_tensor, input_shape, weights):
+def _requested_shape(name, input_tensor, include_preprocessing, input_shape, weights):
     """Return the image shape that the arguments ask for; None if the weight file decides."""
     if input_tensor is None:
         if input_shape is not None:
@@ -177,17 +191,7 @@ def _requested_shape(name, input_tensor, input_shape, weights):
         if weights is None or isinstance(weights, PretrainedWeights):
             return (IMAGE_SIZE, IMAGE_SIZE, 3)
         return None
-    if not keras.utils.is_keras_tensor(input_tensor):
-        raise ValueError(
-            f"{name}: `input_tensor` must be a symbolic Keras tensor. "
-            f"Received: input_tensor={input_tensor!r}. Make one with `keras.Input(shape)`, or "
-            "build the model without it and call the model on your data."
-        )
-    if len(input_tensor.shape) != 4:
-        raise ValueError(
-            f"{name}: `input_tensor` must be a batch of images, (batch, height, width, channels). "
-            f"Received: input_tensor of shape {input_tensor.shape}. Reshape it first."
-        )
+    check_input_tensor(name, input_tensor, include_preprocessing)
     shape = tuple(input_tensor.shape[1:])
     if input_shape is not None and check_shape(name, input_shape) != shape:
         raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_mixer.layers import MixerBlock
+from keras_mixer.layers.image_shape_check import ImageShapeCheck
 from keras_mixer.layers.initialization import build
 from keras_mixer.layers.layer_norm import layer_norm
 
@@ -55,7 +56,8 @@ def mixer(images, config):
         `(batch, classes)`; without the head `(batch, patches, hidden_dim)`, or pooled
         `(batch, hidden_dim)`.
     """
-    x = _scale(images, config) if config.value_range else images
+    x = ImageShapeCheck(name="image_shape_check", dtype=config.policy)(images)
+    x = _scale(x, config) if config.value_range else x
     x = _tokens(x, config)  # (batch, patches, hidden_dim)
     for i in range(config.num_blocks):
         x = MixerBlock(

@@ -7,6 +7,9 @@ import difflib
 import inspect
 import numbers
 
+import keras
+import numpy as np
+
 from keras_mixer.weights.numerics import is_value_range
 
 
@@ -19,6 +22,33 @@ def check_rate(owner, argument, rate):
             f"0 and below 1. Received: {argument}={rate!r}. Pass 0.0 to drop nothing."
         )
     return float(rate)
+
+
+def check_bool(owner, argument, value):
+    """Return `value` as a bool, or raise ValueError unless it is one; 0 and 1 count as such."""
+    if not isinstance(value, (numbers.Integral, np.bool_)) or value not in (0, 1):
+        raise ValueError(
+            f"{owner}: `{argument}` must be True or False. "
+            f"Received: {argument}={value!r}. Pass one of the two."
+        )
+    return bool(value)
+
+
+def check_bools(owner, **values):
+    """Return the arguments as a dictionary of bools, each checked by `check_bool`."""
+    return {argument: check_bool(owner, argument, value) for argument, value in values.items()}
+
+
+def check_seed(owner, seed):
+    """Return `seed` as an int or None, or raise ValueError unless it is one of these."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise ValueError(
+            f"{owner}: `seed` must be an integer or None. Received: seed={seed!r}. "
+            "Leave it out for a random seed."
+        )
+    return int(seed)
 
 
 def check_positive_int(owner, argument, value):
@@ -34,6 +64,15 @@ def check_positive_int(owner, argument, value):
 def check_positive_ints(owner, **values):
     """Return the arguments as a dictionary of ints, each checked by `check_positive_int`."""
     return {argument: check_positive_int(owner, argument, v) for argument, v in values.items()}
+
+
+def check_name(name):
+    """Raise ValueError unless Keras can name a model `name`."""
+    if name is not None and (not isinstance(name, str) or "/" in name):
+        raise ValueError(
+            f"keras_mixer: `name` must be a string without '/'. Received: name={name!r}. "
+            "Pass a name such as 'my_mixer', or leave it out."
+        )
 
 
 def reject_unknown(constructor, unknown):
@@ -74,9 +113,11 @@ def check_patch_size(name, patch_size):
     return tuple(check_positive_int(name, "patch_size", side) for side in patch_size)
 
 
-def check_top(name, include_top, pooling, classes):
-    """Return `classes`, or raise ValueError unless head, pooling and classes agree."""
-    if pooling not in (None, "avg", "max"):
+def check_top(name, include_top, pooling, classes, classifier_activation):
+    """Return `classes`, or raise ValueError unless the arguments about the head agree."""
+    check_bool(name, "include_top", include_top)
+    _check_activation(name, classifier_activation)
+    if not isinstance(pooling, (str, type(None))) or pooling not in (None, "avg", "max"):
         raise ValueError(
             f"{name}: `pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}. "
             "Use 'avg' for the features that the head would see."
@@ -97,8 +138,24 @@ def check_top(name, include_top, pooling, classes):
     return check_positive_int(name, "classes", classes)
 
 
+def _check_activation(name, activation):
+    """Raise ValueError unless `classifier_activation` is one that Keras knows, or a function."""
+    try:
+        if inspect.isclass(activation):
+            raise ValueError("a class")
+        keras.activations.get(activation)
+    except (ValueError, TypeError) as error:  # whatever Keras cannot interpret
+        near = difflib.get_close_matches(str(activation), ("softmax", "sigmoid", "linear"), n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else "Pass 'softmax', 'sigmoid' or None."
+        raise ValueError(
+            f"{name}: `classifier_activation` must be None, the name of an activation of Keras or "
+            f"a function. Received: classifier_activation={activation!r}. {advice}"
+        ) from error
+
+
 def check_numerics(name, approximate_gelu, value_range, include_preprocessing=True):
     """Validate `approximate_gelu` and `value_range`; raise ValueError."""
+    check_bool(name, "include_preprocessing", include_preprocessing)
     if not isinstance(approximate_gelu, (bool, type(None))):
         raise ValueError(
             f"{name}: `approximate_gelu` must be True (tanh), False (erf) or None. Received: "
@@ -121,15 +178,49 @@ def check_numerics(name, approximate_gelu, value_range, include_preprocessing=Tr
 
 def check_shape(name, input_shape):
     """Return `input_shape` as a tuple, or raise ValueError."""
-    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+    is_shape = isinstance(input_shape, (tuple, list))
+    if not is_shape or len(input_shape) != 3:
+        advice = "Pass three integers, such as (224, 224, 3)."
+        if is_shape and len(input_shape) == 4:
+            advice = f"Leave out the batch: {tuple(input_shape[1:])}."
         raise ValueError(
             f"{name}: `input_shape` must be (height, width, channels). "
-            f"Received: input_shape={input_shape!r}. Pass three integers, such as (224, 224, 3)."
+            f"Received: input_shape={input_shape!r}. {advice}"
+        )
+    if None in input_shape:
+        raise ValueError(
+            f"{name}: `input_shape` must be a fixed size, since the token-mixing weights depend on "
+            f"the number of patches. Received: input_shape={input_shape!r}. Resize images to one "
+            "size, and pass it: (224, 224, 3)."
         )
     return tuple(
         check_positive_int(name, f"input_shape[{axis}]", size)
         for axis, size in enumerate(input_shape)
     )
+
+
+def check_input_tensor(name, input_tensor, include_preprocessing):
+    """Raise ValueError unless `input_tensor` is a symbolic batch of images."""
+    is_symbolic = keras.utils.is_keras_tensor(input_tensor)
+    # A tensor that comes from no layer is its own source.
+    if not is_symbolic or keras.utils.get_source_inputs(input_tensor) is input_tensor:
+        raise ValueError(
+            f"{name}: `input_tensor` must be one symbolic Keras tensor, the output of a layer. "
+            f"Received: input_tensor of type {type(input_tensor).__name__}. Make one with "
+            "`keras.Input(shape)`, or build the model without it and call the model on your data."
+        )
+    if len(input_tensor.shape) != 4:
+        raise ValueError(
+            f"{name}: `input_tensor` must be a batch of images, (batch, height, width, channels). "
+            f"Received: input_tensor of shape {input_tensor.shape}. Reshape it first."
+        )
+    kinds = ("float", "bfloat", "int", "uint") if include_preprocessing else ("float", "bfloat")
+    if input_tensor.dtype.rstrip("0123456789") not in kinds:
+        raise ValueError(
+            f"{name}: `input_tensor` must have a dtype that the model computes with: floating, or "
+            "integer with include_preprocessing=True. Received: input_tensor of dtype "
+            f"{input_tensor.dtype}. Convert it: keras.ops.cast(tensor, 'float32')."
+        )
 
 
 def check_image_shape(name, shape, patch_size, include_preprocessing):
@@ -140,7 +231,16 @@ def check_image_shape(name, shape, patch_size, include_preprocessing):
             f"{name}: the image size must be fixed, since the token-mixing weights depend on the "
             f"number of patches. Received: images of shape {shape}. Resize to one size first."
         )
-    if height % patch_size[0] or width % patch_size[1]:
+    divisible = height % patch_size[0] == 0 and width % patch_size[1] == 0
+    scalable = not include_preprocessing or channels in (1, 3)
+    if height in (1, 3) and channels not in (1, 3) and not (divisible and scalable):
+        raise ValueError(
+            f"{name}: images must have their channels last, whatever `image_data_format` is. "
+            f"Received: images of shape {shape}, which look like channels first. Pass "
+            f"input_shape={(width, channels, height)}, and transpose the images with "
+            "keras.ops.transpose(images, (0, 2, 3, 1))."
+        )
+    if not divisible:
         nearest = [
             max(round(s / p), 1) * p for s, p in zip((height, width), patch_size, strict=True)
         ]
@@ -149,7 +249,7 @@ def check_image_shape(name, shape, patch_size, include_preprocessing):
             f"{patch_size[1]} pixels. Received: images of {height} × {width} pixels. "
             f"Resize or crop to a multiple, such as {nearest[0]} × {nearest[1]}."
         )
-    if include_preprocessing and channels not in (1, 3):
+    if not scalable:
         raise ValueError(
             f"{name}: `include_preprocessing=True` takes images of 1 (grayscale) or 3 (RGB) "
             f"channels. Received: images of {channels} channels. Pass "

@@ -92,11 +92,13 @@ def called(monkeypatch, environment):
 
 
 def test_an_extra_is_installed_once(monkeypatch, called, capsys):
-    started = ["-m", "training", "train", "digits"]
+    started = ["-P", "-m", "training", "train", "digits"]
     assert called("train", "digits") == ["tensorflow,training", started]
-    assert called("evaluate", "runs/digits") == [["-m", "training", "evaluate", "runs/digits"]]
+    assert called("evaluate", "runs/digits") == [
+        ["-P", "-m", "training", "evaluate", "runs/digits"]
+    ]
     everything = "jax,tensorflow,test,torch,training"
-    assert called("test", "-k", "x") == [everything, ["-m", "tests", "-k", "x"]]
+    assert called("test", "-k", "x") == [everything, ["-P", "-m", "tests", "-k", "x"]]
     assert called("train", "digits") == [started]
     monkeypatch.setattr(run, "digest_of_pins", lambda: "changed")
     assert called("train", "digits") == [everything, started]
@@ -114,7 +116,7 @@ def test_an_environment_without_pip_is_created_again(called, environment, missin
     for path in environment.glob(missing):
         path.unlink() if path.is_file() else shutil.rmtree(path)
     assert called("train", "digits")[:2] == ["venv", "tensorflow,training"]
-    assert called("train", "digits") == [["-m", "training", "train", "digits"]]
+    assert called("train", "digits") == [["-P", "-m", "training", "train", "digits"]]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_an_environment_without_pip_is_created_again(called, environment, missin
 def test_a_foreign_list_of_what_is_installed_is_replaced(called, text):
     run.INSTALLED.write_text(text.replace("PINS", run.digest_of_pins()), "latin-1")
     assert called("train", "digits")[0] == "tensorflow,training"
-    assert called("train", "digits") == [["-m", "training", "train", "digits"]]
+    assert called("train", "digits") == [["-P", "-m", "training", "train", "digits"]]
 
 
 def start(*arguments):

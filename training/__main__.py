@@ -1,9 +1,17 @@
 """The command line, `python -m training COMMAND …`: registers the commands."""
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    import keras_mixer  # noqa: F401  is in the same folder as this package
+
+    # `-m` puts the working folder first: a file in it, which may be someone else's, would be
+    # imported in the place of any module. These two packages remain importable.
+    del sys.path[0]
+
 import importlib
 import os
 import pkgutil
-import sys
 
 from keras_mixer.terminal import command_line
 from training.errors import UserError

@@ -1,10 +1,12 @@
 """Checks of options. An error names the option, the rule, the value and a next step."""
 
 import dataclasses
-import math
 import tempfile
 
 from training.errors import UserError
+
+LARGEST_INTEGER = 2**31 - 1
+LARGEST_FLOAT = 3.4e38
 
 
 def refuse_unless(holds, argument, rule, value, advice):
@@ -16,13 +18,19 @@ def refuse_unless(holds, argument, rule, value, advice):
 
 def require_positive(options, *arguments):
     """Raise UserError unless these fields of the dataclass `options` are positive and finite."""
-    _require(options, arguments, lambda value: 0 < value < math.inf, "must be above 0 and finite")
+    rule = "must be above 0 and finite, a 32-bit number"
+    _require(options, arguments, lambda value: 0 < value <= _largest(value), rule)
 
 
 def require_not_negative(options, *arguments):
     """Raise UserError unless these fields of the dataclass `options` are at least 0 and finite."""
-    rule = "must be at least 0 and finite"
-    _require(options, arguments, lambda value: 0 <= value < math.inf, rule)
+    rule = "must be at least 0 and finite, a 32-bit number"
+    _require(options, arguments, lambda value: 0 <= value <= _largest(value), rule)
+
+
+def _largest(value):
+    """Return the largest number of the type of `value` that TensorFlow and the backends take."""
+    return LARGEST_INTEGER if isinstance(value, int) else LARGEST_FLOAT
 
 
 def require_fraction(options, *arguments):

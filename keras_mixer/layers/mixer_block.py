@@ -7,7 +7,7 @@ from keras_mixer.layers.composite import CompositeLayer
 from keras_mixer.layers.layer_norm import layer_norm
 from keras_mixer.layers.mlp_block import MlpBlock
 from keras_mixer.layers.stochastic_depth import StochasticDepth
-from keras_mixer.validation import check_positive_int, check_rate
+from keras_mixer.validation import check_bool, check_positive_int, check_rate
 
 
 class TrainingFlag(keras.layers.Layer):
@@ -15,6 +15,9 @@ class TrainingFlag(keras.layers.Layer):
 
     def call(self, x, training=None):
         return bool(training)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # instead of a warning that the mask is lost
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -37,7 +40,10 @@ class MixerBlock(CompositeLayer):
     | W4 | (C, D_C) | `channel_mixing/Dense_1` | (D_C, C) |
 
     The first LayerNorm is `LayerNorm_0`, the second `LayerNorm_1`. The input is
-    `(batch, patches, hidden_dim)`, with S patches and hidden_dim = C, and so is the output.
+    `(batch, patches, hidden_dim)`, with S patches and hidden_dim = C, and so is the output. A mask
+    of the input is passed on, but masked patches are mixed, too.
+
+    `call` takes `training`; `MlpBlock` says why it does not name it.
 
     Args:
         tokens_mlp_dim: D_S, hidden width of the token-mixing MLP.
@@ -55,8 +61,8 @@ class MixerBlock(CompositeLayer):
         **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.
 
     Raises:
-        ValueError: If a width is not a positive integer or a rate not in [0, 1), or if the input
-            is not a batch of tables of one fixed size.
+        ValueError: If a width is not a positive integer, a rate not in [0, 1) or a flag not a
+            boolean, or if the input is not a batch of tables of one fixed size.
 
     Examples:
         A block of Mixer-B/16 on two images of 224 × 224 pixels:
@@ -89,21 +95,23 @@ class MixerBlock(CompositeLayer):
         )
         self.drop_path_rate = check_rate("MixerBlock", "drop_path_rate", drop_path_rate)
         self.dropout_rate = check_rate("MixerBlock", "dropout_rate", dropout_rate)
-        self.approximate_gelu = approximate_gelu
-        self.rescale_drop_path = rescale_drop_path
+        self.approximate_gelu = check_bool("MixerBlock", "approximate_gelu", approximate_gelu)
+        self.rescale_drop_path = check_bool("MixerBlock", "rescale_drop_path", rescale_drop_path)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.rematerialize = rematerialize
+        self.rematerialize = check_bool("MixerBlock", "rematerialize", rematerialize)
+        self.supports_masking = True
 
-        self.layer_norm_0 = layer_norm("LayerNorm_0", self.dtype_policy)
-        self.token_mixing = self._mlp(tokens_mlp_dim, "token_mixing")
-        self.layer_norm_1 = layer_norm("LayerNorm_1", self.dtype_policy)
-        self.channel_mixing = self._mlp(channels_mlp_dim, "channel_mixing")
-        # One layer for both branches: each call samples its own masks.
-        self.stochastic_depth = StochasticDepth(
-            drop_path_rate, rescale_drop_path, name="stochastic_depth", dtype=self.dtype_policy
-        )
-        if rematerialize:
-            self.is_training = TrainingFlag(name="is_training", dtype=self.dtype_policy)
+        with keras.name_scope(self.name):
+            self.layer_norm_0 = layer_norm("LayerNorm_0", self.dtype_policy)
+            self.token_mixing = self._mlp(tokens_mlp_dim, "token_mixing")
+            self.layer_norm_1 = layer_norm("LayerNorm_1", self.dtype_policy)
+            self.channel_mixing = self._mlp(channels_mlp_dim, "channel_mixing")
+            # One layer for both branches: each call samples its own masks.
+            self.stochastic_depth = StochasticDepth(
+                drop_path_rate, rescale_drop_path, name="stochastic_depth", dtype=self.dtype_policy
+            )
+            if self.rematerialize:
+                self.is_training = TrainingFlag(name="is_training", dtype=self.dtype_policy)
         self.inherit_trainable()
 
     def _mlp(self, mlp_dim, name):
@@ -128,24 +136,24 @@ class MixerBlock(CompositeLayer):
         self.layer_norm_1.build(input_shape)
         self.channel_mixing.build(input_shape)
 
-    def call(self, x):
-        if not (self.rematerialize and self.is_training(x)):
-            return self._mix(x)
+    def call(self, x, **flags):
+        if not (self.rematerialize and self.is_training(x, **flags)):
+            return self._mix(x, **flags)
         # The second computation must repeat the first one exactly, so the random masks are
         # sampled outside of it. A new function in each call, since JAX caches traces by function.
         masks = self._sample_masks(x)
-        return keras.remat(lambda x: self._mix(x, *masks))(x)
+        return keras.remat(lambda x: self._mix(x, *masks, **flags))(x)
 
-    def _mix(self, x, keep_units_0=None, keep_0=None, keep_units_1=None, keep_1=None):
+    def _mix(self, x, keep_units_0=None, keep_0=None, keep_units_1=None, keep_1=None, **flags):
         y = self.layer_norm_0(x)
         y = ops.transpose(y, (0, 2, 1))  # (batch, hidden_dim, patches)
-        y = self.token_mixing(y, keep_units_0)
+        y = self.token_mixing(y, keep_units_0, **flags)
         y = ops.transpose(y, (0, 2, 1))  # (batch, patches, hidden_dim)
-        u = x + self.stochastic_depth(y, keep=keep_0)  # equation 1, first line
+        u = x + self.stochastic_depth(y, keep=keep_0, **flags)  # equation 1, first line
 
         y = self.layer_norm_1(u)
-        y = self.channel_mixing(y, keep_units_1)
-        return u + self.stochastic_depth(y, keep=keep_1)  # equation 1, second line
+        y = self.channel_mixing(y, keep_units_1, **flags)
+        return u + self.stochastic_depth(y, keep=keep_1, **flags)  # equation 1, second line
 
     def _sample_masks(self, x):
         """Sample the masks of `_mix` in the order in which it would sample them itself."""

@@ -4,8 +4,10 @@ import keras
 from keras import ops
 
 from keras_mixer.layers.composite import CompositeLayer
+from keras_mixer.layers.dense import Dense
 from keras_mixer.layers.initialization import build
-from keras_mixer.validation import check_positive_int, check_rate
+from keras_mixer.layers.seeds import Dropout
+from keras_mixer.validation import check_bool, check_positive_int, check_rate
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -18,8 +20,10 @@ class MlpBlock(CompositeLayer):
 
     The input is `(..., width)`, and so is the output.
 
-    The layer has no `training` argument: Keras passes the flag on to the layers inside, and with
-    such an argument JAX and TensorFlow could not rematerialize a block.
+    A mask of the input is passed on.
+
+    `call` takes `training`, but does not name it: Keras passes the flag on to the layers inside,
+    and with an argument of that name JAX and TensorFlow could not rematerialize a block.
 
     Args:
         mlp_dim: Width of the hidden layer: D_S for token mixing, D_C for channel mixing.
@@ -30,7 +34,8 @@ class MlpBlock(CompositeLayer):
         **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.
 
     Raises:
-        ValueError: If `mlp_dim` is not a positive integer or `dropout_rate` not in [0, 1).
+        ValueError: If `mlp_dim` is not a positive integer, `dropout_rate` not in [0, 1), or
+            `approximate_gelu` not a boolean.
 
     Examples:
         The token mixing of Mixer-B/16, whose input has a row for each channel:
@@ -53,23 +58,26 @@ class MlpBlock(CompositeLayer):
         super().__init__(**kwargs)
         self.mlp_dim = check_positive_int("MlpBlock", "mlp_dim", mlp_dim)
         self.dropout_rate = check_rate("MlpBlock", "dropout_rate", dropout_rate)
-        self.approximate_gelu = approximate_gelu
+        self.approximate_gelu = check_bool("MlpBlock", "approximate_gelu", approximate_gelu)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
         # At rate 0 no layer that reads `training`, so that JAX can rematerialize all of it.
-        self.dropout = (
-            keras.layers.Dropout(self.dropout_rate, name="dropout", dtype=self.dtype_policy)
-            if self.dropout_rate
-            else keras.layers.Identity(name="dropout", dtype=self.dtype_policy)
-        )
+        with keras.name_scope(self.name):
+            self.dropout = (
+                Dropout(self.dropout_rate, name="dropout", dtype=self.dtype_policy)
+                if self.dropout_rate
+                else keras.layers.Identity(name="dropout", dtype=self.dtype_policy)
+            )
         # `build` sets the widths and the initializers.
         self.dense_0, self.dense_1 = (
-            keras.layers.Dense(1, kernel_initializer="zeros", name=name, dtype=self.dtype_policy)
+            Dense(1, kernel_initializer="zeros", name=name, dtype=self.dtype_policy)
             for name in ("Dense_0", "Dense_1")
         )
         self.inherit_trainable()
+        self.supports_masking = True
 
     def build(self, input_shape):
+        self.dropout.build(input_shape)
         self._build_dense(self.dense_0, self.mlp_dim, input_shape)
         self._build_dense(self.dense_1, input_shape[-1], (*input_shape[:-1], self.mlp_dim))
 
@@ -84,17 +92,17 @@ class MlpBlock(CompositeLayer):
         build(dense, input_shape)
         dense.lora_alpha = lora_alpha  # Keras sets it to the rank
 
-    def call(self, x, keep=None):
+    def call(self, x, keep=None, **flags):
         keep_hidden, keep_output = keep or (None, None)
-        x = self.dense_0(x)  # (..., mlp_dim)
+        x = self.dense_0(x, **flags)  # (..., mlp_dim)
         x = self.activation(x)
-        x = self._drop(x, keep_hidden)
-        x = self.dense_1(x)  # (..., width)
-        return self._drop(x, keep_output)
+        x = self._drop(x, keep_hidden, flags)
+        x = self.dense_1(x, **flags)  # (..., width)
+        return self._drop(x, keep_output, flags)
 
-    def _drop(self, x, keep):
+    def _drop(self, x, keep, flags):
         if keep is None:
-            return self.dropout(x)
+            return self.dropout(x, **flags)
         return ops.where(keep, x / (1 - self.dropout_rate), ops.zeros_like(x))
 
     def sample_masks(self, x):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_mixer.validation import check_rate
+from keras_mixer.layers.seeds import seed_generator
+from keras_mixer.validation import check_bool, check_rate, check_seed
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
@@ -23,7 +24,8 @@ class StochasticDepth(keras.layers.Layer):
         **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.
 
     Raises:
-        ValueError: If `drop_path_rate` is not in [0, 1).
+        ValueError: If `drop_path_rate` is not in [0, 1), `rescale` not a boolean, or `seed` neither
+            an integer nor None.
 
     Examples:
         >>> import keras
@@ -43,11 +45,13 @@ class StochasticDepth(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.drop_path_rate = check_rate("StochasticDepth", "drop_path_rate", drop_path_rate)
-        self.rescale = rescale
-        self.seed = seed
+        self.rescale = check_bool("StochasticDepth", "rescale", rescale)
+        self.seed = check_seed("StochasticDepth", seed)
         if self.drop_path_rate > 0:
-            self.seed_generator = keras.random.SeedGenerator(seed)
-        self.built = True
+            self.seed_generator = seed_generator(self, self.seed)
+        self.supports_masking = True
+        # There is nothing to build, unless a subclass has something.
+        self.built = type(self).build is keras.layers.Layer.build
 
     def call(self, x, training=None, keep=None):
         if keep is None:

@@ -12,7 +12,20 @@ from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mi
         ({"input_shape": (9, 12, 3)}, r"divisible by the patch, 4 × 4 .* 9 × 12 .* 8 × 12"),
         ({"input_shape": (8, 3, 3)}, r"divisible by the patch, .* 8 × 3 .* 8 × 4"),
         ({"input_shape": (8, 12)}, r"`input_shape` must be \(height, width, channels\)"),
-        ({"input_shape": (8, None, 3)}, r"`input_shape\[1\]` must be a positive integer"),
+        ({"input_shape": (8, 0, 3)}, r"`input_shape\[1\]` must be a positive integer"),
+        (
+            {"input_shape": (None, None, 3)},
+            r"fixed size, since the token-mixing .* \(224, 224, 3\)",
+        ),
+        ({"input_shape": (None, 8, 12, 3)}, r"Leave out the batch: \(8, 12, 3\)"),
+        (
+            {"input_shape": (3, 8, 12)},
+            r"`image_data_format` .* input_shape=\(8, 12, 3\), and transpose",
+        ),
+        (
+            {"input_shape": (1, 8, 12)},
+            r"`image_data_format` .* input_shape=\(8, 12, 1\), and transpose",
+        ),
         ({"input_shape": (8, 12, 2)}, r"1 \(grayscale\) or 3 \(RGB\) .* 2 channels.*False"),
         ({"drop_path_rate": -0.1}, r"`drop_path_rate`.*-0.1"),
         ({"drop_path_rate": 1}, r"`drop_path_rate`.*=1"),
@@ -42,9 +55,18 @@ from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mi
         ({"tokens_mlp_dim": 0}, r"`tokens_mlp_dim` must be a positive integer"),
         ({"channels_mlp_dim": -1}, r"`channels_mlp_dim` must be a positive integer"),
         ({"droppath_rate": 0.1}, r"`droppath_rate` is not an argument.*`drop_path_rate`\?"),
+        ({"include_top": "no"}, r"`include_top` must be True or False.*'no'"),
+        ({"include_preprocessing": "no"}, r"`include_preprocessing` must be True or False"),
+        ({"rematerialize": "yes"}, r"`rematerialize` must be True or False.*'yes'"),
+        ({"rescale_drop_path": 3}, r"`rescale_drop_path` must be True or False.*=3"),
+        ({"pooling": ["avg"], "include_top": False}, r"`pooling` must be None, 'avg' or 'max'"),
+        ({"classifier_activation": "sofmax"}, r"`classifier_activation` .*mean 'softmax'\?"),
+        ({"classifier_activation": 3}, r"`classifier_activation` .*=3.*'sigmoid' or None"),
+        ({"classifier_activation": keras.layers.Softmax}, r"`classifier_activation` must be None"),
+        ({"name": "a/b"}, r"`name` must be a string without '/'.*'a/b'"),
+        ({"dtype": "int32"}, r"`dtype` must be a floating-point dtype.*'int32'"),
         ({"xyz": 1}, r"`xyz` is not an argument.*It knows patch_size, .*rescale_drop_path"),
         ({"input_shape": 8, "input_tensor": keras.Input((8, 12, 3))}, r"`input_shape` must be \("),
-        ({"input_tensor": np.zeros((1, 8, 12, 3))}, r"`input_tensor` must be a symbolic"),
     ],
 )
 def test_invalid_arguments_are_refused(arguments, message):
@@ -52,18 +74,63 @@ def test_invalid_arguments_are_refused(arguments, message):
         small_mixer(**arguments)
 
 
-def test_invalid_input_tensors_are_refused():
-    stem = keras.layers.Conv2D(3, 1, name="stem")(keras.Input((8, 12, 3)))
-    with pytest.raises(
-        ValueError, match=r"`input_tensor` must come from .* \"stem\" is used 2 .*call"
-    ):
-        small_mixer(input_tensor=stem, input_shape=None)
-    with pytest.raises(ValueError, match="must be fixed"):
-        small_mixer(input_tensor=keras.Input((None, None, 3)), input_shape=None)
-    with pytest.raises(ValueError, match="must be a batch of images"):
-        small_mixer(input_tensor=keras.Input((8, 12)), input_shape=None)
+@pytest.mark.parametrize(
+    "tensor, message",
+    [
+        (keras.Input((None, None, 3)), "must be fixed"),
+        (keras.Input((8, 12, None)), "must be fixed"),
+        (keras.Input((8, 12)), "must be a batch of images"),
+        (keras.Input((3, 8, 12)), "channels last, whatever `image_data_format` is"),
+        (keras.Input((8, 12, 3), dtype="bool"), "dtype bool.*keras.ops.cast"),
+        (keras.Input((8, 12, 3), dtype="string"), "dtype string"),
+        (keras.KerasTensor((None, 8, 12, 3)), "the output of a layer.*keras.Input"),
+        ([keras.Input((8, 12, 3))], "must be one symbolic Keras tensor"),
+        (np.zeros((1, 8, 12, 3)), "must be one symbolic Keras tensor.* of type ndarray"),
+        (
+            keras.layers.Conv2D(3, 1, name="stem")(keras.Input((8, 12, 3))),
+            'must come from layers with other names.* "stem" is used 2 times.*call the model on',
+        ),
+    ],
+)
+def test_invalid_input_tensors_are_refused(tensor, message):
+    with pytest.raises(ValueError, match=message):
+        small_mixer(input_tensor=tensor, input_shape=None)
+
+
+def test_an_input_tensor_of_integers_needs_preprocessing():
+    pixels = random_pixels((2, *SMALL_IMAGE))
+    inputs = keras.Input(SMALL_IMAGE, dtype="uint8")
+    assert small_mixer(input_tensor=inputs, input_shape=None).predict(pixels, verbose=0).shape == (
+        2,
+        5,
+    )
+    with pytest.raises(ValueError, match="dtype uint8. Convert it"):
+        small_mixer(input_tensor=inputs, input_shape=None, include_preprocessing=False)
+
+
+def test_the_input_shape_must_agree_with_the_input_tensor():
     with pytest.raises(ValueError, match="must agree with `input_tensor`"):
         small_mixer(input_tensor=keras.Input((8, 8, 3)))
+
+
+def test_an_image_of_one_row_is_not_taken_for_channels_first():
+    spectra = small_mixer(input_shape=(1, 12, 7), patch_size=(1, 4), include_preprocessing=False)
+    assert spectra.output_shape == (None, 5)
+
+
+def test_channels_are_last_whatever_keras_prefers():
+    pixels = random_pixels((2, *SMALL_IMAGE))
+    expected = small_mixer()
+    arrays = list(randomize(expected).values())
+    keras.config.set_image_data_format("channels_first")
+    try:
+        model = small_mixer()
+        model.set_weights(arrays)
+        np.testing.assert_array_equal(
+            model.predict(pixels, verbose=0), expected.predict(pixels, verbose=0)
+        )
+    finally:
+        keras.config.set_image_data_format("channels_last")
 
 
 def test_the_layers_have_the_names_in_the_published_files():

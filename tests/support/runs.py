@@ -9,6 +9,20 @@ from training.run.folder import RunFolder
 
 SMALL = Model(patch_size=4, hidden_dim=16, num_blocks=2, tokens_mlp_dim=8, channels_mlp_dim=24)
 CLASS_NAMES = ("cat", "dog", "emu")
+SUMMARY = {  # of a finished run
+    "test_accuracy": 0.5,
+    "test_loss": 1.0,
+    "test_examples": 6,
+    "skipped_images": 0,
+    "parameters": 1000,
+    "train_images_per_second": None,
+    "wall_seconds": 1.5,
+    "class_names": list(CLASS_NAMES),
+    "backend": "jax",
+    "devices": ["cpu:0"],
+    "distribution": "one device",
+    "precision": "float32",
+}
 
 
 def train_run(folder, **optimization):

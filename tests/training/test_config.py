@@ -43,7 +43,7 @@ def test_recipes_are_valid(name):
 @pytest.mark.parametrize(
     "part, field, value, message",
     [
-        ("data", "image_size", 0, "--image-size must be above 0 and finite. Received: 0"),
+        ("data", "image_size", 0, "--image-size must be above 0 and finite, a 32-bit "),
         ("data", "batch_size", -1, "--batch-size must be above 0"),
         ("hardware", "devices", -1, "--devices must be at least 0. Received: -1. Pass 0 for all"),
         ("data", "validation_fraction", 1.0, "--validation-fraction must be at least 0 and below"),
@@ -101,6 +101,16 @@ def test_recipes_are_valid(name):
         ("checkpointing", "checkpoint_minutes", -1.0, "--checkpoint-minutes must be at least 0"),
         ("checkpointing", "checkpoint_steps", -1, "--checkpoint-steps must be at least 0"),
         ("checkpointing", "keep_checkpoints", 0, "--keep-checkpoints must be above 0"),
+        ("data", "batch_size", 10**30, "--batch-size must be above 0 and finite, a 32-bit number"),
+        ("data", "image_size", 10**30, "--image-size must be above 0 and finite"),
+        ("optimization", "total_steps", 10**30, "--total-steps must be at least 0 and finite"),
+        ("optimization", "learning_rate", 1e39, "--learning-rate must be above 0 and finite"),
+        ("augmentation", "randaugment_layers", 17, "--randaugment-layers must be at least 0 and"),
+        ("model", "head_bias", -1e39, "--head-bias must be finite. Received: -1e+39"),
+        ("model", "num_blocks", 1001, "--num-blocks must be at most 1000"),
+        ("model", "hidden_dim", 10**9, "--hidden-dim and the other sizes must give at most 10,000"),
+        ("model", "tokens_mlp_dim", 2**31 - 1, "--hidden-dim and the other sizes must give"),
+        ("data", "image_size", 10**6, "--hidden-dim and the other sizes must give at most"),
     ],
 )
 def test_invalid_values_are_refused(part, field, value, message):
@@ -113,6 +123,12 @@ def test_invalid_values_are_refused(part, field, value, message):
         option, number = example[1].replace("-", "_"), float(example[2])
         fields = {field: value} | {option: int(number) if number.is_integer() else number}
         Config().vary(**fields).check()  # what the message advises works
+
+
+def test_the_bound_counts_the_parameters_of_the_model():
+    published = {"S/32": 18_591_624, "B/16": 59_111_472, "H/14": 431_069_952}  # without head
+    for variant, parameters in published.items():
+        assert Model(variant=variant).num_parameters(224) == parameters
 
 
 def test_frozen_blocks_and_a_frozen_body_exclude_each_other():

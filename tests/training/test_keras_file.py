@@ -8,7 +8,7 @@ import keras_mixer
 from tests.support import reference
 from tests.support.models import SMALL_IMAGE, random_pixels, randomize, small_mixer
 from training.errors import UserError
-from training.keras_file import mixer_weights, open_logits
+from training.keras_file import mixer_weights, open_logits, open_model
 
 PIXELS = random_pixels((3, *SMALL_IMAGE))
 CLASSES = 5
@@ -195,3 +195,51 @@ def test_what_the_library_says_of_a_file_that_is_not_keras_is_left_to_it(tmp_pat
         archive.writestr("config.json", "[]")
     with mixer_weights(tmp_path / "arrays.keras") as weights:
         assert weights == tmp_path / "arrays.keras"
+
+
+def with_lora(model):
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Dense):
+            layer.enable_lora(2)
+    return model
+
+
+def quantized(model, *arguments, **options):
+    model.quantize(*arguments, **options)
+    return model
+
+
+def with_dtype_map(**changes):
+    policies = keras.dtype_policies.DTypePolicyMap("float32")
+    policies["MixerBlock_0"] = keras.dtype_policies.DTypePolicy("mixed_bfloat16")
+    return small_mixer(dtype=policies, **changes)
+
+
+WEIGHT_ONLY = keras.quantizers.Int8QuantizationConfig(activation_quantizer=None)
+VARIATIONS = {
+    "LoRA": lambda: with_lora(small_mixer()),
+    "int8": lambda: quantized(small_mixer(), "int8"),
+    "weight-only int8": lambda: quantized(small_mixer(), config=WEIGHT_ONLY),
+    "int4": lambda: quantized(small_mixer(), "int4"),
+    "float8": lambda: quantized(small_mixer(), "float8"),
+    "mixed precision": lambda: small_mixer(dtype="mixed_bfloat16"),
+    "dtype map": with_dtype_map,
+    "dropout": lambda: small_mixer(dropout_rate=0.1, drop_path_rate=0.1, rematerialize=True),
+    "compiled": lambda: compiled(small_mixer()),
+}
+
+
+def compiled(model):
+    model.compile("adam", "mse", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("kind", VARIATIONS)
+def test_what_keras_saves_of_a_mixer_is_loaded(tmp_path, kind):
+    model = VARIATIONS[kind]()
+    expected = model.predict(PIXELS, verbose=0)
+    path = save(model, tmp_path)
+    np.testing.assert_array_equal(open_model(path).predict(PIXELS, verbose=0), expected)
+    loaded = open_model(path, trusted=True)
+    np.testing.assert_array_equal(loaded.predict(PIXELS, verbose=0), expected)

@@ -6,19 +6,26 @@ docs/threats.md says the same to users.
 import contextlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.models import small_mixer
-from tests.support.runs import SMALL
+import keras_mixer
+from tests.support.models import random_pixels, small_mixer
+from tests.support.runs import SMALL, SUMMARY
+from tests.support.tfds import build_tfds
 from tests.support.threats import append_layer, layer_of, rewrite_archive
 from training.config import Config, Data
-from training.run.folder import SUMMARY_KEYS, RunFolder
+from training.run.folder import RunFolder
 
 BACKEND = keras.backend.backend()
 IMAGE_SIZE = 8
@@ -32,8 +39,7 @@ def honest(tmp_path_factory):
     data = Data(source="digits", image_size=IMAGE_SIZE)
     folder.write_config(Config(data=data, model=SMALL), BACKEND)
     folder.write_class_names(CLASS_NAMES)
-    values = dict.fromkeys(SUMMARY_KEYS, 0)
-    folder.write_summary(values | {"class_names": CLASS_NAMES})
+    folder.write_summary(SUMMARY)
     model = small_mixer(input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3), classes=3)
     model.save(folder.model)
     return folder.path
@@ -337,3 +343,169 @@ def test_a_model_without_a_mixer_is_refused_as_that_of_a_run(call, run, tmp_path
     expected = "must be the Mixer of its run", "a model without a Mixer", f"{run.path}@best"
     assert_refused(call("predict", run.path, "image.png"), tmp_path / "canary", *expected)
     assert call("predict", run.model, "image.png")[0] == 0  # as any file of the user's
+
+
+def evaluate_on(run, **fields):
+    """Write another source into the configuration of a run."""
+    entries = json.loads(run.config.read_text())
+    entries["data"] |= fields
+    run.config.write_text(json.dumps(entries))
+
+
+EVIL_MODULE = "from pathlib import Path\nPath({!r}).write_text('executed')\n"
+
+
+@pytest.fixture(scope="module")
+def honest_dataset(tmp_path_factory):
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path_factory.mktemp("sets")
+    names = tfds.features.ClassLabel(names=CLASS_NAMES)
+    images = [(np.zeros((8, 8, 1), "uint8"), i % 3) for i in range(6)]
+    build_tfds(folder, "threats_honest", names, {"test": images}, num_shards=1)
+    return folder / "threats_honest"
+
+
+@pytest.fixture
+def dataset(run, honest_dataset, monkeypatch, capsys):
+    """A dataset in the folder of the run, and a module beside it that writes a canary."""
+    canary = run.path / "canary"
+    (run.path / "evil_module.py").write_text(EVIL_MODULE.format(str(canary)))
+    monkeypatch.syspath_prepend(run.path)
+    copy = shutil.copytree(honest_dataset, run.path / "sets" / "evil")  # has no code of that name
+    (info,) = copy.rglob("dataset_info.json")
+    info.write_text(info.read_text().replace("threats_honest", "evil"))
+    (features,) = copy.rglob("features.json")
+    capsys.readouterr()
+    return features, canary
+
+
+def replace_class(features, old, new):
+    text = features.read_text()
+    assert old in text
+    features.write_text(text.replace(old, new))
+
+
+def test_a_dataset_that_a_run_names_is_not_opened(call, run, dataset):
+    features, canary = dataset
+    replace_class(features, *FOREIGN_FEATURES["the image"])
+    sets = run.path / "sets"
+    evaluate_on(run, source="tfds:evil", data_dir=str(sets))
+    result = call("evaluate", run.path)
+    advice = f"Pass --source tfds:evil --data-dir {sets}"
+    assert_refused(result, canary, "--source must be given", advice)
+
+
+FOREIGN_FEATURES = {
+    "the image": ("tensorflow_datasets.core.features.image_feature.Image", "evil_module.Image"),
+    "the label": (
+        "tensorflow_datasets.core.features.class_label_feature.ClassLabel",
+        "evil_module.ClassLabel",
+    ),
+    "all features": (
+        "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+        "evil_module.FeaturesDict",
+    ),
+    "a module of TensorFlow Datasets": (
+        "tensorflow_datasets.core.features.image_feature.Image",
+        "tensorflow_datasets.scripts.cli.main.Image",
+    ),
+    "a package with such a name": (
+        "tensorflow_datasets.core.features.image_feature.Image",
+        "tensorflow_datasets_evil.evil_module.Image",
+    ),
+    "a class without a module": (
+        "tensorflow_datasets.core.features.image_feature.Image",
+        "evil_module",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN_FEATURES)
+def test_classes_outside_of_tensorflow_datasets_are_never_imported(call, run, dataset, kind):
+    features, canary = dataset
+    replace_class(features, *FOREIGN_FEATURES[kind])
+    arguments = ("--source", "tfds:evil", "--data-dir", run.path / "sets")
+    result = call("evaluate", run.path, *arguments)
+    expected = "--source tfds:evil must have features of TensorFlow Datasets itself", "folder:PATH"
+    assert_refused(result, canary, *expected)
+    assert "evil_module" not in sys.modules
+
+
+def test_a_typed_source_does_not_use_a_folder_that_the_run_names(call, run, dataset, monkeypatch):
+    _, canary = dataset
+    monkeypatch.setenv("TFDS_DATA_DIR", str(run.path / "empty"))
+    evaluate_on(run, data_dir=str(run.path / "sets"))
+    result = call("evaluate", run.path, "--source", "tfds:evil")
+    assert_refused(result, canary, "must be a dataset that TensorFlow Datasets knows")
+
+
+RECORDED = {
+    "a preset": {"source": "cifar10"},
+    "a dataset": {"source": "tfds:mnist", "test_split": "test[:5]"},
+    "a dataset of another site": {"source": "tfds:huggingface:evil"},
+    "an unknown kind": {"source": "python:evil_module"},
+    "a pickle": {"source": "arrays:PICKLE"},
+    "an address": {"source": "folder:https://example.com/x"},
+}
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("kind", RECORDED)
+def test_recorded_sources_execute_nothing(call, run, tmp_path, kind, monkeypatch):
+    class Canary:
+        def __reduce__(self):
+            return Path.write_text, (tmp_path / "canary", "executed")
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "sets"))
+    with open(tmp_path / "arrays.npz", "wb") as file:
+        np.savez(file, x_test=np.array([Canary()] * 3, object), y_test=np.arange(3))
+    fields = RECORDED[kind]
+    source = fields["source"].replace("PICKLE", str(tmp_path / "arrays.npz"))
+    evaluate_on(run, **fields | {"source": source})
+    assert_refused(call("evaluate", run.path), tmp_path / "canary", "--source")
+    assert not (tmp_path / "sets").exists()
+
+
+@pytest.mark.backend("torch")
+def test_results_are_not_written_through_links(call, run, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder = run.path / "evaluation"
+    folder.symlink_to(tmp_path / "elsewhere")
+    result = call("evaluate", run.path)
+    assert_refused(result, tmp_path / "canary", "--output-dir must be given", str(folder))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+    folder.unlink()
+    folder.mkdir()
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    for name in ("evaluation.json", "confusion.csv", "confusion.png"):
+        (folder / name).symlink_to(precious)
+    images = random_pixels((6, 8, 8, 3))
+    names = {"class_names": np.array(CLASS_NAMES)}
+    np.savez("mine.npz", x_test=images, y_test=np.arange(6) % 3, **names)
+    status, _, error = call("evaluate", run.path, "--source", "arrays:mine.npz")
+    assert status == 0, error
+    assert precious.read_text() == "kept"
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+
+@pytest.mark.backend("torch")  # a process, which imports the packages of every backend
+@pytest.mark.parametrize("module, shadowed", [("training", "tyro"), ("keras_mixer", "argparse")])
+def test_files_in_the_working_folder_are_not_modules(tmp_path, module, shadowed):
+    root = Path(keras_mixer.__file__).parent.parent
+    for package in ("training", "keras_mixer"):
+        (tmp_path / package).symlink_to(root / package)
+    (tmp_path / f"{shadowed}.py").write_text(EVIL_MODULE.format(str(tmp_path / "canary")))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "usage:" in result.stdout
+    assert not (tmp_path / "canary").exists()

@@ -72,15 +72,16 @@ def refuse_unknown_options(arguments, commands, program):
     command, *others = arguments or [""]
     if command not in commands or {"-h", "--help"} & set(others):
         return
+    run = commands[command]
     chosen = [other for other in others[:1] if not other.startswith("-")]
-    known = _arguments_of(commands[command], *chosen)
+    known = _arguments_of(run, run, *chosen)
     if not {"RECIPE", "WHAT"} & known:
         chosen = []
     for typed in others:
         if not (match := OPTION.fullmatch(typed)):
             continue
         name = (match[1] or match[2]).replace("_", "-")
-        if not {name, name.removeprefix("no-")} & known:
+        if name not in known:
             raise UserError(
                 f"Options must be those of `{command}`. Received: {typed}. "
                 f"{_advice(name, known)} The options are listed by "
@@ -88,37 +89,48 @@ def refuse_unknown_options(arguments, commands, program):
             )
 
 
-def _arguments_of(function, chosen=""):
+def _arguments_of(function, default, chosen=""):
     """Return the names of the arguments of a command; positional ones are in upper case.
 
     Args:
         function: The function of the command, or a dataclass with some of its options.
-        chosen: What the user chose among several dataclasses, by their names.
+        default: An object with the default values of the options as its attributes.
+        chosen: Name of the alternative, such as the recipe, that the user chose.
     """
     names: set[str] = set()
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
-        if sections := {kind.__name__.lower(): kind for kind in _dataclasses(hint)}:
-            some = [sections[chosen]] if chosen in sections else sections.values()
-            names = names.union(*map(_arguments_of, some))
+        value = getattr(default, name, None)
+        if sections := list(_sections(hint)):
+            for _, kind, own in [s for s in sections if s[0] == chosen] or sections:
+                names |= _arguments_of(kind, own or value or kind)
             names |= {name.upper()} & {"RECIPE", "WHAT"}
         elif tyro.conf.Positional in getattr(hint, "__metadata__", ()):
             names |= {part.metavar for part in hint.__metadata__ if hasattr(part, "metavar")}
         else:
-            names.add(name.removeprefix("as_").replace("_", "-"))
+            option = name.removeprefix("as_").replace("_", "-")
+            names.add(f"no-{option}" if value is True else option)
     return names
 
 
-def _dataclasses(hint):
-    """Return the dataclasses that a type hint stands for."""
-    if typing.get_origin(hint) is typing.Annotated:
-        return _dataclasses(hint.__origin__)
+def _sections(hint):
+    """Yield the dataclasses that a type hint stands for: name, type and default value of each."""
     if typing.get_origin(hint) is typing.Union:
-        return {kind for alternative in typing.get_args(hint) for kind in _dataclasses(alternative)}
-    return {hint} if dataclasses.is_dataclass(hint) else set()
+        for alternative in typing.get_args(hint):
+            yield from _sections(alternative)
+        return
+    kind, parts = getattr(hint, "__origin__", hint), getattr(hint, "__metadata__", ())
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        names = [part.name for part in parts if hasattr(part, "name")]
+        defaults = [part.default for part in parts if isinstance(part.default, kind)]
+        yield "".join(names), kind, next(iter(defaults), None)
 
 
 def _advice(name, known):
     """Return a sentence on what to type instead of `--name`."""
+    if f"no-{name}" in known:
+        return f"Drop it, since it is on by default; --no-{name} turns it off."
+    if name.startswith("no-") and name.removeprefix("no-") in known:
+        return "Drop it, since it is off by default."
     for sentence, names in ADVICE.items():
         if name in names.split() and set(re.findall("--([a-z-]+)", sentence)) <= known:
             return f"{sentence}."

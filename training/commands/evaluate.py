@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ from training.cli.model_options import (
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Data, Hardware
 from training.errors import UserError, out_of_memory_as_user_error
-from training.validation import refuse_unless, require_output_dir
+from training.validation import LARGEST_INTEGER, refuse_unless, require_output_dir
 
 
 def run(
@@ -53,7 +54,7 @@ def run(
             run. If a folder or a file of arrays has no test split, all its training images are
             used.
         test_split: Split of a tfds dataset. Defaults to the test split of the dataset.
-        data_dir: Folder of TensorFlow Datasets. Defaults to that of the run.
+        data_dir: Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses.
         batch_size: Images per batch. 0 uses that of the run, or 64.
         evaluation_transform: How images are resized and cropped; see keras_mixer.preprocessing.
             Defaults to the transform of the run, or of the published weights; else resmall-crop.
@@ -71,7 +72,15 @@ def run(
         as_json: Print JSON instead of a table.
     """
     argument, names = read_model_options(model, class_names)
-    refuse_unless(batch_size >= 0, "batch_size", "must be at least 0", batch_size, "Pass 64.")
+    refuse_unless(
+        0 <= batch_size <= LARGEST_INTEGER,
+        "batch_size",
+        f"must be at least 0 and at most {LARGEST_INTEGER}",
+        batch_size,
+        "Pass 64.",
+    )
+    wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
+    wanted.check()
     data = _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image)
 
     require_backend()
@@ -84,13 +93,11 @@ def run(
     from training.model_argument import load_model
 
     refuse_several_hosts("evaluate")
-    wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
-    wanted.check()
     hardware = find_distribution(wanted)
     data = dataclasses.replace(data, batch_size=hardware.evaluation_batch_size(data.batch_size))
     examples = load_source(test_only(data))
     examples.require("test", data)
-    output = Path(output_dir) if output_dir else argument.report_dir
+    output = Path(output_dir) if output_dir else _report_dir(argument)
     memory = out_of_memory_as_user_error(
         f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
     )
@@ -124,6 +131,18 @@ def run(
     _report(result, confusion, examples, data, output, as_json)
 
 
+def _report_dir(argument):
+    """Return the folder for the results of a model, unless it is a link to somewhere else."""
+    folder = argument.report_dir
+    if folder.is_symlink():
+        raise UserError(
+            f"--output-dir must be given if the results would be written through a link. Received: "
+            f"nothing, and {folder}, a link to {folder.readlink()}. Pass --output-dir PATH, or "
+            "remove the link."
+        )
+    return folder
+
+
 def _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image):
     """Return the `Data` to evaluate on: that of the run, changed by the options."""
     data = argument.data or Data()
@@ -135,12 +154,30 @@ def _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_imag
             f"--source must name a dataset to evaluate {argument.text} on, which is not a run. "
             "Received: nothing. Pass --source imagenet, or another dataset with its classes."
         )
+    else:
+        _require_inert_source(argument, data)
     return dataclasses.replace(
         data,
         test_split=test_split or data.test_split,
-        data_dir=data_dir or data.data_dir,
+        data_dir=data_dir,  # files may be downloaded to it, so not where the run says
         batch_size=batch_size or data.batch_size,
         on_bad_image=on_bad_image or data.on_bad_image,
+    )
+
+
+def _require_inert_source(argument, data):
+    """Raise UserError if reading the source that a run names would do more than read files."""
+    from training.data.sources import is_inert
+
+    if is_inert(data):
+        return
+    options = {"--source": data.source, "--test-split": data.test_split}
+    options |= {"--data-dir": data.data_dir}
+    typed = " ".join(f"{o} {shlex.quote(value)}" for o, value in options.items() if value)
+    raise UserError(
+        "--source must be given for a run on a dataset of TensorFlow Datasets, which downloads and "
+        f"executes what the name stands for. Received: nothing, and {argument.folder.config}, "
+        f"which names it. Pass {typed}, if you trust that."
     )
 
 

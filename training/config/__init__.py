@@ -10,7 +10,7 @@ from training.config.augmentation import Augmentation
 from training.config.checkpointing import Checkpointing
 from training.config.data import Data
 from training.config.hardware import Hardware
-from training.config.model import SIZE_FIELDS, Model, Variant
+from training.config.model import MOST_PARAMETERS, SIZE_FIELDS, Model, Variant
 from training.config.optimization import Optimization
 from training.validation import refuse_unless
 
@@ -91,6 +91,15 @@ class Config:
             f"must be a multiple of the patch size, {size.patch_size}{of_variant}",
             self.data.image_size,
             f"Pass {nearest}, for example, or another --patch-size.",
+        )
+        parameters = self.model.num_parameters(self.data.image_size)
+        refuse_unless(
+            parameters <= MOST_PARAMETERS,
+            "hidden_dim",
+            f"and the other sizes must give at most {MOST_PARAMETERS:,} parameters",
+            f"{parameters:,} with --image-size {self.data.image_size} and "
+            + " ".join(f"--{k.replace('_', '-')} {v}" for k, v in size.dimensions.items()),
+            "Pass smaller sizes, or --variant H/14, the largest of the paper.",
         )
         refuse_unless(
             self.optimization.frozen_blocks <= size.num_blocks,

@@ -66,6 +66,7 @@ class Augmentation:
             self, "rotation_degrees", "randaugment_magnitude", "mixup_alpha", "cutmix_alpha"
         )
         require_positive(self, "randaugment_layers")
+        require_range(self, "randaugment_layers", 16)  # each one is a part of the graph
         require_range(self, "augmix_severity", 10)
         require_range(self, "hue_jitter", 0.5)
         require_range(self, "erasing_probability", 1)

@@ -1,17 +1,24 @@
 """Size of the Mixer, its regularization and its initial weights."""
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from keras_mixer.sizes import SIZES, MixerSize
 from keras_mixer.weights.catalog import NAMES
-from training.validation import refuse_unless, require_fraction, require_positive
+from training.validation import (
+    LARGEST_FLOAT,
+    refuse_unless,
+    require_fraction,
+    require_positive,
+)
 
 SIZE_FIELDS = tuple(SIZES["B/16"].dimensions)  # patch_size, hidden_dim, num_blocks, …
 DEFAULT_SIZE = MixerSize("", 2, 128, 4, 64, 512)  # without a variant
+# Far above the sizes of the paper: 32 blocks and 432 million parameters in H/14.
+MOST_BLOCKS = 1000
+MOST_PARAMETERS = 10**10
 
 if TYPE_CHECKING:
     Variant = str
@@ -103,6 +110,16 @@ class Model:
         size = dataclasses.replace(base, **given)
         return base if size == base else dataclasses.replace(size, name="")
 
+    def num_parameters(self, image_size):
+        """Return the number of parameters without the head, for color images."""
+        size = self.size
+        patches = (image_size // size.patch_size) ** 2
+        tokens = (2 * patches + 1) * size.tokens_mlp_dim + patches
+        channels = (2 * size.hidden_dim + 1) * size.channels_mlp_dim + size.hidden_dim
+        stem = (3 * size.patch_size**2 + 1) * size.hidden_dim
+        layer_norm = 2 * size.hidden_dim
+        return stem + size.num_blocks * (tokens + channels + 2 * layer_norm) + layer_norm
+
     def resolved(self):
         """Return the same model with all five sizes given."""
         return dataclasses.replace(self, **self.size.dimensions)
@@ -110,9 +127,16 @@ class Model:
     def check(self):
         """Raise UserError if a field is invalid."""
         require_positive(self.size, *SIZE_FIELDS)
+        refuse_unless(
+            self.size.num_blocks <= MOST_BLOCKS,
+            "num_blocks",
+            f"must be at most {MOST_BLOCKS}",
+            self.size.num_blocks,
+            "Pass 32, for example, the largest number in the paper.",
+        )
         require_fraction(self, "drop_path_rate", "dropout_rate")
         refuse_unless(
-            math.isfinite(self.head_bias),
+            abs(self.head_bias) <= LARGEST_FLOAT,
             "head_bias",
             "must be finite",
             self.head_bias,

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -74,7 +75,12 @@ def _on_disk(split, name, source, data):
     try:
         if not index.exists():
             _write(split, name, folder)
-        labels, orientations = json.loads(read_bytes(index, LARGEST_INDEX_BYTES))
+        labels, orientations = _read_index(folder, len(split))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"--cache-dir must hold the complete {name} split, once it is cached. Received: "
+            f"{folder}: {error}. Delete this folder; the same command writes it again."
+        ) from error
     except OSError as error:
         raise UserError(
             "--cache-dir must be a folder that can be written and has enough space. Received: "
@@ -86,7 +92,22 @@ def _on_disk(split, name, source, data):
     def load(index):
         return Encoded(tf.io.read_file(_path(folder, index)), orientations[index])
 
-    return IndexedSplit(np.array(labels), load)
+    return IndexedSplit(labels, load)
+
+
+def _read_index(folder, num_examples):
+    """Return the labels and orientations of a cached split; raise ValueError if it is not whole.
+
+    Some systems delete old files of temporary folders, and `tf.io.read_file` waits for a FIFO.
+    """
+    index = np.array(json.loads(read_bytes(folder / INDEX, LARGEST_INDEX_BYTES)))
+    if index.shape != (2, num_examples) or index.dtype.kind != "i":
+        raise ValueError(f"its {INDEX} is not that of {num_examples} examples")
+    parts = (part for part in folder.iterdir() if part.is_dir())
+    found = sum(file.is_file() for part in parts for file in os.scandir(part))
+    if found != num_examples:
+        raise ValueError(f"it has {found} of {num_examples} images")
+    return index
 
 
 def _write(split, name, folder):

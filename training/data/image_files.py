@@ -105,7 +105,7 @@ class _FindingsCache:
         self.path = cached_path(f"datasets/keras_mixer/{name}.json")
         self.entries = {}
         # Start with an empty cache if the file is missing or corrupt.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             contents = json.loads(read_bytes(self.path, LARGEST_CACHE_BYTES))
             if contents["version"] == VERSION:
                 self.entries = dict(contents["entries"])
@@ -114,7 +114,11 @@ class _FindingsCache:
     def get(self, path):
         entry = self.entries.get(self._key(path))
         stamp = _stamp(path)
-        return Finding(*entry[1:]) if entry and stamp and entry[0] == stamp else None
+        if not stamp or not isinstance(entry, list) or entry[:1] != [stamp]:
+            return None
+        fault, *numbers = entry[1:] or [None]
+        is_valid = isinstance(fault, str | None) and [type(n) for n in numbers] == [int] * 3
+        return Finding(fault, *numbers) if is_valid and numbers[0] in range(1, 9) else None
 
     def put(self, path, finding, stamp):
         if stamp is not None:

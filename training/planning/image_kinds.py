@@ -2,6 +2,7 @@
 
 from training.data.presets import PRESETS
 from training.errors import UserError
+from training.validation import LARGEST_INTEGER
 
 CLASSES = {"digits": 10} | {name: preset.classes for name, preset in PRESETS.items()}
 
@@ -12,7 +13,7 @@ def classes_of(source, classes):
     Raises:
         UserError: If the number is not known.
     """
-    if classes < 0 or (not classes and source not in CLASSES):
+    if not 0 <= classes <= LARGEST_INTEGER or (not classes and source not in CLASSES):
         raise UserError(
             f"--classes must be above 0 with --source {source}, which `plan` does not read. "
             f"Received: {classes}. Pass the number of classes, such as --classes 21843 for "

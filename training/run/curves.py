@@ -1,27 +1,24 @@
 """Plot of the loss and the accuracy over epochs."""
 
-import csv
+import math
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from keras_mixer.files import read_text
 
-
-def draw_curves(history_path, figure_path, title):
-    """Plot loss and accuracy from `history.csv` into a PNG file."""
-    rows = list(csv.DictReader(read_text(history_path).splitlines()))
-    epochs = [int(row["epoch"]) for row in rows]
+def draw_curves(history, figure_path, title):
+    """Plot loss and accuracy into a PNG file; `history` has a dictionary for each epoch."""
+    epochs = [row["epoch"] for row in history]
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            if key in rows[0]:
-                axes.plot(epochs, [float(row[key]) for row in rows], label=label)
+            if key in history[0]:
+                axes.plot(epochs, [row.get(key, math.nan) for row in history], label=label)
         axes.set_xlabel("epoch")
         axes.set_ylabel(metric)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)  # a folder may have dollar signs in its name
     figure.savefig(figure_path, dpi=120)

@@ -15,28 +15,35 @@ from training.run.identity import Identity
 from training.run.json_file import read_json, replacing, write_json
 
 LOCK = ".lock"
-SUMMARY_KEYS = {
-    "test_accuracy",
-    "test_loss",
-    "test_examples",
-    "skipped_images",
-    "parameters",
-    "train_images_per_second",
-    "wall_seconds",
-    "class_names",
-    "backend",
-    "devices",
-    "distribution",
-    "precision",
+SUMMARY_TYPES = {  # of all versions; there may be more
+    "test_accuracy": float,
+    "test_loss": float,
+    "test_examples": int,
+    "skipped_images": int,
+    "parameters": int,
+    "train_images_per_second": float | None,
+    "wall_seconds": float,
+    "class_names": list[str],
+    "backend": str,
+    "devices": list[str],
+    "distribution": str,
+    "precision": str,
 }
 EMPTY_WITH = (LOCK, "config.draft")  # what a failed start may leave behind
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run's files; reads and writes the small ones."""
+    """Paths of a run's files; reads and writes the small ones.
+
+    Args:
+        path: Of the folder.
+        identity: The `Identity` of the run that trains in it. Nothing is written unless the
+            folder is still that of this run. None while it is not known.
+    """
 
     path: Path
+    identity: Identity | None = None
 
     @property
     def config(self):
@@ -97,6 +104,19 @@ class RunFolder:
                 "of that run to resume it."
             )
 
+    def refuse_other_classes(self, class_names):
+        """Raise UserError if the run began with other classes, whose numbers its labels are."""
+        try:
+            theirs = self.read_class_names()
+        except UserError:
+            return  # the file is missing or corrupt, and will be written
+        if theirs != list(class_names):
+            raise UserError(
+                "--source must have the classes that the run began with. Received: "
+                f"{len(class_names)} classes, which differ from the {len(theirs)} in "
+                f"{self.class_names}. Restore them, or train again with another --run-dir."
+            )
+
     @contextlib.contextmanager
     def lock(self):
         """Create the folder and lock it; raise UserError if another process holds the lock."""
@@ -123,19 +143,40 @@ class RunFolder:
             "path."
         ) from error
 
+    def require_in_place(self):
+        """Raise UserError if the folder was removed or replaced since the run began to train."""
+        if self.identity is None:
+            return
+        try:
+            theirs = Identity.from_entries(read_json(self.config))
+            same = theirs.run_id == self.identity.run_id
+            fault = "" if same else "is of another run"
+        except FileNotFoundError:
+            fault = "was removed"
+        except (OSError, ValueError) as error:
+            fault = f"cannot be read any more: {error}"
+        if fault:
+            raise UserError(
+                "--run-dir must stay in place while the run trains. Received: "
+                f"{self.path}, whose config.json {fault}. Restore the folder; the same command "
+                "then resumes from its last checkpoint. Or train again with another --run-dir."
+            )
+
     @contextlib.contextmanager
-    def room_for_results(self):
-        """Turn an OSError, raised while results are written, into a UserError."""
+    def writing(self):
+        """Check that the folder is in place; turn an OSError while it is written to a UserError."""
+        self.require_in_place()
         try:
             yield
         except OSError as error:
+            self.require_in_place()
             raise UserError(
                 f"--run-dir must have room for the results. Received: {self.path}: {error}. Make "
                 "room; the same command resumes from the last checkpoint."
             ) from error
 
     def write_config(self, config, backend):
-        """Create the folder, write the configuration, and return the `Identity` of the run.
+        """Create the folder and write the configuration; return the same with its `Identity`.
 
         A run that is resumed keeps the ID that it has; one of 0.1.0 has none.
         """
@@ -149,11 +190,11 @@ class RunFolder:
             write_json(self.config, identity.entries())
         except OSError as error:
             self._refuse_unwritable(error)
-        return identity
+        return dataclasses.replace(self, identity=identity)
 
     def write_class_names(self, class_names):
         """Write the class names, so that checkpoints can be used before the run finishes."""
-        with self.room_for_results():
+        with self.writing():
             write_json(self.class_names, list(class_names))
 
     def read_class_names(self):
@@ -209,15 +250,16 @@ class RunFolder:
     def write_skipped_images(self, lines):
         """Write a line for each skipped image, with the cause; no file if there are none."""
         if lines:
-            text = "".join(f"{line}\n" for line in lines)
-            self.skipped_images.write_text(text, "utf-8", errors="surrogateescape")
+            with self.writing(), replacing(self.skipped_images) as file:
+                file.writelines(f"{line}\n" for line in lines)
 
     def is_finished(self):
         """Return whether there is a valid summary; if not, the test split is evaluated again."""
         try:
-            return SUMMARY_KEYS <= _read(self.summary, dict[str, Any]).keys()
+            self.read_summary()
         except UserError:
             return False
+        return True
 
     def read_identity(self):
         """Return the `Identity` of the run, with a valid configuration."""
@@ -237,16 +279,27 @@ class RunFolder:
         return self.read_identity().config
 
     def read_summary(self):
-        return _read(self.summary, dict[str, Any])
+        """Return the results of the run."""
+        summary = _read(self.summary, dict[str, Any])
+        try:
+            for key, hint in SUMMARY_TYPES.items():
+                conform(summary.get(key), hint, key)
+        except ValueError as error:
+            raise UserError(
+                f"summary.json must have the results of a finished run. Received: {self.summary}: "
+                f"{error}. Restore it from a backup, or resume the run, which writes it again."
+            ) from error
+        return summary
 
     def write_summary(self, summary):
-        with self.room_for_results():
+        with self.writing():
             write_json(self.summary, summary)
 
     def write_history(self, rows):
-        """Replace the history: a dictionary for each epoch, with the keys of the first."""
-        with self.room_for_results(), replacing(self.history) as file:
-            writer = csv.DictWriter(file, rows[0], restval="")
+        """Replace the history: a dictionary for each epoch."""
+        keys = dict.fromkeys(key for row in rows for key in row)
+        with self.writing(), replacing(self.history) as file:
+            writer = csv.DictWriter(file, keys, restval="")
             writer.writeheader()
             writer.writerows(rows)
 

@@ -39,7 +39,8 @@ def replacing(path):
     """Open a text file that replaces `path` when it is complete."""
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
-    with draft.open("x", newline="") as file:  # "x" follows no link
+    # "x" follows no link. Names of files need not be UTF-8.
+    with draft.open("x", encoding="utf-8", errors="surrogateescape", newline="") as file:
         yield file
     draft.replace(path)
 

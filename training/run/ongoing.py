@@ -48,9 +48,11 @@ class OngoingRun:
         """Save a checkpoint of the run.
 
         Raises:
-            UserError: If the state is not finite; or if an earlier checkpoint was not written.
+            UserError: If the state is not finite; if an earlier checkpoint was not written; or if
+                the folder of the run was removed.
         """
         require_finite_state(model, self.progress)
+        self.folder.require_in_place()
         self.checkpoints.save(model, self.progress.snapshot(), as_best)
         self._saved_at = time.monotonic()
         self.progress.restart_clock()

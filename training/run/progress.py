@@ -5,6 +5,8 @@ import math
 import time
 from typing import Any
 
+from training.errors import UserError
+
 BEST_BY = "val_accuracy"
 
 
@@ -33,6 +35,32 @@ class Progress:
         numbers = (self.batches, self.wall_seconds, self.train_seconds, self.timed_batches)
         if not all(0 <= number < math.inf for number in numbers):
             raise ValueError(f"batches and seconds must be at least 0, not {numbers}")
+
+
+def require_same_epochs(state, duration):
+    """Raise UserError if the progress in a checkpoint does not fit the epochs of the run.
+
+    They have another number of batches if images were added or removed.
+
+    Args:
+        state: The `Progress`.
+        duration: The `training.optimization.duration.Duration`.
+    """
+    is_over = state.batches == duration.batches
+    done = duration.epochs if is_over else state.batches // duration.epoch_batches
+    steps = [
+        duration.updates_after(min(epoch * duration.epoch_batches, duration.batches))
+        for epoch in range(1, done + 1 - (state.metrics is not None))
+    ]
+    expected = [(number + 1, step) for number, step in enumerate(steps)]
+    found = [(row.get("epoch"), row.get("step")) for row in state.history]
+    if state.batches > duration.batches or found != expected:
+        raise UserError(
+            "--source must have the images that the run began with. Received: epochs of "
+            f"{duration.epoch_batches} batches, which do not fit the checkpoint after batch "
+            f"{state.batches} and epoch {len(state.history)}. Restore the images, or train again "
+            "with another --run-dir."
+        )
 
 
 class RunProgress:

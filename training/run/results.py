@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 
 import keras
 
@@ -26,10 +27,14 @@ def write_results(run, model, source, hardware):
         model = _copy_on_this_host(model)
     config, folder = run.config, run.folder
     if hosts.is_first():
-        title = f"{folder.path.name}: {model.count_params():,} parameters on "
-        with folder.room_for_results():
+        name = os.fsencode(folder.path.name).decode(errors="replace")  # to be drawn
+        title = f"{name}: {model.count_params():,} parameters on "
+        with folder.writing():
+            for path in (folder.model, folder.curves):
+                path.unlink(missing_ok=True)  # if it is a link, it would be followed
             model.save(folder.model)
-            draw_curves(folder.history, folder.curves, title + keras.backend.backend())
+            history = run.progress.state.history
+            draw_curves(history, folder.curves, title + keras.backend.backend())
     batch_size = hardware.evaluation_batch_size(config.data.batch_size)
     data = dataclasses.replace(config.data, batch_size=batch_size)
     shard = Shard(hosts.index(), hosts.count())

@@ -24,7 +24,7 @@ from training.run.compiled_model import compiled_model, make_variables
 from training.run.failures import out_of_memory_as_user_errors
 from training.run.fitting import fit
 from training.run.ongoing import OngoingRun
-from training.run.progress import RunProgress
+from training.run.progress import RunProgress, require_same_epochs
 from training.run.results import write_results
 
 RESUME = "The same command resumes from the last checkpoint."
@@ -76,16 +76,16 @@ def _train(config, folder, source, hardware, verbose, trust_model):
         model = compiled_model(config, source, schedule, trust_model)
     source = cached(source, config.data)
     with contextlib.ExitStack() as stack:
-        identity = None
         if hosts.is_first():
             stack.enter_context(folder.lock())
-            identity = _begin(config, folder, source)
+            folder = _begin(config, folder, source)
             print(hardware.describe(), flush=True)
         with hardware.scope():
             keep = config.checkpointing.keep_checkpoints
-            checkpoints = Checkpoints(folder.checkpoints, keep, identity)
+            checkpoints = Checkpoints(folder.checkpoints, keep, folder.identity)
             make_variables(model, len(source.class_names))
             state = checkpoints.restore(model)
+            require_same_epochs(state, length)
             decorrelate_replica_seeds(model)
             progress = RunProgress(state, length, schedule, config.data.batch_size)
             run = OngoingRun(config, folder, checkpoints, progress)
@@ -111,13 +111,14 @@ def _load(config, hardware):
 
 
 def _begin(config, folder, source):
-    """Write the files of a run that are there from its start; return its `Identity`."""
+    """Write the files of a run that are there from its start; return its folder."""
     backend = keras.backend.backend()
     folder.refuse_other_run(config, backend)  # of a process that started in the meantime
-    identity = folder.write_config(config, backend)
+    folder.refuse_other_classes(source.class_names)
+    folder = folder.write_config(config, backend)
     folder.write_class_names(source.class_names)
     folder.write_skipped_images(source.skipped)
-    return identity
+    return folder
 
 
 def _require_same_on_all_hosts(config, source):

@@ -53,6 +53,9 @@ def suggestion(*arguments):
         ("train tiny", "--backend", "Set the environment variable KERAS_BACKEND."),
         ("train tiny", "--num-classes", "Drop it: the classes are those of --source."),
         ("train tiny", "--no-such-thing", "Drop it."),
+        ("train tiny", "--deterministic", "Drop it, since it is on by default; --no-determinis"),
+        ("train tiny", "--no-flip", "Drop it, since it is off by default."),
+        ("train imagenet-b16", "--flip", "Drop it, since it is on by default; --no-flip turns "),
         ("train", "--recipe", "Pass RECIPE without the name of an option."),
         ("show tiny", "--output", "--output-dir?"),
         ("show tiny", "--resume", "Drop it."),
@@ -73,7 +76,7 @@ def suggestion(*arguments):
 )
 def test_the_right_argument_is_suggested(command, typed, expected):
     said = suggestion(*command.split(), typed, "3")
-    assert said == (f"Did you mean {expected}" if expected.startswith("--") else expected)
+    assert said.startswith(f"Did you mean {expected}" if expected.startswith("--") else expected)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,7 @@ def test_the_right_argument_is_suggested(command, typed, expected):
     [
         "train tiny --learning_rate 1 --no-deterministic --flip --head-bias -1 -h",
         "train tiny --learning_rate 1 --no-deterministic --flip --head-bias -1",
+        "train imagenet-b16 --no-flip",
         "plan tiny --tpu=v5e:1x1 --no-search --json",
         "predict run -image.png --json",
         "benchmark data --batches 2",
@@ -94,7 +98,7 @@ def test_other_arguments_are_left_to_the_parser(arguments):
 
 
 def test_what_is_suggested_exists():
-    known = set().union(*map(unknown_options._arguments_of, COMMANDS.values()))
+    known = set().union(*(unknown_options._arguments_of(run, run) for run in COMMANDS.values()))
     advised = {o for text in unknown_options.ADVICE for o in re.findall("--([a-z-]+)", text)}
     assert advised | unknown_options.NAMES.keys() <= known
 

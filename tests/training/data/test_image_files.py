@@ -1,6 +1,7 @@
 """Inspection of the files in a folder, and the cache of its findings."""
 
 import errno
+import json
 import os
 
 import numpy as np
@@ -122,6 +123,30 @@ class TestFindingsCache:
         image_files._FindingsCache(tmp_path).path.write_text(text)
         decoded.clear()
         inspect_files(files, tmp_path)
+        assert len(decoded) == 3
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda entry: 5,
+            lambda entry: [],
+            lambda entry: entry[:1],
+            lambda entry: entry[:-1],
+            lambda entry: [*entry, 1],
+            lambda entry: {"a": 1},
+            lambda entry: [entry[0], 5, *entry[2:]],
+            lambda entry: [*entry[:2], 99, *entry[3:]],
+            lambda entry: [*entry[:2], "1", *entry[3:]],
+        ],
+    )
+    def test_a_corrupt_entry_is_ignored(self, files, tmp_path, decoded, change):
+        expected = inspect_files(files, tmp_path)
+        path = image_files._FindingsCache(tmp_path).path
+        contents = json.loads(path.read_text())
+        contents["entries"] = {k: change(v) for k, v in contents["entries"].items()}
+        path.write_text(json.dumps(contents))
+        decoded.clear()
+        assert inspect_files(files, tmp_path) == expected
         assert len(decoded) == 3
 
     def test_a_read_only_home_is_accepted(self, files, tmp_path, monkeypatch):

@@ -4,10 +4,11 @@ import json
 import numpy as np
 import pytest
 
+from tests.support.runs import SUMMARY
 from training.config import Config, Data, Optimization
 from training.errors import UserError
 from training.run.checkpoint_file import Checkpoint, write_checkpoint_file
-from training.run.folder import SUMMARY_KEYS, RunFolder
+from training.run.folder import SUMMARY_TYPES, RunFolder
 from training.run.progress import Progress
 
 pytestmark = pytest.mark.backend("torch")  # no backend is used
@@ -82,13 +83,13 @@ def test_a_folder_whose_first_start_failed_can_be_used(tmp_path):
 
 def test_a_full_disk_is_reported_with_the_folder(tmp_path):
     with pytest.raises(UserError, match="must have room for the results.*resumes from the last"):
-        with RunFolder(tmp_path).room_for_results():
+        with RunFolder(tmp_path).writing():
             raise OSError(28, "No space left on device")
 
 
 def with_checkpoints(folder, *batches, accumulation_steps=1):
     optimization = Optimization(accumulation_steps=accumulation_steps)
-    identity = folder.write_config(Config(optimization=optimization), "jax")
+    identity = folder.write_config(Config(optimization=optimization), "jax").identity
     folder.checkpoints.mkdir()
     for number in batches:
         write_checkpoint(folder.checkpoints / f"batch-{number:09}.npz", number, identity)
@@ -137,21 +138,23 @@ def test_a_checkpoint_that_is_not_of_the_run_is_not_used(folder, tmp_path):
 
 def test_a_run_keeps_its_id(folder, tmp_path):
     """When it resumes with other free fields, and in a copy of the folder."""
-    identity = folder.write_config(CONFIG, "jax")
+    identity = folder.write_config(CONFIG, "jax").identity
     other = dataclasses.replace(CONFIG, data=Data(data_dir="elsewhere"))
-    assert folder.write_config(other, "jax").run_id == identity.run_id
+    assert folder.write_config(other, "jax").identity.run_id == identity.run_id
     folder.path.rename(tmp_path / "moved")
     moved = RunFolder(tmp_path / "moved")
     assert moved.read_identity() == dataclasses.replace(identity, config=other.resolved())
-    assert RunFolder(tmp_path / "new").write_config(CONFIG, "jax").run_id != identity.run_id
+    assert (
+        RunFolder(tmp_path / "new").write_config(CONFIG, "jax").identity.run_id != identity.run_id
+    )
 
 
 def test_a_run_of_version_0_1_0_has_no_id(folder):
-    entries = folder.write_config(CONFIG, "jax").entries()
+    entries = folder.write_config(CONFIG, "jax").identity.entries()
     del entries["run_id"]
     folder.config.write_text(json.dumps(entries))
     folder.refuse_other_run(CONFIG, "jax")
-    assert folder.write_config(CONFIG, "jax").run_id is None
+    assert folder.write_config(CONFIG, "jax").identity.run_id is None
     assert json.loads(folder.config.read_text()) == entries
 
 
@@ -166,8 +169,8 @@ def test_class_names_are_there_before_the_summary(folder):
     folder.write_config(CONFIG, "jax")
     with pytest.raises(UserError, match="must have a file class_names.json.*did not finish"):
         folder.read_class_names()
-    summary = dict.fromkeys(SUMMARY_KEYS, 0) | {"class_names": ["a", "b"]}
-    folder.write_summary(summary)  # all that version 0.1.0 wrote
-    assert folder.read_class_names() == ["a", "b"]
+    assert SUMMARY.keys() == SUMMARY_TYPES.keys()  # all that version 0.1.0 wrote
+    folder.write_summary(SUMMARY)
+    assert folder.read_class_names() == SUMMARY["class_names"]
     folder.write_class_names(("cat", "caf\udce9"))
     assert folder.read_class_names() == ["cat", "caf\udce9"]

@@ -2,7 +2,9 @@ import contextlib
 import csv
 import dataclasses
 import json
+import os
 import signal
+import sys
 import zipfile
 
 import keras
@@ -33,7 +35,8 @@ def epochs(folder):
 
 
 def test_a_run_writes_its_folder(tmp_path):
-    folder = RunFolder(tmp_path / "run")
+    """Even if the name of the folder is not UTF-8, or is a formula that cannot be drawn."""
+    folder = RunFolder(tmp_path / (os.fsdecode(b"$x_\xff$") if sys.platform == "linux" else "$x_$"))
     summary = fit.train(TINY, folder)
     assert json.loads(folder.summary.read_text()) == summary
     assert folder.read_config() == change(TINY, "hardware", precision="float32")
@@ -208,7 +211,6 @@ def test_all_images_can_be_trained_on(tmp_path):
         ("data", {"batch_size": 1294}, "--batch-size must be at most .* 1293. Received: 1294"),
         ("optimization", {"warmup_steps": 30}, r"--warmup-steps must be below .* 30 \(3 epochs"),
         ("optimization", {"learning_rate": 0.0}, "--learning-rate must be above 0"),
-        ("data", {"validation_fraction": 0.001}, "--validation-fraction must leave"),
     ],
 )
 def test_invalid_options_are_rejected_before_anything_is_written(tmp_path, part, fields, message):

@@ -53,6 +53,15 @@ def test_only(data):
     return dataclasses.replace(data, train_split="none", validation_split="none")
 
 
+def is_inert(data):
+    """Return whether reading a source opens files of images or arrays, and does nothing else.
+
+    TensorFlow Datasets executes code for a name, downloads and writes. So its datasets are read
+    only if the user names them, not because the file of a run does.
+    """
+    return not _is_tfds(expand_preset(data))
+
+
 def _is_tfds(data):
     return data.source.startswith("tfds:")
 
@@ -99,7 +108,12 @@ def _require_bright_examples(split, name):
 
 
 def _require_every_class(source, name):
-    """Refuse a training split that lacks a class, where its labels are known."""
+    """Refuse a training split of one class, or one that lacks a class if its labels are known."""
+    if len(source.train) and len(source.class_names) < 2:
+        raise UserError(
+            f"--source {name} must have at least two classes to train on. Received: "
+            f"{', '.join(source.class_names)}. Add images of another class."
+        )
     if not isinstance(source.train, IndexedSplit) or not len(source.train):
         return
     counts = np.bincount(source.train.labels, minlength=len(source.class_names))

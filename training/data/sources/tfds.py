@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from training.errors import UserError
 FORM = "tfds:NAME"
 NO_SPLIT = "none"
 CHECKED_LABELS = 256
+NAME = re.compile(
+    r"\w+(/[\w.,=+-]+)?(:([\d.*]+|experimental_latest))?"
+)  # NAME/CONFIG:VERSION, without a namespace
+DOWNLOAD_RETRIES = 5  # of each file, within about 6 seconds; TensorFlow Datasets tries for minutes
 
 
 def load(data):
@@ -28,8 +33,9 @@ def load(data):
     import tensorflow_datasets as tfds
 
     name = data.source.partition(":")[2]
-    builder = _find_builder(tfds, name, data.data_dir)
-    _prepare(builder, name)
+    with _only_own_features(tfds, name):
+        builder = _find_builder(tfds, name, data.data_dir)
+        _prepare(builder, name)
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise UserError(
             f"--source tfds:{name} must be stored as TFRecord. Received: "
@@ -72,10 +78,51 @@ def load(data):
     )
 
 
+class _ForeignFeature(Exception):
+    """A dataset on disk names a class that is not of TensorFlow Datasets."""
+
+
+@contextlib.contextmanager
+def _only_own_features(tfds, name):
+    """Refuse a dataset on disk whose features are of classes outside of TensorFlow Datasets.
+
+    Without this, TensorFlow Datasets imports whatever module the dataset's features.json names.
+    """
+    connector = tfds.features.FeatureConnector
+    original = vars(connector)["cls_from_name"]
+
+    def cls_from_name(cls, class_name):
+        own = class_name.startswith("tensorflow_datasets.")
+        if not own or class_name not in connector._registered_features:
+            raise _ForeignFeature(class_name)
+        return original.__func__(cls, class_name)
+
+    connector.cls_from_name = classmethod(cls_from_name)
+    try:
+        yield
+    except _ForeignFeature as error:
+        raise UserError(
+            f"--source tfds:{name} must have features of TensorFlow Datasets itself. Received: a "
+            f"features.json that names {error}, whose code would be executed. Export its images to "
+            "a folder, and pass --source folder:PATH."
+        ) from error
+    finally:
+        connector.cls_from_name = original
+
+
 def _find_builder(tfds, name, data_dir):
+    if not NAME.fullmatch(name):
+        raise UserError(
+            "--source tfds:NAME must be a dataset of TensorFlow Datasets: its name, or "
+            f"NAME/CONFIG:VERSION. Received: {name or 'nothing'}. Pass a name such as "
+            "tfds:cifar10; for a dataset of another site, save its images and pass "
+            "--source folder:PATH."
+        )
     try:
         return tfds.builder(name, data_dir=data_dir or None)
-    except (tfds.core.DatasetNotFoundError, ValueError, RuntimeError, AssertionError) as error:
+    except _ForeignFeature:
+        raise
+    except Exception as error:  # a name that is not known, and damaged files of any kind
         known = {*tfds.list_builders(), *(p.name for p in Path(data_dir or "nowhere").glob("*"))}
         near = difflib.get_close_matches(name.partition(":")[0], known)
         suggestion = f"Did you mean {' or '.join(near)}? " if near else ""
@@ -89,15 +136,22 @@ def _find_builder(tfds, name, data_dir):
 
 def _prepare(builder, name):
     """Download the dataset unless it is on disk."""
+    from tensorflow_datasets.core.download import downloader
+
+    most, downloader.MAX_RETRIES = downloader.MAX_RETRIES, DOWNLOAD_RETRIES
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the result of the command
             builder.download_and_prepare()
+    except _ForeignFeature:
+        raise
     except Exception as error:  # of the network, a full disk, or a missing manual download
         raise UserError(
             f"--source tfds:{name} must be on disk or available for download. Received: "
             f"{_shorten(error)} Prepare it on a computer with a network, and pass its folder "
             "with --data-dir."
         ) from error
+    finally:
+        downloader.MAX_RETRIES = most
 
 
 def _find_keys(tfds, builder, name):

@@ -1,5 +1,7 @@
 """TensorFlow Datasets as a source."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -185,3 +187,26 @@ def test_images_that_are_almost_black_are_refused(tmp_path):
     assert_refused("range 0 to 255.*values up to 16 in the first 6 images", **data)
     # The first of the images decide, and those of one split.
     assert_refused("values up to 16 in the first 6 images", **{**data, "train_split": "none"})
+
+
+@pytest.mark.parametrize("name", ["huggingface:x", "kaggle:x/y", "a b", "../x", "/etc"])
+def test_names_of_other_sites_and_paths_are_refused(name, data_dir):
+    expected = f"must be a dataset of TensorFlow Datasets.*Received: {name}. .*folder:PATH"
+    assert_refused(expected, source=f"tfds:{name}", data_dir=data_dir)
+
+
+def test_a_name_that_cannot_be_resolved_ends_the_download(monkeypatch, tmp_path):
+    """Without a network, TensorFlow Datasets would try for minutes."""
+    import socket
+
+    from tensorflow_datasets.core.download import downloader
+
+    def fail(*arguments, **options):
+        assert downloader.MAX_RETRIES == 5
+        raise socket.gaierror("no network")
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    expected = "must be on disk or available for download. Received: .*no network.*--data-dir"
+    assert_refused(expected, source="tfds:mnist", data_dir=str(tmp_path))
+    assert downloader.MAX_RETRIES == 10
