@@ -144,9 +144,10 @@ def parse(text, argument="MODEL"):
     if path.exists():
         if path.suffix == ".keras":
             return KerasModel(text, path)
-        raise _refusal(
-            argument, f"{text}, a file", f"Name the constructor of its weights: MixerB16:{text}"
-        )
+        advice = f"Name the constructor of its weights: MixerB16:{text}"
+        if path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5"):
+            advice = "Save the model with model.save('model.keras'); Keras's .h5 files are not read"
+        raise _refusal(argument, f"{text}, a file", advice)
     constructor, colon, weights = text.partition(":")
     if constructor in CONSTRUCTORS:
         if not weights:
