@@ -27,6 +27,7 @@ ORDER_OF_THE_LIBRARY = (
     "validation",
     "layers.dtype_policy",
     "layers.composite",
+    "layers.dense",
     "layers.image_shape_check",
     "layers.seeds",
     "layers.initialization",

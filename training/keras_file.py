@@ -31,6 +31,7 @@ ACTIVATIONS = ("softmax", "sigmoid")
 LINEAR = "linear"
 STEM, LAST_NORM, HEAD = "stem", "pre_head_layer_norm", "head"  # of `keras_mixer.MlpMixer`
 HOLDS_PIXELS = (1, 3)  # channels of images
+LARGEST_IMAGE = 2**26  # pixels; one image of more takes gigabytes in the first layers
 
 
 def open_logits(path, advice=ADVICE, trusted=False):
@@ -181,6 +182,8 @@ def _require_classifier(model, path):
         raise _not_a_classifier(path, f"inputs of shape {shape}", "Save one that takes images")
     if None in shape[1:3]:
         raise _not_a_classifier(path, f"images of any size, {shape}", "Fix it with keras.Input")
+    if shape[1] * shape[2] > LARGEST_IMAGE:
+        raise _not_a_classifier(path, f"images of {shape[1]} × {shape[2]}", "Use smaller ones")
     if len(model.output_shape) != 2:
         raise _not_a_classifier(path, f"outputs of shape {model.output_shape}", "Add a head")
 

@@ -1,7 +1,6 @@
 """MODEL, the argument that names a model: a run, a `.keras` file, or a constructor and weights.
 
-`parse` reads the text and needs no Keras; `load_model` builds or opens the model. Commands know
-nothing else about where a model comes from.
+`parse` reads the text and needs no Keras; `load_model` builds or opens the model.
 """
 
 import dataclasses
@@ -221,6 +220,11 @@ def _load_run(argument, trusted):
         _require_model_of_run(model, argument, config, advice)
     else:
         model = build_from_file(constructor(config.model), argument.path, config.hardware.precision)
+        if (classes := model.output_shape[-1]) != (number := len(argument.class_names)):
+            raise UserError(
+                f"class_names.json must name the {classes} classes of the run. Received: {number} "
+                f"names in {folder.path}. Remove the file and resume the run, which writes it."
+            )
     return LoadedModel(
         model=model,
         class_names=argument.class_names,

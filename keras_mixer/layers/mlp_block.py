@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mixer.layers.composite import CompositeLayer
+from keras_mixer.layers.dense import Dense
 from keras_mixer.layers.initialization import build
 from keras_mixer.layers.seeds import Dropout
 from keras_mixer.validation import check_bool, check_positive_int, check_rate
@@ -69,7 +70,7 @@ class MlpBlock(CompositeLayer):
             )
         # `build` sets the widths and the initializers.
         self.dense_0, self.dense_1 = (
-            keras.layers.Dense(1, kernel_initializer="zeros", name=name, dtype=self.dtype_policy)
+            Dense(1, kernel_initializer="zeros", name=name, dtype=self.dtype_policy)
             for name in ("Dense_0", "Dense_1")
         )
         self.inherit_trainable()

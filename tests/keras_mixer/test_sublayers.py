@@ -136,8 +136,18 @@ def test_a_loaded_model_trains_as_before(change, nest, tmp_path):
     if change == "int8, LoRA":  # Keras merges LoRA into the kernel, which it quantizes again
         return
     np.testing.assert_array_equal(to_numpy(loaded(PIXELS)), to_numpy(model(PIXELS)))
-    if "LoRA" not in change:  # which Keras starts again from 0
+    if "LoRA" not in change:  # which starts again
         assert_equal(step(loaded), step(model))
+
+
+def test_loaded_lora_trains(tmp_path):
+    """Keras sets both factors to zero, where neither has a gradient."""
+    loaded = through_file(changed("LoRA", alone), tmp_path)
+    loaded.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+    for _ in range(2):
+        loaded.train_on_batch(PIXELS, LABELS)
+    for variable in loaded.trainable_weights:
+        assert to_numpy(variable).any(), variable.path
 
 
 def through_file(model, path):

@@ -162,6 +162,17 @@ class TestRun:
             load_model(parse(str(copy)))
         load_model(parse(f"{copy}@best"))
 
+    def test_class_names_must_be_those_of_the_checkpoint(self, run, tmp_path):
+        copy = tmp_path / "run"
+        copy.mkdir()
+        for name in ("config.json", "checkpoints"):
+            (copy / name).symlink_to(run.path / name)
+        (copy / "class_names.json").write_text('["cat", "dog"]')
+        with pytest.raises(
+            UserError, match="must name the 3 classes of the run. Received: 2 names"
+        ):
+            load_model(parse(f"{copy}@best"))
+
     def test_a_checkpoint_that_is_not_there_is_refused(self, run):
         with pytest.raises(UserError, match="run@step-99. Pass .*@step-1 or .* or .*run@best"):
             load_model(parse(f"{run.path}@step-99"))
