@@ -6,7 +6,6 @@
 import dataclasses
 import difflib
 import functools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from keras_mixer.weights import catalog
 from training.config import Data
 from training.errors import UserError
 from training.run.folder import RunFolder
+from training.run.json_file import parse_json
 
 FORMS = (
     "a folder of a run (RUN, RUN@best or RUN@step-1200), a file FILE.keras, or a constructor and "
@@ -327,7 +327,7 @@ def read_class_names(path):
     """
     try:
         text = read_text(path, errors="surrogateescape")
-        names = json.loads(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
+        names = parse_json(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
         if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
             raise ValueError("it has an empty line, or entries that are not strings")
     except (OSError, ValueError) as error:

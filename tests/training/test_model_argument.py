@@ -228,7 +228,17 @@ class TestClassNames:
     def test_the_names_of_a_run(self, run):
         assert read_class_names(run.path / "class_names.json") == NAMES
 
-    @pytest.mark.parametrize("text", ["cat\n\ndog", '{"cat": 1}', "[1, 2]", '["cat"', None])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "cat\n\ndog",
+            '{"cat": 1}',
+            "[1, 2]",
+            '["cat"',
+            None,
+            pytest.param("[" * 100_000, id="deep"),
+        ],
+    )
     def test_other_files_are_refused(self, tmp_path, text):
         if text is not None:
             Path(tmp_path / "names").write_text(text)
