@@ -143,9 +143,10 @@ def parse(text, argument="MODEL"):
     if path.exists():
         if path.suffix == ".keras":
             return KerasModel(text, path)
-        raise _refusal(
-            argument, f"{text}, a file", f"Name the constructor of its weights: MixerB16:{text}"
-        )
+        advice = f"Name the constructor of its weights: MixerB16:{text}"
+        if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
+            advice = "Save the model with model.save('model.keras'); Keras's .h5 files are not read"
+        raise _refusal(argument, f"{text}, a file", advice)
     constructor, colon, weights = text.partition(":")
     if constructor in CONSTRUCTORS:
         if not weights:
@@ -161,11 +162,8 @@ def parse(text, argument="MODEL"):
     if near and (colon or "mixer" in constructor.lower()):
         (name,) = (name for name in CONSTRUCTORS if name.lower() == near[0])
         raise _refusal(argument, text, f"Did you mean {name}:{weights or _known_weights(name)[0]}?")
-    raise _refusal(
-        argument,
-        f"{run if at else text}, which does not exist",
-        "Check the path, or train a model with the command `train RECIPE`",
-    )
+    missing = f"{run if at else text}, which does not exist"
+    raise _refusal(argument, missing, "Check the path, or train a model with `train RECIPE`")
 
 
 def _run_folder(argument, path):

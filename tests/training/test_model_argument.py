@@ -80,6 +80,10 @@ class TestParse:
             ("no/such@best", "Received: no/such, which does not exist. Check the path"),
             ("no/such.keras", "no/such.keras, which does not exist"),
             ("A_FILE", "A_FILE, a file. Name the constructor of its weights: MixerB16:A_FILE."),
+            (
+                "LEGACY",
+                "LEGACY, a file. Save the model with model.save('model.keras'); Keras's .h5",
+            ),
             ("FOLDER", "FOLDER, a folder without config.json. Pass the folder that `train` wrote"),
             ("FOLDER@best", "FOLDER, a folder without config.json"),
             ("MixerB17:imagenet1k", "Did you mean MixerB16:imagenet1k?"),
@@ -91,10 +95,12 @@ class TestParse:
         ],
     )
     def test_mistakes_are_refused_with_the_forms(self, run, tmp_path, text, expected):
-        (tmp_path / "weights.npz").touch()
+        for name in ("weights.npz", "model.h5"):
+            (tmp_path / name).touch()
         for name, path in (
             ("RUN", run.path),
             ("A_FILE", tmp_path / "weights.npz"),
+            ("LEGACY", tmp_path / "model.h5"),
             ("FOLDER", tmp_path),
         ):
             text, expected = text.replace(name, str(path)), expected.replace(name, str(path))

@@ -515,3 +515,23 @@ def test_a_compressed_keras_file_that_would_fill_the_disk(valid_files, tmp_path)
     (tmp_path / "bad.keras").write_bytes(zip_of(members, zipfile.ZIP_DEFLATED))
     with pytest.raises(WeightsError, match="bad.keras.*is compressed with method 8, which is not"):
         read_all(tmp_path / "bad.keras")
+
+
+@pytest.mark.filterwarnings("ignore")  # Keras's own, about the legacy format
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_the_legacy_format_of_keras_is_refused_by_name(weights_only, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = small_mixer()
+    arrays = randomize(model)
+    model.save("model.h5")
+    if weights_only:  # as Keras 2 wrote it
+        with h5py.File("model.h5", "r") as whole, h5py.File("weights.h5", "w") as file:
+            file.attrs["layer_names"] = whole["model_weights"].attrs["layer_names"]
+    with pytest.raises(WeightsError, match=r"legacy format.*not read.*as \.keras") as refusal:
+        small_mixer(weights="weights.h5" if weights_only else "model.h5")
+    if not weights_only:
+        exec(str(refusal.value).partition("if you trust it: ")[2].rstrip("."))
+        loaded = small_mixer(weights="model.keras")
+        np.testing.assert_array_equal(
+            loaded.get_layer("stem").get_weights()[0], arrays["stem/kernel"]
+        )
