@@ -11,12 +11,23 @@ import json
 import os
 
 from keras_mixer.terminal import command_line, ctrl_c_ends_at_once
-from keras_mixer.weights.catalog import CATALOG
-from keras_mixer.weights.layouts import CHOICES
-from keras_mixer.weights.table import list_weights
 
 
 def main(arguments=None):
+    """Run the command line; end with status 2 and one message on a user's mistake."""
+    # A ValueError is the user's mistake, or that of a file. The imports are inside, so that ctrl-C
+    # ends them without a traceback.
+    with command_line(ValueError):
+        options = _parse(arguments)
+        if options.command == "convert":
+            _convert(options)
+        else:
+            _list(options)
+
+
+def _parse(arguments):
+    from keras_mixer.weights.layouts import CHOICES
+
     parser = argparse.ArgumentParser(
         prog="python -m keras_mixer", description="List and convert weights of MLP-Mixer."
     )
@@ -62,14 +73,20 @@ def main(arguments=None):
     )
     conversion.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
-    with command_line(ValueError):  # the user's mistake, or a file's
-        options = parser.parse_args(arguments)
-        if options.command == "convert":
-            _convert(options)
-        elif options.json:
-            print(json.dumps([dataclasses.asdict(row) for row in CATALOG], indent=2))
-        else:
-            list_weights()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # this parser shows the options of the command
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
+
+
+def _list(options):
+    from keras_mixer.weights.catalog import CATALOG
+    from keras_mixer.weights.table import list_weights
+
+    if options.json:
+        print(json.dumps([dataclasses.asdict(row) for row in CATALOG], indent=2))
+    else:
+        list_weights()
 
 
 def _convert(options):

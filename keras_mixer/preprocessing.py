@@ -6,6 +6,7 @@ The result is uint8 in [0, 255], since the model scales its input itself.
 import difflib
 import os
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -16,16 +17,21 @@ from keras_mixer.validation import check_positive_int
 
 
 def preprocess_input(x, data_format=None):
-    """Return `x` unchanged: the model scales its own input, like keras.applications.ConvNeXt.
+    """Return `x` unchanged, and warn if it is not pixels in [0, 255].
 
-    The function exists for programs that call it for every model.
+    The model scales its input itself, so images that are already scaled would train and predict
+    badly without any error. Call this function on images once, outside of `tf.data` and of the
+    model. It looks at no more than 64 images, and not at symbolic tensors, which have no values.
 
     Args:
-        x: Images, pixels in [0, 255].
-        data_format: Ignored.
+        x: Images, pixels in [0, 255]: an array or tensor, one image or a batch.
+        data_format: Ignored; programs written for `keras.applications` may pass it.
 
     Returns:
         `x` itself.
+
+    Warns:
+        UserWarning: If the values are fractions up to 1, negative, above 255 or NaN.
 
     Examples:
         >>> import keras_mixer
@@ -33,7 +39,33 @@ def preprocess_input(x, data_format=None):
         >>> keras_mixer.preprocess_input(images) is images
         True
     """
+    values = _values(x)
+    if values is not None and values.size:
+        low, high = values.min(), values.max()
+        if not (low >= 0 and high <= 255):  # NaN is neither
+            received = f"values from {low} to {high}"
+        elif high <= 1 and (values % 1).any():
+            received = f"fractions from {low} to {high}"
+        else:
+            return x
+        warnings.warn(
+            "preprocess_input: `x` must be pixels from 0 to 255, since the model scales its input "
+            f"itself. Received: {received}. Undo the scaling, for example x * 255, or build the "
+            "model with include_preprocessing=False.",
+            stacklevel=2,
+        )
     return x
+
+
+def _values(x):
+    """Return the first images of `x` as a NumPy array of numbers; None if there are none."""
+    try:
+        if len(getattr(x, "shape", ())) == 4:
+            x = x[:64]
+        x = keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else np.asarray(x)
+    except Exception:  # symbolic tensors have no values, and each backend its own error
+        return None
+    return x.astype("float32") if x.dtype.kind in "iuf" or "float" in x.dtype.name else None
 
 
 def prepare_image(image, transform: str = "resmall-crop", image_size: int | tuple[int, int] = 224):

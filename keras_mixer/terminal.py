@@ -33,7 +33,7 @@ def command_line(*mistakes):
     except KeyboardInterrupt:
         sys.exit(STATUS_INTERRUPTED)
     except (OSError, *mistakes) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print(f"error: {printable(error)}", file=sys.stderr, flush=True)
         sys.exit(STATUS_MISTAKE)
 
 
@@ -49,6 +49,11 @@ def ctrl_c_ends_at_once():
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def printable(text):
+    """Return text, such as names from a file, without what a terminal takes as a command."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
 
 
 def _prepare_streams():

@@ -82,7 +82,7 @@ LEVELS_OF_THE_APPLICATION = (
     ("recipes", "data.shard", "optimization.replicas"),
     ("keras_workarounds",),
     ("devices.hosts",),
-    ("run.folder", "run.checkpoints", "data", "devices", "optimization"),
+    ("run.folder", "run.json_file", "run.checkpoints", "data", "devices", "optimization"),
     ("keras_file",),
     ("model_argument",),
     ("model", "evaluation"),

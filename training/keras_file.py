@@ -31,6 +31,7 @@ ACTIVATIONS = ("softmax", "sigmoid")
 LINEAR = "linear"
 STEM, LAST_NORM, HEAD = "stem", "pre_head_layer_norm", "head"  # of `keras_mixer.MlpMixer`
 HOLDS_PIXELS = (1, 3)  # channels of images
+LARGEST_IMAGE = 2**26  # pixels; one image of more takes gigabytes in the first layers
 
 
 def open_logits(path, advice=ADVICE, trusted=False):
@@ -71,12 +72,12 @@ def open_model(path, advice=ADVICE, trusted=False):
     except ModelConfigError as error:
         raise UserError(
             f"{path.name} must consist of a Mixer and layers of Keras that only compute. Received: "
-            f"{path}, which names {error}. {TRUST}"
+            f"{path}, which names {_cause(error)}. {TRUST}"
         ) from error
     except Exception as error:  # Keras raises a dozen kinds for a configuration that is not valid
         raise UserError(
             f"{path.name} must be a valid Keras model file. Received: {path}: "
-            f"{_first_line(error)}. {advice}"
+            f"{_cause(error)}. {advice}"
         ) from error
 
 
@@ -112,7 +113,7 @@ def _build(config, num_bytes):
     return model
 
 
-def _first_line(error):
+def _cause(error):
     """Return the cause that an error states, without the configurations that Keras adds."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:300].rstrip(".")
@@ -181,6 +182,8 @@ def _require_classifier(model, path):
         raise _not_a_classifier(path, f"inputs of shape {shape}", "Save one that takes images")
     if None in shape[1:3]:
         raise _not_a_classifier(path, f"images of any size, {shape}", "Fix it with keras.Input")
+    if shape[1] * shape[2] > LARGEST_IMAGE:
+        raise _not_a_classifier(path, f"images of {shape[1]} × {shape[2]}", "Use smaller ones")
     if len(model.output_shape) != 2:
         raise _not_a_classifier(path, f"outputs of shape {model.output_shape}", "Add a head")
 
@@ -198,8 +201,8 @@ def _holds_mixer_alone(path):
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
         names = {layer["config"]["name"]: layer["class_name"] for layer in layers}
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
-        return True  # whatever is wrong, the library's message says it
+    except Exception:  # whatever is wrong, the library's message says it
+        return True
     dense = {name for name, kind in names.items() if kind == "Dense"}
     return {STEM, LAST_NORM} <= names.keys() and dense <= {HEAD}
 

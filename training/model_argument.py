@@ -1,13 +1,11 @@
 """MODEL, the argument that names a model: a run, a `.keras` file, or a constructor and weights.
 
-`parse` reads the text and needs no Keras; `load_model` builds or opens the model. Commands know
-nothing else about where a model comes from.
+`parse` reads the text and needs no Keras; `load_model` builds or opens the model.
 """
 
 import dataclasses
 import difflib
 import functools
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from keras_mixer.weights import catalog
 from training.config import Data
 from training.errors import UserError
 from training.run.folder import RunFolder
+from training.run.json_file import parse_json
 
 FORMS = (
     "a folder of a run (RUN, RUN@best or RUN@step-1200), a file FILE.keras, or a constructor and "
@@ -144,9 +143,10 @@ def parse(text, argument="MODEL"):
     if path.exists():
         if path.suffix == ".keras":
             return KerasModel(text, path)
-        raise _refusal(
-            argument, f"{text}, a file", f"Name the constructor of its weights: MixerB16:{text}"
-        )
+        advice = f"Name the constructor of its weights: MixerB16:{text}"
+        if path.suffix == ".h5" and not path.name.endswith(".weights.h5"):
+            advice = "Save the model with model.save('model.keras'); Keras's .h5 files are not read"
+        raise _refusal(argument, f"{text}, a file", advice)
     constructor, colon, weights = text.partition(":")
     if constructor in CONSTRUCTORS:
         if not weights:
@@ -162,11 +162,8 @@ def parse(text, argument="MODEL"):
     if near and (colon or "mixer" in constructor.lower()):
         (name,) = (name for name in CONSTRUCTORS if name.lower() == near[0])
         raise _refusal(argument, text, f"Did you mean {name}:{weights or _known_weights(name)[0]}?")
-    raise _refusal(
-        argument,
-        f"{run if at else text}, which does not exist",
-        "Check the path, or train a model with the command `train RECIPE`",
-    )
+    missing = f"{run if at else text}, which does not exist"
+    raise _refusal(argument, missing, "Check the path, or train a model with `train RECIPE`")
 
 
 def _run_folder(argument, path):
@@ -220,6 +217,11 @@ def _load_run(argument, trusted):
         _require_model_of_run(model, argument, config, advice)
     else:
         model = build_from_file(constructor(config.model), argument.path, config.hardware.precision)
+        if (classes := model.output_shape[-1]) != (number := len(argument.class_names)):
+            raise UserError(
+                f"class_names.json must name the {classes} classes of the run. Received: {number} "
+                f"names in {folder.path}. Remove the file and resume the run, which writes it."
+            )
     return LoadedModel(
         model=model,
         class_names=argument.class_names,
@@ -325,7 +327,7 @@ def read_class_names(path):
     """
     try:
         text = read_text(path, errors="surrogateescape")
-        names = json.loads(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
+        names = parse_json(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
         if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
             raise ValueError("it has an empty line, or entries that are not strings")
     except (OSError, ValueError) as error:

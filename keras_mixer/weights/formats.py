@@ -227,6 +227,14 @@ def _open_safetensors(path, file, stack):
 
 def _open_h5(path, file, stack):
     opened = stack.enter_context(open_h5(file))
+    if "model_weights" in opened or "layer_names" in opened.attrs:
+        raise WeightsError(
+            path,
+            "is in Keras's legacy format, which model.save('FILE.h5') writes and which is not "
+            "read here.",
+            "Save the model as .keras; from this file, if you trust it: import keras_mixer, keras; "
+            f"keras.saving.load_model({str(path)!r}, compile=False).save('model.keras').",
+        )
     datasets = {}
 
     def visit(name, item):

@@ -1,8 +1,10 @@
 """Only regular files are opened."""
 
+import ast
 import os
 import socket
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,14 @@ from tests.support.special_files import SPECIAL, make_special
 
 pytestmark = pytest.mark.backend("torch")  # no backend is involved
 
+ROOT = Path(__file__).resolve().parents[2]
+NO_FILES_OF_USERS = {
+    "keras_mixer/files.py",
+    "keras_mixer/terminal.py",  # the null device
+    "training/benchmarks/loading.py",  # of the process, in /proc
+    "training/run/signals.py",  # a pipe
+}
+
 
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("read", [open_regular, require_regular, read_text])
@@ -25,6 +35,22 @@ def test_what_is_no_regular_file_is_refused(kind, read, tmp_path):
     with pytest.raises(NotRegularFileError, match=rf"not a regular file but .*{path}") as error:
         read(path)
     assert error.value.strerror == f"not a regular file but {SPECIAL[kind]}"
+
+
+def opens_by_itself(node):
+    """Return whether a call opens a file for reading, other than with keras_mixer.files."""
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr in ("read_text", "read_bytes")
+    modes = [arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant)]
+    return getattr(node.func, "id", "") == "open" and not {*"".join(modes)} & {*"wxa"}
+
+
+@pytest.mark.parametrize("package", ["keras_mixer", "training"])
+def test_no_other_function_opens_files(package):
+    for path in (ROOT / package).rglob("*.py"):
+        if path.relative_to(ROOT).as_posix() not in NO_FILES_OF_USERS:
+            calls = (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call))
+            assert not [ast.unparse(call) for call in calls if opens_by_itself(call)], path
 
 
 def test_a_socket():

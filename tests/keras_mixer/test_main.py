@@ -59,3 +59,10 @@ def test_a_backend_that_is_not_installed_is_named(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["convert", "in.npz", "out.npz"])
     assert "Received: torch: import of keras halted" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_answered_with_those_of_the_command(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["convert", "in.npz", "out.npz", "--force"])
+    err = capsys.readouterr().err
+    assert "--overwrite" in err and "unrecognized arguments: --force" in err

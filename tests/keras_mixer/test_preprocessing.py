@@ -235,10 +235,59 @@ def test_the_transforms_differ():
     assert len(results) == len(TRANSFORMS) == 5
 
 
-def test_preprocess_input_is_the_identity():
-    x = PHOTOS[0]
+UNIT = np.linspace(0, 1, 48, dtype="float32").reshape(1, 4, 4, 3)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "x",
+    [
+        PHOTOS[0],
+        UNIT * 255,
+        np.float64(NOISE // 255),  # 0 and 1 may be almost black pixels
+        np.zeros((2, 4, 4, 3)),
+        np.zeros((0, 4, 4, 3)),
+        [[[255, 255, 255]]],
+        ["a.png"],
+        None,
+        keras.Input((4, 4, 3)),
+        pytest.param(np.concatenate([UNIT * 255] * 64 + [UNIT / 0.001]), id="the 65th image"),
+    ],
+)
+def test_preprocess_input_is_the_identity(x):
     assert preprocess_input(x) is x
     assert preprocess_input(x, data_format="channels_last") is x
+
+
+@pytest.mark.parametrize(
+    "x, received",
+    [
+        (UNIT, "fractions from 0.0 to 1.0"),
+        (UNIT[0].tolist(), "fractions from 0.0 to 1.0"),
+        (UNIT.astype("float16"), "fractions from 0.0 to 1.0"),
+        (UNIT * 2 - 1, "values from -1.0 to 1.0"),
+        (np.int32([[[-1]]]), "values from -1.0 to -1.0"),
+        (np.uint16([[[4095]]]), "values from 4095.0 to 4095.0"),
+        (UNIT * np.nan, "values from nan to nan"),
+    ],
+)
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_preprocess_input_warns_about_images_that_are_not_pixels(x, received, as_tensor):
+    if as_tensor:
+        x = keras.ops.convert_to_tensor(x)
+    with pytest.warns(UserWarning, match=f"Received: {received}.*include_preprocessing=False"):
+        assert preprocess_input(x) is x
+
+
+@pytest.mark.filterwarnings("error")
+def test_preprocess_input_does_not_look_into_a_graph():
+    data = tf.data.Dataset.from_tensor_slices(UNIT).map(preprocess_input)
+    np.testing.assert_array_equal(next(iter(data)), UNIT[0])
+    assert preprocess_input(data) is data
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.jit(lambda x: preprocess_input(x))(UNIT)
 
 
 @ONCE

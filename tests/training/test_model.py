@@ -193,6 +193,17 @@ def test_the_body_of_a_keras_file_is_loaded_below_a_new_head(run, tmp_path, caps
     assert out == f"New head for 3 classes: {path} is not known to have the same ones.\n"
 
 
+def test_a_file_that_names_more_than_a_mixer_must_be_trusted(run, tmp_path):
+    body = load_model(parse(str(run.path))).model
+    path = tmp_path / "mine.keras"
+    keras.Sequential([body, keras.layers.Lambda(lambda x: 2 * x, (3,))]).save(path)
+    model = dataclasses.replace(SMALL, weights=str(path))
+    with pytest.raises(UserError, match="which names keras.layers.Lambda in .*--trust-model"):
+        build_model(model, 8, named_source(CLASS_NAMES))
+    mixer = build_model(model, 8, named_source(CLASS_NAMES), trust_model=True)
+    np.testing.assert_array_equal(weights_of(mixer)["stem/kernel"], weights_of(body)["stem/kernel"])
+
+
 def test_models_of_another_size_are_refused_by_name(run):
     model = dataclasses.replace(SMALL, hidden_dim=32, weights=str(run.path))
     with pytest.raises(UserError) as error:

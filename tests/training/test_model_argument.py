@@ -80,6 +80,10 @@ class TestParse:
             ("no/such@best", "Received: no/such, which does not exist. Check the path"),
             ("no/such.keras", "no/such.keras, which does not exist"),
             ("A_FILE", "A_FILE, a file. Name the constructor of its weights: MixerB16:A_FILE."),
+            (
+                "LEGACY",
+                "LEGACY, a file. Save the model with model.save('model.keras'); Keras's .h5",
+            ),
             ("FOLDER", "FOLDER, a folder without config.json. Pass the folder that `train` wrote"),
             ("FOLDER@best", "FOLDER, a folder without config.json"),
             ("MixerB17:imagenet1k", "Did you mean MixerB16:imagenet1k?"),
@@ -91,10 +95,12 @@ class TestParse:
         ],
     )
     def test_mistakes_are_refused_with_the_forms(self, run, tmp_path, text, expected):
-        (tmp_path / "weights.npz").touch()
+        for name in ("weights.npz", "model.h5"):
+            (tmp_path / name).touch()
         for name, path in (
             ("RUN", run.path),
             ("A_FILE", tmp_path / "weights.npz"),
+            ("LEGACY", tmp_path / "model.h5"),
             ("FOLDER", tmp_path),
         ):
             text, expected = text.replace(name, str(path)), expected.replace(name, str(path))
@@ -156,6 +162,17 @@ class TestRun:
             load_model(parse(str(copy)))
         load_model(parse(f"{copy}@best"))
 
+    def test_class_names_must_be_those_of_the_checkpoint(self, run, tmp_path):
+        copy = tmp_path / "run"
+        copy.mkdir()
+        for name in ("config.json", "checkpoints"):
+            (copy / name).symlink_to(run.path / name)
+        (copy / "class_names.json").write_text('["cat", "dog"]')
+        with pytest.raises(
+            UserError, match="must name the 3 classes of the run. Received: 2 names"
+        ):
+            load_model(parse(f"{copy}@best"))
+
     def test_a_checkpoint_that_is_not_there_is_refused(self, run):
         with pytest.raises(UserError, match="run@step-99. Pass .*@step-1 or .* or .*run@best"):
             load_model(parse(f"{run.path}@step-99"))
@@ -211,7 +228,17 @@ class TestClassNames:
     def test_the_names_of_a_run(self, run):
         assert read_class_names(run.path / "class_names.json") == NAMES
 
-    @pytest.mark.parametrize("text", ["cat\n\ndog", '{"cat": 1}', "[1, 2]", '["cat"', None])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "cat\n\ndog",
+            '{"cat": 1}',
+            "[1, 2]",
+            '["cat"',
+            None,
+            pytest.param("[" * 100_000, id="deep"),
+        ],
+    )
     def test_other_files_are_refused(self, tmp_path, text):
         if text is not None:
             Path(tmp_path / "names").write_text(text)

@@ -193,6 +193,26 @@ def test_the_attack_works_on_who_trusts_the_file(call, run, tmp_path):
     assert canary.exists()
 
 
+@pytest.mark.backend("torch")
+def test_names_in_a_file_are_no_commands_to_the_terminal(call, run, tmp_path):
+    def name_a_command(config):
+        append_layer(config, "keras.layers", "\x1b]0;title\x07" + "x" * 1000, {})
+
+    rewrite_archive(run.model, name_a_command)
+    result = call("predict", run.path, "image.png")
+    assert_refused(result, tmp_path / "canary", r"keras.layers.\x1b]0;title\x07xxx")
+    assert "\x1b" not in result[2] and "x" * 400 not in result[2]
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_names_of_classes_are_no_commands_to_the_terminal(call, run, options):
+    run.write_class_names(["\x1b]0;title\x07", "dog", "emu"])
+    status, out, _ = call("predict", run.path, "image.png", *options)
+    assert status == 0
+    assert "title" in out and "\x1b" not in out
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("first", [True, False])
 def test_a_second_configuration_is_not_what_is_checked(call, run, tmp_path, first):

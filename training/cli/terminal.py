@@ -7,6 +7,8 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
+from keras_mixer.terminal import printable
+
 JsonFlag = Annotated[bool, tyro.conf.arg(name="json")]
 
 
@@ -14,7 +16,7 @@ def print_table(rows):
     """Print `{name: value}` in two columns."""
     table = Table(show_header=False)
     for name, value in rows.items():
-        table.add_row(name, Text(str(value), overflow="fold"))
+        table.add_row(name, Text(printable(value), overflow="fold"))
     rich.print(table)
 
 

@@ -11,6 +11,7 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
+from keras_mixer.terminal import printable
 from training.backend import require_backend
 from training.cli.model_options import (
     Activation,
@@ -86,8 +87,8 @@ def run(
     for prediction in predictions:
         classes, probabilities = zip(*prediction.classes, strict=True)
         table.add_row(
-            Text(prediction.image, overflow="fold"),
-            Text("\n".join(classes)),
+            Text(printable(prediction.image), overflow="fold"),
+            Text(printable("\n".join(classes))),
             "\n".join(f"{probability:.4f}" for probability in probabilities),
         )
     rich.print(table)

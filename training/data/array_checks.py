@@ -29,7 +29,7 @@ def check_images(path, arrays):
             refuse_array(
                 path,
                 f"must contain {name} as uint8 from 0 to 255, {SHAPE}",
-                f"{array.dtype} of shape {array.shape}, from {low:g} to {high:g}",
+                f"{array.dtype} of shape {array.shape}{_describe_range(low, high)}",
                 f"Save `{fixed}` as {name}, and so for every split."
                 if fixed
                 else "Save such images.",
@@ -94,6 +94,10 @@ def _range(arrays):
     arrays = [array for array in arrays if array.size and array.dtype.kind in "biuf"]
     lows, highs = [float(a.min()) for a in arrays], [float(a.max()) for a in arrays]
     return np.min(lows, initial=math.inf), np.max(highs, initial=-math.inf)
+
+
+def _describe_range(low, high):
+    return "" if low > high else f", from {low:g} to {high:g}"  # without numbers, above
 
 
 def _reshape(name, array):

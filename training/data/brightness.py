@@ -7,8 +7,12 @@ almost black.
 import shlex
 import sys
 
+import tensorflow as tf
+
 from training.errors import UserError
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_BIT_DEPTH = 24  # where its header has the bits per channel
 FULL = 255
 DARKEST = 64  # of 255: what the brightest pixel of a dataset has to reach
 
@@ -21,6 +25,23 @@ def is_too_dark(peak, full=FULL):
         full: The largest value that they could hold.
     """
     return peak * FULL < DARKEST * full
+
+
+def find_peak(contents, pixels):
+    """Return the largest value in an image and the largest that its file can hold.
+
+    Of 16 bits, only the upper 8 are decoded, so that values of 12 bits become almost black.
+
+    Args:
+        contents: Bytes of the file.
+        pixels: The uint8 pixels that `training.data.decode.decode_contents` returns for them.
+    """
+    is_png = contents.startswith(PNG_SIGNATURE)
+    if is_png and contents[PNG_BIT_DEPTH] == 16:
+        with tf.device("CPU"):
+            values = tf.io.decode_png(contents, channels=3, dtype=tf.uint16)
+        return int(values.numpy().max()), 2**16 - 1
+    return int(pixels.numpy().max()), 2**8 - 1
 
 
 def require_bright_files(folder, findings):

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from training.errors import UserError
 
-# TensorFlow's message about a file, which may follow the name of the node that failed.
+# TensorFlow's message about a file, which may follow the name of what failed.
 FILE_ERROR = re.compile(
-    r"(?:^|\}\} )([^\n{}]*); "
+    r"^(?:.*(?:\}\} |: ))?(.*); "
     "(No such file or directory|Permission denied|Input/output error|Stale file handle)",
     re.MULTILINE,
 )
@@ -27,10 +27,13 @@ def changed_files_as_user_errors(source, next_step):
     try:
         yield
     except tf.errors.OpError as error:
-        faults = source.find_faults()
-        if gone := FILE_ERROR.search(str(error)):
-            faults = faults or [f"{gone[1]}: {gone[2]}"]
-        elif not faults and isinstance(error, tf.errors.DataLossError):
+        faults, restore = source.find_faults(), "Restore these files."
+        if faults:
+            pass
+        elif gone := FILE_ERROR.search(str(error)):  # of a cache, or of TensorFlow Datasets
+            faults = [f"{gone[1]}: {gone[2]}"]
+            restore = "Restore it, or remove the folder if it is one of --cache-dir."
+        elif isinstance(error, tf.errors.DataLossError):
             faults = [f"{error.message}, in the files of the dataset"]
         if not faults:
             raise
@@ -38,5 +41,5 @@ def changed_files_as_user_errors(source, next_step):
         more = f"\n  and {len(faults) - LISTED_FAULTS} more" if faults[LISTED_FAULTS:] else ""
         raise UserError(
             "The images must stay as they were at the start. Received:\n  "
-            f"{listed}{more}\nRestore these files. {next_step}"
+            f"{listed}{more}\n{restore} {next_step}"
         ) from error

@@ -5,6 +5,7 @@ TensorFlow does not: the EXIF orientation.
 """
 
 import io
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +13,12 @@ import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from keras_mixer.files import read_bytes
+from training.data.brightness import FULL, find_peak, is_too_dark
 from training.errors import UserError
 
 FORMATS = "JPEG, PNG, BMP, GIF or WebP"
 EXIF_ORIENTATION = 0x0112
 LARGEST_FILE_BYTES = 2**28
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_BIT_DEPTH = 24  # where its header has the bits per channel
 UPRIGHT = 1  # the EXIF orientation of pixels that are stored as they are displayed
 LUMA = (19595, 38470, 7471)  # ITU-R 601-2 in units of 1/65536, as in Pillow's convert("L")
 
@@ -37,6 +37,8 @@ class DecodeError(ValueError):
 def read_image(path, channels):
     """Return the image at `path` as upright uint8 pixels, `(height, width, channels)`.
 
+    An image of 16 bits whose values use few of them is almost black, which is printed as a warning.
+
     Args:
         path: Path of an image file.
         channels: 1 or 3.
@@ -45,13 +47,20 @@ def read_image(path, channels):
         UserError: If the file cannot be decoded; for the reasons that training gives.
     """
     try:
-        pixels, _ = decode_contents(read_contents(path), channels)
+        contents = read_contents(path)
+        pixels, _ = decode_contents(contents, channels)
     except (OSError, DecodeError) as error:
         reason = f"it cannot be opened: {error.strerror}" if isinstance(error, OSError) else error
         raise UserError(
             f"IMAGE must be an image file that can be decoded. Received: {path}: {reason}. "
             f"Pass a {FORMATS} file."
         ) from error
+    peak, full = find_peak(contents, pixels)
+    if full > FULL and is_too_dark(peak, full):
+        print(
+            f"warning: {path} is almost black: its values reach {peak} of {full}. Multiply them.",
+            file=sys.stderr,
+        )
     return pixels.numpy()
 
 
@@ -95,23 +104,6 @@ def decode_contents(contents, channels=3):
         reason = _first_line(error)
         raise DecodeError(f"its {kind} data are corrupt or not supported: {reason}") from error
     return pixels, orientation
-
-
-def find_peak(contents, pixels):
-    """Return the largest value in an image and the largest that its file can hold.
-
-    Of 16 bits, `decode` keeps the upper 8, so that values of 12 bits become almost black.
-
-    Args:
-        contents: Bytes of the file.
-        pixels: What `decode_contents` returns for them.
-    """
-    is_png = contents.startswith(PNG_SIGNATURE)
-    if is_png and contents[PNG_BIT_DEPTH] == 16:
-        with tf.device("CPU"):
-            values = tf.io.decode_png(contents, channels=3, dtype=tf.uint16)
-        return int(values.numpy().max()), 2**16 - 1
-    return int(pixels.numpy().max()), 2**8 - 1
 
 
 def decode(image, channels):

@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from keras_mixer.files import read_bytes
 from keras_mixer.weights.cache import cached_path
+from training.data.brightness import find_peak
 from training.data.decode import (
     UPRIGHT,
     DecodeError,
     decode_contents,
-    find_peak,
     read_contents,
 )
 

@@ -47,7 +47,7 @@ def hold_out(indices, labels, fraction):
     Returns:
         The indices that stay, and those that are held out.
     """
-    if fraction == 0:
+    if fraction == 0 or not len(indices):
         return indices, indices[:0]
     if fraction == 1:
         return indices[:0], indices
@@ -108,7 +108,7 @@ def _require_enough(labels, class_names, fractions, source):
     if not rare:
         return
     listed = ", ".join(f"{count} of {name}" for name, count in list(rare.items())[:10])
-    step = "Add images of them, leave these classes out"
+    step = "Add images of them, or leave these classes out"
     if "validation" in held_out and min(rare.values()) == needed - 1:
         step += ", or pass --validation-fraction 0 to train without validation"
     raise UserError(

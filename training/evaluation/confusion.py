@@ -72,17 +72,20 @@ def draw_confusion(confusion, class_names, title, path):
     """Plot the confusion matrix as a PNG; the color is the share of the true class.
 
     Up to 200 classes are all drawn, up to 25 with their counts. With more classes, the 25 with the
-    most errors are drawn, and a last column counts the predictions of all other classes.
+    most errors are drawn, of those that have images, and a last column counts the predictions of
+    all other classes.
     """
     num_classes = len(class_names)
     shown, notes = np.arange(num_classes), "color: share of the true class"
     if num_classes > DRAWN_CLASSES:
         errors = confusion.errors(num_classes)
-        shown = np.argsort(-errors, kind="stable")[:COUNTED_CLASSES]
-        title += (
-            f"\nthe {len(shown)} of {num_classes:,} classes with the most errors, "
-            f"{errors[shown[-1]]:,} to {errors[shown[0]]:,} each"
-        )
+        present = np.array(sorted({true for true, _ in confusion.counts}), int)
+        shown = present[np.argsort(-errors[present], kind="stable")][:COUNTED_CLASSES]
+        counts = f"{errors[shown[-1]]:,} to {errors[shown[0]]:,}"
+        which = f"with the most errors, {counts} each"
+        if len(shown) == len(present):
+            which = f"with images, {counts} errors each"
+        title += f"\nthe {len(shown)} of {num_classes:,} classes {which}"
     table = confusion.table(shown.tolist())
     names = [_short(class_names[c]) for c in shown]
     columns = [*names, "any other class"]

@@ -81,7 +81,7 @@ class Checkpoints:
         batches = checkpoint.progress.batches
         path = self.folder / checkpoint_name(batches)
         draft = path.with_suffix(".draft")
-        try:
+        with self._changing_files(f"the one of batch {batches} could not be written", draft):
             self.folder.mkdir(exist_ok=True)  # but not the run's folder, if it was removed
             draft.unlink(missing_ok=True)
             with draft.open("xb") as file:  # "x" follows no link
@@ -97,14 +97,20 @@ class Checkpoints:
             sync_folder(self.folder)
             for old in newest_first(self.folder)[self.keep :]:
                 old.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _changing_files(self, failure, draft=None):
+        """Turn an OSError into a UserError that names the failure; remove the draft."""
+        try:
+            yield
         except OSError as error:
             with contextlib.suppress(OSError):
-                draft.unlink()
+                if draft:
+                    draft.unlink()
             raise UserError(
                 "--run-dir must stay in place, writable and with room for checkpoints. Received: "
-                f"{self.folder}, where the one of batch {batches} could not be written: "
-                f"{error.strerror}. Make room or restore the folder; the same command resumes from "
-                "the last checkpoint that was written."
+                f"{self.folder}, where {failure}: {error.strerror}. Make room or restore the "
+                "folder; the same command resumes from the last checkpoint that was written."
             ) from error
 
     def restore(self, model):
@@ -133,7 +139,8 @@ class Checkpoints:
     def _read_newest(self, variables):
         """Return arrays and `Progress` of the newest valid checkpoint; None if there is none."""
         for draft in self.folder.glob("*.draft"):
-            draft.unlink()
+            with self._changing_files(f"{draft.name} could not be removed"):
+                draft.unlink()
         faults = {}
         for path in newest_first(self.folder):
             try:
@@ -146,7 +153,8 @@ class Checkpoints:
             _require_shapes(checkpoint.arrays, variables, path)
             for corrupt, fault in faults.items():
                 print(f"warning: {fault}. The run resumes from {path.name}.", flush=True)
-                corrupt.replace(corrupt.with_suffix(".damaged"))  # or it would stay the newest
+                with self._changing_files(f"{corrupt.name} could not be renamed"):
+                    corrupt.replace(corrupt.with_suffix(".damaged"))  # or it stays the newest
             return checkpoint.arrays, checkpoint.progress
         if faults:
             raise UserError(

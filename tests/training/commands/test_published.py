@@ -68,8 +68,12 @@ def examples(published, tmp_path_factory):
     feature = tfds.features.ClassLabel(names=IDS)
     splits = {"train": pairs[:4], "validation": pairs}
     build_tfds(folder, "small_imagenet", feature, splits, image_shape=(None, None, 3))
-    feature = tfds.features.ClassLabel(names=[*IDS[:-2], IDS[-1], IDS[-2]])
-    build_tfds(folder, "other_order", feature, splits, image_shape=(None, None, 3))
+    few = sorted(set(classes.tolist()), reverse=True)
+    feature = tfds.features.ClassLabel(names=[IDS[c] for c in few])
+    splits = {"validation": [(image, few.index(label)) for image, label in pairs]}
+    build_tfds(folder, "few_classes", feature, splits, image_shape=(None, None, 3))
+    feature = tfds.features.ClassLabel(names=["n99999999", *IDS[1:]])
+    build_tfds(folder, "other_classes", feature, splits, image_shape=(None, None, 3))
     return folder, images, classes, logits
 
 
@@ -108,12 +112,18 @@ def test_evaluate_writes_to_a_folder_of_its_own(call, imagenet, examples, tmp_pa
 
 
 @pytest.mark.backend("torch")
-def test_evaluate_refuses_classes_in_another_order(call, examples, tmp_path):
-    options = ["--data-dir", examples[0], "--output-dir", tmp_path, "--test-split", "validation"]
-    status, _, err = call("evaluate", MODEL, "--source", "tfds:other_order", *options)
+def test_evaluate_matches_classes_by_name(call, examples, tmp_path):
+    folder, _, classes, _ = examples
+    options = ["--data-dir", folder, "--output-dir", tmp_path, "--test-split", "validation"]
+    status, out, err = call("evaluate", MODEL, "--source", "tfds:few_classes", *options, "--json")
+    assert status == 0, err
+    result = json.loads(out)
+    assert (result["accuracy"], result["top5_accuracy"]) == (8 / 14, 12 / 14)
+    assert set(IDS) - set(result["missing_classes"]) == {IDS[c] for c in classes}
+    status, _, err = call("evaluate", MODEL, "--source", "tfds:other_classes", *options)
     assert status == 2
-    assert "--source must have the classes of the model, 1000: n01440764, n00000001, " in err
-    assert "same classes in the same order" in err
+    assert "those of the model, 1000: n01440764, n00000001, " in err
+    assert "Received: 1: n99999999. Leave their images out" in err
 
 
 @pytest.mark.backend("torch")

@@ -153,6 +153,16 @@ def test_of_many_classes_those_with_the_most_errors_are_shown(draw):
 
 
 @pytest.mark.backend("torch")
+def test_of_many_classes_only_those_with_images_are_shown(draw):
+    figure, _ = draw(of_pairs(np.array([7, 7, 40]), np.array([7, 9, 200]), 300), names(300))
+    axes = figure.axes[0]
+    assert "the 2 of 300 classes with images, 1 to 1 errors each" in flat(axes.get_title())
+    assert [label.get_text().split()[0] for label in axes.get_yticklabels()] == ["7", "40"]
+    cells = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): "1", (2, 0): "1", (2, 1): "1"}
+
+
+@pytest.mark.backend("torch")
 def test_a_long_title_is_broken(draw, tmp_path):
     path = tmp_path / "confusion.png"
     draw_confusion(of_pairs([0], [0], 2), ["a", "b"], f"folder:{'x' * 300}", path)

@@ -70,3 +70,13 @@ def test_images_are_resized_as_in_the_evaluation(tmp_path, brightness_model):
     (squashed,) = predict_images(brightness_model, ["night", "day"], paths, 1, "resize")
     (cropped,) = predict_images(brightness_model, ["night", "day"], paths, 1, "resmall-crop")
     assert cropped.classes[0][1] > squashed.classes[0][1]
+
+
+@pytest.mark.backend("torch")
+def test_an_image_of_12_bits_in_16_is_named(tmp_path, brightness_model, capsys):
+    for peak, is_warned in ((4095, True), (65535, False)):
+        pixels = np.full((4, 4), peak, "uint16")
+        Image.fromarray(pixels).save(tmp_path / "scan.png")
+        predict_images(brightness_model, ["night", "day"], [tmp_path / "scan.png"], 1, "resize")
+        err = capsys.readouterr().err
+        assert ("scan.png is almost black: its values reach 4095 of 65535" in err) == is_warned

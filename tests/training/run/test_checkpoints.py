@@ -173,6 +173,17 @@ def test_drafts_of_a_killed_process_are_removed(checkpoints):
     assert [path.name for path in checkpoints.folder.iterdir()] == ["batch-000000001.npz"]
 
 
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("name", ["batch-000000003.draft", "batch-000000002.damaged"])
+def test_a_folder_in_the_way_is_reported(checkpoints, name):
+    model = make_model()
+    path = saved(checkpoints, model, 1, 2)
+    path.write_bytes(b"")
+    (checkpoints.folder / name).mkdir()
+    with pytest.raises(UserError, match="--run-dir must stay in place.*could not be re"):
+        checkpoints.restore(model)
+
+
 def test_checkpoints_of_another_model_are_rejected(checkpoints):
     checkpoints.save(make_model(), Progress(batches=1))
     with pytest.raises(UserError, match="must hold checkpoints of this model"):

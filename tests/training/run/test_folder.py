@@ -60,6 +60,52 @@ def test_a_corrupt_configuration_is_rejected(folder, text):
         folder.read_config()
 
 
+WRONG = [
+    pytest.param("config", "[" * 100_000, "nested too deeply", id="config-deep"),
+    ("config", '{"seed": 1, "seed": 2}', "it has 'seed' twice"),
+    ("config", b"\xff{}", "can't decode byte 0xff"),
+    ("config", {"seed": 10**30}, "seed must be a number below"),
+    ("config", {"seed": -1}, "--seed must be at least 0"),
+    ("config", {"seed": True}, "seed must be an integer, not True"),
+    ("config", {"run_id": 3}, "run_id must be a string"),
+    ("config", {"model": {"variant": []}}, "model.patch_size is missing"),
+    ("config", {"data": {"batch_size": "64"}}, "data.batch_size must be an integer, not '64'"),
+    ("config", {"data": {"batch_size": -64}}, "--batch-size must be above 0"),
+    ("config", {"data": {"test_fraction": float("nan")}}, "--test-fraction must be at least 0"),
+    ("config", {"data": {"cache": "ram"}}, "data.cache must be one of 'none', 'memory', 'disk'"),
+    pytest.param("summary", "[" * 100_000, "nested too deeply", id="summary-deep"),
+    ("summary", {"class_names": "cat"}, "class_names must be a list, not 'cat'"),
+    ("summary", {"class_names": [1]}, r"class_names\[0\] must be a string, not 1"),
+    ("summary", {"test_accuracy": None}, "test_accuracy must be a number, not None"),
+    ("summary", {"devices": {}}, "devices must be a list, not {}"),
+    ("class_names", "{}", "it must be a list"),
+    ("class_names", "[null]", r"it\[0\] must be a string, not None"),
+]
+
+
+@pytest.mark.parametrize("name, content, cause", WRONG)
+def test_what_is_wrong_in_a_file_is_named(folder, name, content, cause):
+    folder.write_config(CONFIG, "jax")
+    folder.write_summary(SUMMARY)
+    folder.write_class_names(SUMMARY["class_names"])
+    path = getattr(folder, name)
+    if isinstance(content, dict):
+        entries = json.loads(path.read_text())
+        for key, value in content.items():
+            is_part = isinstance(value, dict) and key != "model" and isinstance(entries[key], dict)
+            entries[key] = entries[key] | value if is_part else value
+        content = json.dumps(entries)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    read = {
+        "config": folder.read_config,
+        "summary": folder.read_summary,
+        "class_names": folder.read_class_names,
+    }
+    with pytest.raises(UserError, match=f"^{path.name} must .*Received: .*{cause}"):
+        read[name]()
+    assert folder.is_finished() == (name != "summary")
+
+
 def test_a_configuration_of_another_version_is_rejected(folder):
     folder.write_config(CONFIG, "jax")
     entries = json.loads(folder.config.read_text())

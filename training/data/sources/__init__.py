@@ -4,16 +4,20 @@ A module has the function `load` and the constant `FORM`, the form of `--source`
 It is found by its name, which is the part of `--source` before the colon.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import pkgutil
 
 import numpy as np
 
+from training.data.brightness import find_peak, is_too_dark
+from training.data.decode import DecodeError, decode_contents
 from training.data.presets import PRESETS, expand_preset
-from training.data.splits import IndexedSplit
+from training.data.splits import IndexedSplit, StreamedSplit
 from training.errors import UserError
 
+CHECKED_EXAMPLES = 64  # of a dataset that can only be read in order
 KINDS = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
@@ -35,6 +39,10 @@ def load_source(data):
             )
     source = reader.load(expanded)
     _require_every_class(source, data.source)
+    for split in (source.train, source.test):
+        if isinstance(split, StreamedSplit) and len(split):
+            _require_bright_examples(split, data.source)
+            break
     return source
 
 
@@ -76,8 +84,36 @@ def _import(kind):
     return importlib.import_module(f"{__name__}.{kind}")
 
 
+def _require_bright_examples(split, name):
+    """Refuse encoded images of TensorFlow Datasets that are almost black, by the first of them.
+
+    Args:
+        split: A `training.data.splits.StreamedSplit`.
+        name: `--source`, for messages.
+    """
+    peaks: dict[int, list[int]] = {}
+    for _, image, _ in split.in_order().take(CHECKED_EXAMPLES):
+        with contextlib.suppress(DecodeError):  # those that are not read end the run later
+            contents = image.file.numpy()
+            peak, full = find_peak(contents, decode_contents(contents)[0])
+            peaks.setdefault(full, []).append(peak)
+    for full, found in peaks.items():
+        if is_too_dark(max(found), full):
+            raise UserError(
+                f"--source {name} must have images that use the range 0 to {full}, because all "
+                f"are scaled alike. Received: values up to {max(found)} in the first {len(found)} "
+                "images, which would be almost black. Scale them where the dataset is built, and "
+                "prepare it in another --data-dir."
+            )
+
+
 def _require_every_class(source, name):
-    """Refuse a training split that lacks a class, where its labels are known."""
+    """Refuse a training split of one class, or one that lacks a class if its labels are known."""
+    if len(source.train) and len(source.class_names) < 2:
+        raise UserError(
+            f"--source {name} must have at least two classes to train on. Received: "
+            f"{', '.join(source.class_names)}. Add images of another class."
+        )
     if not isinstance(source.train, IndexedSplit) or not len(source.train):
         return
     counts = np.bincount(source.train.labels, minlength=len(source.class_names))

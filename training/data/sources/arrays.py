@@ -1,8 +1,5 @@
 """Images in a .npz file, with the names that keras.datasets uses."""
 
-import zipfile
-import zlib
-
 import numpy as np
 
 from keras_mixer.files import open_regular
@@ -14,8 +11,6 @@ from training.data.splits import in_memory
 from training.errors import UserError
 
 FORM = "arrays:FILE.npz"
-# Errors of NumPy for corrupt files and for files of other kinds.
-UNREADABLE = (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def load(data):
@@ -89,9 +84,9 @@ def _read(path):
     try:
         with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
             return {name: _read_array(path, arrays, name) for name in arrays.files}
-    except UserError:
+    except (UserError, MemoryError):
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # NumPy, zipfile, zlib and tokenize have dozens
         raise UserError(
             f"--source arrays:FILE.npz must name a file of NumPy arrays. Received: {path}: "
             f"{error}. Write one with np.savez(FILE, x_train=…, y_train=…)."

@@ -187,6 +187,13 @@ def _class_files(folder):
     files = sorted(path for path in folder.iterdir() if not is_litter(path))
     for file in files:
         if file.is_dir():
+            if find_split(file.name):
+                _fail(
+                    folder.parent,
+                    "must have the folders of splits itself",
+                    f"{file.name} in {folder.name}",
+                    f"Pass --source folder:{folder}.",
+                )
             _fail(
                 folder,
                 "must not have folders, since classes are not nested",

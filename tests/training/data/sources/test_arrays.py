@@ -105,7 +105,13 @@ def test_missing_and_corrupt_files(tmp_path):
     np.savez(tmp_path / "valid.npz", x_train=np.zeros((9, 4, 4), "uint8"))
     valid = (tmp_path / "valid.npz").read_bytes()
     np.save(tmp_path / "single.npy", np.zeros(3))
-    contents = {"text.npz": b"text", "empty.npz": b"", "half.npz": valid[: len(valid) // 2]}
+    contents = {
+        "text.npz": b"text",
+        "empty.npz": b"",
+        "half.npz": valid[: len(valid) // 2],
+        "version.npz": valid.replace(b"PK\1\2-\3-", b"PK\1\2-\3\xff"),
+        "header.npz": valid.replace(b"'shape': (9", b"'shape': (("),
+    }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     for name in (*contents, "single.npy"):

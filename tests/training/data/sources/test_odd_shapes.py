@@ -251,6 +251,12 @@ REFUSED = {
         pass_source,
         [8, 4, 2],
     ),
+    "splits beside something else": (
+        {**{f"images/{name}": number for name, number in SPLITS.items()}, "labels": 0},
+        "must have the folders of splits itself. Received: test in images",
+        pass_source,
+        [8, 4, 2],
+    ),
     "splits of other names": (
         {**pair("seg_train"), **pair("seg_test", 1)},
         "classes are not nested.*If seg_t.* is a split, rename it: train, validation",
@@ -519,6 +525,7 @@ def test_arrays_that_are_refused(name, tmp_path):
         ({"x_train": IMAGES * np.nan}, "from nan to nan", {"x_train": IMAGES}),
         ({"x_train": IMAGES * 0}, "from 0 to 0. Save such", {"x_train": IMAGES}),
         ({"y_train": np.repeat([0, 1], [19, 1])}, "Received: 1 of 1. Add", {"y_train": LABELS}),
+        ({"y_train": LABELS * 0}, "at least two classes.*Received: 0.", {"y_train": LABELS}),
         ({"y_train": LABELS + 0.5}, "integers as y_train", {"y_train": LABELS}),
         ({"y_train": np.ones((20, 2))}, "Save one class for each", {"y_train": LABELS}),
     ],
@@ -543,3 +550,9 @@ def test_every_name_of_a_path_in_a_message_exists(tmp_path):
         load(tmp_path)
     paths = re.findall(rf"{tmp_path}[^\s,;.]*", str(refused.value))
     assert paths and all(Path(path).exists() for path in paths)
+
+
+def test_no_examples(tmp_path):
+    """They are refused where they are needed, in training."""
+    source = load_arrays(tmp_path, {"x": IMAGES[:0], "y": LABELS[:0]})
+    assert counts(source) == [0, 0, 0]

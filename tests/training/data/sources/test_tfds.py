@@ -177,6 +177,18 @@ def test_invalid_options_are_refused(data_dir):
     assert_refused("--test-split must be a split", test_split="validation", **named)
 
 
+def test_images_that_are_almost_black_are_refused(tmp_path):
+    import tensorflow_datasets as tfds
+
+    pixels = np.random.default_rng(0).integers(0, 17, (6, 8, 8, 1)).astype("uint8")
+    labels = tfds.features.ClassLabel(num_classes=2)
+    build_tfds(tmp_path, "dark", labels, {"train": [(x, i % 2) for i, x in enumerate(pixels)]})
+    data = {"source": "tfds:dark", "data_dir": str(tmp_path), "test_split": "train"}
+    assert_refused("range 0 to 255.*values up to 16 in the first 6 images", **data)
+    # The first of the images decide, and those of one split.
+    assert_refused("values up to 16 in the first 6 images", **{**data, "train_split": "none"})
+
+
 @pytest.mark.parametrize("name", ["huggingface:x", "kaggle:x/y", "a b", "../x", "/etc"])
 def test_names_of_other_sites_and_paths_are_refused(name, data_dir):
     expected = f"must be a dataset of TensorFlow Datasets.*Received: {name}. .*folder:PATH"
