@@ -149,11 +149,13 @@ class MixerBlock(CompositeLayer):
         y = ops.transpose(y, (0, 2, 1))  # (batch, hidden_dim, patches)
         y = self.token_mixing(y, keep_units_0, **flags)
         y = ops.transpose(y, (0, 2, 1))  # (batch, patches, hidden_dim)
-        u = x + self.stochastic_depth(y, keep=keep_0, **flags)  # equation 1, first line
+        y = self.stochastic_depth(y, keep=keep_0, **flags)
+        u = x + ops.cast(y, x.dtype)  # equation 1, first line; y may have another dtype policy
 
         y = self.layer_norm_1(u)
         y = self.channel_mixing(y, keep_units_1, **flags)
-        return u + self.stochastic_depth(y, keep=keep_1, **flags)  # equation 1, second line
+        y = self.stochastic_depth(y, keep=keep_1, **flags)
+        return u + ops.cast(y, u.dtype)  # equation 1, second line
 
     def _sample_masks(self, x):
         """Sample the masks of `_mix` in the order in which it would sample them itself."""

@@ -50,8 +50,7 @@ class StochasticDepth(keras.layers.Layer):
         if self.drop_path_rate > 0:
             self.seed_generator = seed_generator(self, self.seed)
         self.supports_masking = True
-        # There is nothing to build, unless a subclass has something.
-        self.built = type(self).build is keras.layers.Layer.build
+        self._build_at_init()  # there is nothing to build, unless a subclass has something
 
     def call(self, x, training=None, keep=None):
         if keep is None:

@@ -227,3 +227,7 @@ def test_random_states_are_called_after_their_layers():
     if keras.backend.backend() == "torch":
         keys, other_keys = (list(model.state_dict()) for model in models)
         assert keys == other_keys
+        layer = StochasticDepth(0.1)  # by itself, as Keras's Dropout
+        assert [key.split("/", 1)[1] for key in layer.state_dict()] == [
+            "seed_generator/seed_generator_state"
+        ]

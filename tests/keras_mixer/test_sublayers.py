@@ -207,6 +207,19 @@ def test_a_copy_has_the_same_dtypes(dtype, copy, tmp_path):
     np.testing.assert_array_equal(to_numpy(copied(PIXELS)), to_numpy(model(PIXELS)))
 
 
+@pytest.mark.parametrize("path", ["MixerBlock_0", "MixerBlock_0/stochastic_depth"])
+def test_a_block_may_have_another_dtype_than_the_layers_inside(path):
+    """The exact path of a block in a map is not that of the layers inside."""
+    policies = keras.dtype_policies.DTypePolicyMap("float32")
+    policies[path] = "mixed_bfloat16"
+    block = keras_mixer.MixerBlock(3, 5, 0.5, name="MixerBlock_0", dtype=policies)
+    block.build((None, 6, 4))  # so that its path is known
+    tokens = np.ones((2, 6, 4), "float32")
+    for training in (False, True):
+        output = block(tokens, training=training)
+        assert keras.backend.standardize_dtype(output.dtype) == block.compute_dtype
+
+
 def tokens_model(block):
     return keras.Sequential([keras.Input((6, 4)), block], name="nest")
 

@@ -44,12 +44,15 @@ def find_peak(contents, pixels):
     return int(pixels.numpy().max()), 2**8 - 1
 
 
-def require_bright_files(folder, findings):
+def require_bright_files(folder, findings, is_all_test):
     """Refuse images that are almost black, those of 8 bits and those of 16 bits by themselves.
+
+    To evaluate, 8 bits are only warned of: one class alone, such as night, may be that dark.
 
     Args:
         folder: Path of the folder of all images.
         findings: `{path: training.data.image_files.Finding}` of the valid files.
+        is_all_test: Whether the images are only evaluated.
 
     Raises:
         UserError: If the largest value in all of them is below a quarter of what files can hold.
@@ -58,6 +61,13 @@ def require_bright_files(folder, findings):
         full = 2**bits - 1
         peaks = {path: found.peak for path, found in findings.items() if found.full == full}
         if peaks and is_too_dark(peak := max(peaks.values()), full):
+            if is_all_test and bits == 8:
+                print(
+                    f"warning: the images in {folder} are almost black: their values reach {peak} "
+                    f"of {full}. Multiply them, unless the model was trained on such images.",
+                    file=sys.stderr,
+                )
+                continue
             raise UserError(
                 f"--source folder: the images in {folder} must use the range of their files, 0 to "
                 f"{full} with {bits} bits, because all are scaled alike. Received: {len(peaks)} "

@@ -61,11 +61,12 @@ def plot_images(source, data, augmentation, seed, number, path):
             axes = rows[2 * block + kind, column]
             axes.set_visible(True)
             axes.imshow(np.repeat(pixels[i], 3 // source.channels, axis=2), interpolation="nearest")
-            axes.set_xlabel(texts[i], fontsize=7)
+            axes.set_xlabel(texts[i], fontsize=7, parse_math=False)
             if column == 0:
                 axes.set_ylabel(("training", "evaluation")[kind])
     size = f"{data.image_size} × {data.image_size} pixels"
-    figure.suptitle(f"{data.source}: the first training images with seed {seed}, {size}")
+    title = f"{data.source}: the first training images with seed {seed}, {size}"
+    figure.suptitle(title, parse_math=False)  # names and folders may have dollar signs
     figure.savefig(path, dpi=120)
 
 
@@ -109,11 +110,11 @@ def plot_class_distribution(source, name, path):
     if len(classes) <= NAMED_CLASSES:
         names = [_shorten(name) for name in source.class_names]
         rotated = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 5 else {}
-        rows[-1].set_xticks(classes, names, **rotated)
+        rows[-1].set_xticks(classes, names, parse_math=False, **rotated)
     else:
         rows[-1].set_xlabel("class index")
     rows[-1].set_xlim(-0.6, len(classes) - 0.4)
-    figure.suptitle(f"{name}: {len(classes)} classes")
+    figure.suptitle(f"{name}: {len(classes)} classes", parse_math=False)
     figure.savefig(path, dpi=120)
 
 

@@ -103,3 +103,11 @@ def test_streamed_splits_are_counted_up_to_a_limit(tmp_path, saved, monkeypatch)
     figures.plot_class_distribution(streamed, "numbers", tmp_path / "classes.png")
     assert [bar.get_height() for bar in saved[1].axes[0].patches] == [1] * 45
     assert "the first 45 of 90 images" in saved[1].axes[0].get_title()
+
+
+def test_dollar_signs_are_not_mathematics(tmp_path):
+    """They would end in an error of Matplotlib or in italics."""
+    source = numbered(30, ("$^$", "b"))
+    data = Data(source="folder:$^$", batch_size=16)
+    figures.plot_images(source, data, Augmentation(), 0, 2, tmp_path / "images.png")
+    figures.plot_class_distribution(source, data.source, tmp_path / "classes.png")

@@ -49,16 +49,17 @@ def load(data):
     faults += _faults(all_files, findings.values())
     if faults and data.on_bad_image == "error":
         _refuse(path, faults, len(all_files))
-    require_bright_files(root, {f: found for f, found in findings.items() if not found.fault})
+    valid = {file: found for file, found in findings.items() if not found.fault}
+    require_bright_files(root, valid, is_all_test(data))
 
     splits = {}
     for split, listed in files.items():
-        valid = [[file for file in found if not findings[file].fault] for found in listed]
+        kept = [[file for file in found if file in valid] for found in listed]
         every_class = split == "train" and not is_all_test(data)
-        _require_images(folders[split], class_names, valid, every_class)
-        labels = np.repeat(np.arange(len(valid)), [len(found) for found in valid])
-        splits[split] = np.array(_flatten(valid), object), labels
-    valid_files = [file for file, found in findings.items() if not found.fault]
+        _require_images(folders[split], class_names, kept, every_class)
+        labels = np.repeat(np.arange(len(kept)), [len(found) for found in kept])
+        splits[split] = np.array(_flatten(kept), object), labels
+    valid_files = list(valid)
     hold_out_missing_splits(splits, class_names, data)
     return Source(
         class_names=class_names,
