@@ -34,9 +34,12 @@ def list_weights() -> None:
             row.transform,
             "; ".join(f"{top1:.2f} ({who})" for top1, who in row.top1) or "not published",
         )
-    console.print(table)
-    for number, note in enumerate(notes, 1):
-        console.print(f"[{number}] {note}", markup=False)
-    for license in dict.fromkeys(row.licence for row in CATALOG):
-        names = dict.fromkeys(row.name for row in CATALOG if row.licence == license)
-        console.print(f"License of {', '.join(names)}: {license}.", markup=False)
+    # rich itself would end the program with status 1 if the reader of the output has ended.
+    with console.capture() as captured:
+        console.print(table)
+        for number, note in enumerate(notes, 1):
+            console.print(f"[{number}] {note}", markup=False)
+        for license in dict.fromkeys(row.licence for row in CATALOG):
+            names = dict.fromkeys(row.name for row in CATALOG if row.licence == license)
+            console.print(f"License of {', '.join(names)}: {license}.", markup=False)
+    print(captured.get(), end="")

@@ -30,6 +30,12 @@ def test_weights():
     assert rows[0]["variant"] == "MixerB16" and rows[0]["value_range"] == [-1, 1]
 
 
+def test_a_reader_that_ends_early_ends_it_silently():
+    command = ["bash", "-c", 'set -o pipefail; "$0" -m keras_mixer weights | true', sys.executable]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
 @pytest.mark.long
 def test_a_mistake_shows_no_traceback(tmp_path):
     result = run("convert", str(tmp_path / "none.npz"), str(tmp_path / "out.npz"))

@@ -105,6 +105,7 @@ def test_recipes_are_valid(name):
         ("data", "image_size", 10**30, "--image-size must be above 0 and finite"),
         ("optimization", "total_steps", 10**30, "--total-steps must be at least 0 and finite"),
         ("optimization", "learning_rate", 1e39, "--learning-rate must be above 0 and finite"),
+        ("augmentation", "randaugment_magnitude", 3e38, "--randaugment-magnitude must be at"),
         ("augmentation", "randaugment_layers", 17, "--randaugment-layers must be at least 0 and"),
         ("model", "head_bias", -1e39, "--head-bias must be finite. Received: -1e+39"),
         ("model", "num_blocks", 1001, "--num-blocks must be at most 1000"),

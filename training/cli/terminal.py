@@ -17,7 +17,15 @@ def print_table(rows):
     table = Table(show_header=False)
     for name, value in rows.items():
         table.add_row(name, Text(printable(value), overflow="fold"))
-    rich.print(table)
+    print_rich(table)
+
+
+def print_rich(table):
+    """Print a table of rich, which would end the program if the reader of the output has ended."""
+    console = rich.get_console()
+    with console.capture() as captured:
+        console.print(table)
+    print(captured.get(), end="", flush=True)
 
 
 def abbreviate(names):

@@ -4,12 +4,11 @@ import dataclasses
 import json
 from typing import Annotated
 
-import rich
 import tyro
 from rich.table import Table
 
 from training.backend import require_backend
-from training.cli.terminal import JsonFlag, print_table
+from training.cli.terminal import JsonFlag, print_rich, print_table
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
 from training.validation import require_positive
@@ -85,7 +84,7 @@ class Data:
                 f"{speed.milliseconds_above_ours:.2f}",
                 f"{speed.core_milliseconds:.2f}",
             )
-        rich.print(table)
+        print_rich(table)
         print(
             f"RandAugment + mixup add {result.pretraining_to_its_parts:.2f} times the sum of the "
             "core ms that each adds alone.\nms: milliseconds per image; core ms: summed over all "

@@ -94,9 +94,10 @@ def run(
 
     refuse_several_hosts("evaluate")
     hardware = find_distribution(wanted)
-    data = dataclasses.replace(data, batch_size=hardware.evaluation_batch_size(data.batch_size))
     examples = load_source(test_only(data))
     examples.require("test", data)
+    batch_size = hardware.evaluation_batch_size(min(data.batch_size, len(examples.test)))
+    data = dataclasses.replace(data, batch_size=batch_size)
     output = Path(output_dir) if output_dir else _report_dir(argument)
     memory = out_of_memory_as_user_error(
         f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import rich
 import tyro
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +19,7 @@ from training.cli.model_options import (
     ModelText,
     read_model_options,
 )
-from training.cli.terminal import JsonFlag
+from training.cli.terminal import JsonFlag, print_rich
 from training.errors import UserError
 
 ImagePaths = Annotated[
@@ -91,7 +90,7 @@ def run(
             Text(printable("\n".join(classes))),
             "\n".join(f"{probability:.4f}" for probability in probabilities),
         )
-    rich.print(table)
+    print_rich(table)
 
 
 def _class_names(loaded):

@@ -62,11 +62,10 @@ class Augmentation:
     def check(self):
         """Raise UserError if a field is invalid."""
         require_fraction(self, "shift_fraction", "zoom_fraction", "color_jitter", "cutout_fraction")
-        require_not_negative(
-            self, "rotation_degrees", "randaugment_magnitude", "mixup_alpha", "cutmix_alpha"
-        )
+        require_not_negative(self, "rotation_degrees", "mixup_alpha", "cutmix_alpha")
         require_positive(self, "randaugment_layers")
         require_range(self, "randaugment_layers", 16)  # each one is a part of the graph
+        require_range(self, "randaugment_magnitude", 100)
         require_range(self, "augmix_severity", 10)
         require_range(self, "hue_jitter", 0.5)
         require_range(self, "erasing_probability", 1)
