@@ -512,13 +512,22 @@ def test_results_are_not_written_through_links(call, run, tmp_path):
 
 
 @pytest.mark.backend("torch")  # a process, which imports the packages of every backend
-@pytest.mark.parametrize("module, shadowed", [("training", "tyro"), ("keras_mixer", "argparse")])
-def test_files_in_the_working_folder_are_not_modules(tmp_path, module, shadowed):
+@pytest.mark.parametrize("module", ["training", "keras_mixer"])
+@pytest.mark.parametrize("installed", [False, True])
+def test_files_in_the_working_folder_are_not_modules(tmp_path, module, installed):
     root = Path(keras_mixer.__file__).parent.parent
-    for package in ("training", "keras_mixer"):
-        (tmp_path / package).symlink_to(root / package)
-    (tmp_path / f"{shadowed}.py").write_text(EVIL_MODULE.format(str(tmp_path / "canary")))
+    names = {*sys.stdlib_module_names, "keras", "numpy", "rich", "tqdm", "tyro", "yaml"}
+    packages = {"training", "keras_mixer"}
+    if installed:
+        names |= packages - {module}
+    else:
+        for package in packages:
+            (tmp_path / package).symlink_to(root / package)
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(EVIL_MODULE.format(str(tmp_path / f"canary-{name}")))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    if installed:
+        environment["PYTHONPATH"] = str(root)
     result = subprocess.run(
         [sys.executable, "-m", module, "--help"],
         cwd=tmp_path,
@@ -526,6 +535,6 @@ def test_files_in_the_working_folder_are_not_modules(tmp_path, module, shadowed)
         capture_output=True,
         text=True,
     )
+    assert not [path.name for path in tmp_path.glob("canary-*")]
     assert result.returncode == 0, result.stderr
     assert "usage:" in result.stdout
-    assert not (tmp_path / "canary").exists()
