@@ -1,4 +1,4 @@
-"""Messages about memory that is exhausted and images that are missing."""
+"""Messages about memory that is exhausted."""
 
 import dataclasses
 from pathlib import Path
