@@ -4,10 +4,12 @@ Names are imported on first use (PEP 562), so that `import keras_mixer` does not
 """
 
 import importlib
-from typing import TYPE_CHECKING
 
 from keras_mixer.registration import register_layers
 
+# As in `typing`, which is not imported: with `python -m keras_mixer`, the working folder, whose
+# files may be someone else's, is on the path until `__main__` takes it off.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from keras_mixer import preprocessing
     from keras_mixer.labels import decode_predictions

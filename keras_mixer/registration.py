@@ -5,7 +5,6 @@ registered under. A program may only write `import keras_mixer`, which does not 
 an import hook registers the layers as soon as something else does.
 """
 
-import importlib.abc
 import sys
 
 
@@ -23,7 +22,7 @@ def _register():
     import keras_mixer.layers  # noqa: F401  its decorators register the classes
 
 
-class _KerasFinder(importlib.abc.MetaPathFinder):
+class _KerasFinder:
     """Import hook that finds Keras as usual and registers the layers once it is loaded."""
 
     def find_spec(self, fullname, path=None, target=None):

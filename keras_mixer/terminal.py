@@ -33,7 +33,7 @@ def command_line(*mistakes):
     except KeyboardInterrupt:
         sys.exit(STATUS_INTERRUPTED)
     except (OSError, *mistakes) as error:
-        print(f"error: {printable(error)}", file=sys.stderr, flush=True)
+        print_mistake(error)
         sys.exit(STATUS_MISTAKE)
 
 
@@ -49,6 +49,11 @@ def ctrl_c_ends_at_once():
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def print_mistake(error):
+    """Print the message of an error that is the user's."""
+    print(f"error: {printable(error)}", file=sys.stderr, flush=True)
 
 
 def printable(text):

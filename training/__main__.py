@@ -1,16 +1,18 @@
 """The command line, `python -m training COMMAND …`: registers the commands."""
 
+import os
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
-    import keras_mixer  # noqa: F401  is in the same folder as this package
-
     # `-m` puts the working folder first: a file in it, which may be someone else's, would be
-    # imported in the place of any module. These two packages remain importable.
+    # imported in the place of any module. Only `keras_mixer`, which imports no other package at
+    # first, comes from where this package is, which can be the working folder too.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    import keras_mixer  # noqa: F401
+
     del sys.path[0]
 
 import importlib
-import os
 import pkgutil
 
 from keras_mixer.terminal import command_line

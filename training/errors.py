@@ -2,10 +2,9 @@
 
 import contextlib
 import re
-import sys
 import traceback
 
-from keras_mixer.terminal import STATUS_MISTAKE
+from keras_mixer.terminal import STATUS_MISTAKE, print_mistake
 
 # How TensorFlow, XLA, PyTorch and NumPy say that memory is exhausted.
 NO_MEMORY = re.compile(
@@ -60,7 +59,7 @@ def _describe_allocation(error):
 def report(error):
     """Print an error as it is for users; return the status for the program to end with."""
     if isinstance(error, UserError | OSError):  # OSError: a full disk, a path too long
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        print_mistake(error)
         return STATUS_MISTAKE
     traceback.print_exception(error)
     return 1

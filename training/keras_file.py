@@ -9,7 +9,6 @@ import json
 import math
 import os
 import tempfile
-import zipfile
 from pathlib import Path
 
 import keras
@@ -18,6 +17,7 @@ from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from keras_mixer.files import open_regular, require_regular
 from keras_mixer.model_config import ModelConfigError, check_model_config
+from keras_mixer.weights.archives import open_archive
 from keras_mixer.weights.keras_archive import open_h5, open_keras_archive
 from training.errors import UserError
 
@@ -198,7 +198,7 @@ def _not_a_classifier(path, received, advice):
 def _holds_mixer_alone(path):
     """Return whether the layers of the file are those of a Mixer, without layers of the user's."""
     try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, open_archive(file) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
         names = {layer["config"]["name"]: layer["class_name"] for layer in layers}
     except Exception:  # whatever is wrong, the library's message says it

@@ -4,7 +4,7 @@ import keras
 
 
 def seed_generator(layer, seed=None):
-    """Return a generator for a layer, whose state is called after the layer.
+    """Return a generator for a layer, whose state is named after the layer.
 
     Keras would number it by a count of all generators in the process, so that the keys of
     PyTorch's `state_dict` depended on what was created before.

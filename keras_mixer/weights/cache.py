@@ -4,7 +4,6 @@ Beside a file whose publisher states no digest, `FILE.sha256` has the one that i
 downloaded and verified, in the format of the program `sha256sum`.
 """
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -81,8 +80,7 @@ def record_digest(path, content):
         draft.write_text(f"{_digest(content, 'sha256')}  {path.name}\n", encoding="utf-8")
         os.replace(draft, record)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            draft.unlink()
+        draft.unlink(missing_ok=True)
 
 
 def record_of(path):

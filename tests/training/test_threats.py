@@ -25,6 +25,7 @@ from tests.support.runs import SMALL, SUMMARY
 from tests.support.tfds import build_tfds
 from tests.support.threats import append_layer, layer_of, rewrite_archive
 from training.config import Config, Data
+from training.data.presets import PRESETS, Preset
 from training.run.folder import RunFolder
 
 BACKEND = keras.backend.backend()
@@ -454,10 +455,33 @@ def test_classes_outside_of_tensorflow_datasets_are_never_imported(call, run, da
 
 def test_a_typed_source_does_not_use_a_folder_that_the_run_names(call, run, dataset, monkeypatch):
     _, canary = dataset
-    monkeypatch.setenv("TFDS_DATA_DIR", str(run.path / "empty"))
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(run.path / "empty"))
     evaluate_on(run, data_dir=str(run.path / "sets"))
     result = call("evaluate", run.path, "--source", "tfds:evil")
     assert_refused(result, canary, "must be a dataset that TensorFlow Datasets knows")
+
+
+@pytest.mark.backend("torch")
+def test_a_preset_that_the_user_has_prepared_is_read(call, run, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    sets = tmp_path / "sets"
+    names = tfds.features.ClassLabel(names=CLASS_NAMES)
+    images = [(np.full((8, 8, 3), 255, "uint8"), i % 3) for i in range(6)]
+    build_tfds(sets, "threats_preset", names, {"test": images}, 1, (8, 8, 3))
+    preset = Preset("threats_preset", "none", "none", "test", 3)
+    monkeypatch.setitem(PRESETS, "cifar10", preset)
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(sets))  # the default folder
+    evaluate_on(run, source="cifar10")
+    status, _, error = call("evaluate", run.path)
+    assert status == 0, error
+
+    empty = tmp_path / "empty"
+    assert_refused(call("evaluate", run.path, "--data-dir", empty), empty, "--source must be given")
+    evaluate_on(run, data_dir=str(sets))
+    assert_refused(call("evaluate", run.path), empty, "--source must be given")
+    evaluate_on(run, source="tfds:threats_preset", data_dir="")
+    assert_refused(call("evaluate", run.path), empty, "--source must be given")
 
 
 RECORDED = {
@@ -477,7 +501,7 @@ def test_recorded_sources_execute_nothing(call, run, tmp_path, kind, monkeypatch
         def __reduce__(self):
             return Path.write_text, (tmp_path / "canary", "executed")
 
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "sets"))
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path / "sets"))
     with open(tmp_path / "arrays.npz", "wb") as file:
         np.savez(file, x_test=np.array([Canary()] * 3, object), y_test=np.arange(3))
     fields = RECORDED[kind]
@@ -512,13 +536,22 @@ def test_results_are_not_written_through_links(call, run, tmp_path):
 
 
 @pytest.mark.backend("torch")  # a process, which imports the packages of every backend
-@pytest.mark.parametrize("module, shadowed", [("training", "tyro"), ("keras_mixer", "argparse")])
-def test_files_in_the_working_folder_are_not_modules(tmp_path, module, shadowed):
+@pytest.mark.parametrize("module", ["training", "keras_mixer"])
+@pytest.mark.parametrize("installed", [False, True])
+def test_files_in_the_working_folder_are_not_modules(tmp_path, module, installed):
     root = Path(keras_mixer.__file__).parent.parent
-    for package in ("training", "keras_mixer"):
-        (tmp_path / package).symlink_to(root / package)
-    (tmp_path / f"{shadowed}.py").write_text(EVIL_MODULE.format(str(tmp_path / "canary")))
+    names = {*sys.stdlib_module_names, "keras", "numpy", "rich", "tqdm", "tyro", "yaml"}
+    packages = {"training", "keras_mixer"}
+    if installed:
+        names |= packages - {module}
+    else:
+        for package in packages:
+            (tmp_path / package).symlink_to(root / package)
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(EVIL_MODULE.format(str(tmp_path / f"canary-{name}")))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    if installed:
+        environment["PYTHONPATH"] = str(root)
     result = subprocess.run(
         [sys.executable, "-m", module, "--help"],
         cwd=tmp_path,
@@ -526,6 +559,6 @@ def test_files_in_the_working_folder_are_not_modules(tmp_path, module, shadowed)
         capture_output=True,
         text=True,
     )
+    assert not [path.name for path in tmp_path.glob("canary-*")]
     assert result.returncode == 0, result.stderr
     assert "usage:" in result.stdout
-    assert not (tmp_path / "canary").exists()

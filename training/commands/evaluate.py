@@ -156,7 +156,8 @@ def _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_imag
             "Received: nothing. Pass --source imagenet, or another dataset with its classes."
         )
     else:
-        _require_inert_source(argument, data)
+        read_from = dataclasses.replace(data, data_dir=data.data_dir or data_dir)
+        _require_inert_source(argument, read_from)
     return dataclasses.replace(
         data,
         test_split=test_split or data.test_split,

@@ -8,7 +8,7 @@ import dataclasses
 import types
 import typing
 
-LARGEST_INTEGER = 2**63 - 1  # of TensorFlow, JAX and PyTorch
+LARGEST_INT64 = 2**63 - 1  # of TensorFlow, JAX and PyTorch
 SHOWN_CHARACTERS = 60
 
 
@@ -70,7 +70,7 @@ def _union(value, hints, name):
 
 def _scalar(value, hint, name):
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+    if is_number and isinstance(value, int) and abs(value) > LARGEST_INT64:
         raise _refusal(name, "a number below 2**63", value)
     if hint is typing.Any:
         return value
@@ -93,7 +93,7 @@ def _refusal(name, rule, value):
 
 def _shown(value):
     """Return the beginning of the representation of a value, which may have millions of digits."""
-    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+    if isinstance(value, int) and abs(value) > LARGEST_INT64:
         return "a larger one"
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"

@@ -1,7 +1,7 @@
 """Names that people give to the arrays of a dataset: `x_train`, `train_images`, `X_val`."""
 
+from training.data.array_checks import refuse_array
 from training.data.split_names import find_split, words_of
-from training.errors import UserError
 
 IMAGES = {"x", "image", "images", "img", "imgs"}
 LABELS = {"y", "label", "labels", "target", "targets"}
@@ -30,7 +30,7 @@ def sort_arrays(path, names):
         else:
             kind, split = _find_kind(name)
             if kind is None:
-                _refuse(
+                refuse_array(
                     path,
                     "must contain only arrays of images, labels and class names",
                     name,
@@ -40,7 +40,7 @@ def sort_arrays(path, names):
             own = splits.setdefault(split, {})
             other, own[kind] = own.get(kind), name
         if other:
-            _refuse(
+            refuse_array(
                 path,
                 "must contain one array of each kind",
                 f"{other} and {name}, which mean the same",
@@ -61,7 +61,3 @@ def _find_kind(name):
             split = find_split("_".join(rest)) if rest else "train"
             return (kind, split) if split else (None, None)
     return None, None
-
-
-def _refuse(path, rule, received, next_step):
-    raise UserError(f"--source arrays: {path} {rule}. Received: {received}. {next_step}")

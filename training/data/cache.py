@@ -96,7 +96,7 @@ def _on_disk(split, name, source, data):
 
 
 def _read_index(folder, num_examples):
-    """Return the labels and orientations of a cached split; raise ValueError if it is not whole.
+    """Return the labels and orientations of a cached split; raise ValueError if it is incomplete.
 
     Some systems delete old files of temporary folders, and `tf.io.read_file` waits for a FIFO.
     """

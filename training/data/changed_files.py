@@ -5,6 +5,7 @@ import re
 
 import tensorflow as tf
 
+from training.data.image_files import list_faults
 from training.errors import UserError
 
 # TensorFlow's message about a file, which may follow the name of what failed.
@@ -13,7 +14,6 @@ FILE_ERROR = re.compile(
     "(No such file or directory|Permission denied|Input/output error|Stale file handle)",
     re.MULTILINE,
 )
-LISTED_FAULTS = 10
 
 
 @contextlib.contextmanager
@@ -28,18 +28,24 @@ def changed_files_as_user_errors(source, next_step):
         yield
     except tf.errors.OpError as error:
         faults, restore = source.find_faults(), "Restore these files."
-        if faults:
-            pass
-        elif gone := FILE_ERROR.search(str(error)):  # of a cache, or of TensorFlow Datasets
-            faults = [f"{gone[1]}: {gone[2]}"]
-            restore = "Restore it, or remove the folder if it is one of --cache-dir."
-        elif isinstance(error, tf.errors.DataLossError):
-            faults = [f"{error.message}, in the files of the dataset"]
+        if not faults:
+            faults, restore = _faults_of(error)
         if not faults:
             raise
-        listed = "\n  ".join(faults[:LISTED_FAULTS])
-        more = f"\n  and {len(faults) - LISTED_FAULTS} more" if faults[LISTED_FAULTS:] else ""
         raise UserError(
-            "The images must stay as they were at the start. Received:\n  "
-            f"{listed}{more}\n{restore} {next_step}"
+            "The images must stay as they were at the start. Received:"
+            f"{list_faults(faults)}\n{restore} {next_step}"
         ) from error
+
+
+def _faults_of(error):
+    """Return what an error of TensorFlow says about a file of a cache or of TensorFlow Datasets.
+
+    That is a list of one fault, or of none if it is about something else, and the next step.
+    """
+    if gone := FILE_ERROR.search(str(error)):
+        restore = "Restore it, or remove the folder if it is one of --cache-dir."
+        return [f"{gone[1]}: {gone[2]}"], restore
+    if isinstance(error, tf.errors.DataLossError):
+        return [f"{error.message}, in the files of the dataset"], "Restore these files."
+    return [], ""

@@ -29,6 +29,7 @@ from training.data.decode import (
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 LARGEST_CACHE_BYTES = 2**31  # about 100 for each of the files of a folder
+LISTED_FAULTS = 10  # in a message; skipped_images.txt of a run lists all
 VERSION = [3, tf.__version__]  # of the cache; TensorFlow versions differ in the files they decode
 
 
@@ -66,6 +67,14 @@ def inspect_files(paths, root):
         finally:
             cache.save()  # even after an interruption
     return list(findings.values())
+
+
+def list_faults(faults):
+    """Return the first faults and the number of the others, on lines of their own."""
+    lines = list(faults[:LISTED_FAULTS])
+    if more := len(faults) - len(lines):
+        lines.append(f"and {more} more")
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def _inspect_with_stamp(path):

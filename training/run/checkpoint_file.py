@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from keras_mixer.files import open_regular
+from keras_mixer.weights.archives import open_archive
 from training.config.schema import conform
 from training.run.checkpoint_names import BEST, batches_of
 from training.run.identity import Identity
@@ -50,9 +51,9 @@ class Checkpoint:
     identity: Identity | None
 
     def fault(self, identity):
-        """Return a phrase that says why this is not of the run with an identity; "" if it is.
+        """Return a phrase on why the run with an identity cannot use this checkpoint, or "".
 
-        A checkpoint of 0.1.0 does not say what run it is of. It is one of a run without an ID.
+        A checkpoint of 0.1.0 has no identity; only runs without an ID can use it.
         """
         if self.identity is None:
             return "" if identity.run_id is None else "which does not say what run it is of"
@@ -68,7 +69,8 @@ def write_checkpoint_file(file, checkpoint, description):
     Args:
         file: The file.
         checkpoint: A `Checkpoint`.
-        description: What the keys `DESCRIPTION` of `progress.json` hold.
+        description: Entries of `progress.json` for readers without the model: `{key: value}`, one
+            for each key in `DESCRIPTION`.
     """
     entries = {
         "arrays": len(checkpoint.arrays),
@@ -102,10 +104,8 @@ def read_checkpoint_file(path):
 
 def _read(path):
     contents, comment, digest = {}, b"", hashlib.sha256()
-    with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+    with open_regular(path) as file, open_archive(file, compressed=False) as archive:
         for member in archive.infolist():
-            if member.compress_size != member.file_size:
-                raise ValueError(f"{member.filename} is compressed")
             content = archive.read(member)  # which verifies its checksum
             digest.update(member.filename.encode())
             digest.update(content)

@@ -1,4 +1,4 @@
-"""The small JSON files of a run folder: read strictly, and replaced as a whole."""
+"""The small JSON files of a run folder: read strictly, and replaced atomically."""
 
 import contextlib
 import json

@@ -57,9 +57,13 @@ def is_inert(data):
     """Return whether reading a source opens files of images or arrays, and does nothing else.
 
     TensorFlow Datasets executes code for a name, downloads and writes. So its datasets are read
-    only if the user names them, not because the file of a run does.
+    only if the user names them, not because the file of a run does. A preset is in our table, and
+    is inert if it is prepared in the default folder, which is the user's.
     """
-    return not _is_tfds(expand_preset(data))
+    expanded = expand_preset(data)
+    if not _is_tfds(expanded):
+        return True
+    return data.source in PRESETS and not data.data_dir and _import("tfds").is_prepared(expanded)
 
 
 def _is_tfds(data):

@@ -21,7 +21,6 @@ from training.data.splits import IndexedSplit
 from training.errors import UserError
 
 FORM = "folder:PATH"
-LISTED_FAULTS = 10  # in a message; skipped_images.txt of a run lists all
 
 
 def load(data):
@@ -260,12 +259,10 @@ def _fingerprint(findings, root):
 
 
 def _refuse(path, faults, total):
-    listed = "\n  ".join(faults[:LISTED_FAULTS])
-    more = f"\n  and {len(faults) - LISTED_FAULTS} more" if len(faults) > LISTED_FAULTS else ""
     raise UserError(
         f"--source folder: the images in {path} must be valid. Received: {len(faults)} of "
-        f"{total} files that cannot be decoded:\n  {listed}{more}\nReplace these files, or leave "
-        "them out with --on-bad-image skip."
+        f"{total} files that cannot be decoded:{image_files.list_faults(faults)}\nReplace these "
+        "files, or leave them out with --on-bad-image skip."
     )
 
 

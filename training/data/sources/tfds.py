@@ -78,6 +78,15 @@ def load(data):
     )
 
 
+def is_prepared(data):
+    """Return whether a dataset is on disk, in `--data-dir`; download nothing."""
+    import tensorflow_datasets as tfds
+
+    name = data.source.partition(":")[2]
+    with _only_own_features(tfds, name):
+        return _find_builder(tfds, name, data.data_dir).is_prepared()
+
+
 class _ForeignFeature(Exception):
     """A dataset on disk names a class that is not of TensorFlow Datasets."""
 
