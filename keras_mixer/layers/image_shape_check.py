@@ -1,6 +1,7 @@
 """The check that images have the shape that a model was built for."""
 
 import keras
+from keras import ops
 
 JAX_ADVICE = (
     " If fit, evaluate or predict raised this error, load the model again: on JAX, Keras drops "
@@ -16,14 +17,16 @@ class ImageShapeCheck(keras.layers.Layer):
     axis of size 1 pass. The stem would then crop images to whole patches, and images with as many
     patches in another grid would be mixed by weights that do not fit.
 
-    Shapes are known while a step is traced, so the check adds nothing to a compiled step.
+    Shapes are known while a step is traced, so the check adds nothing to a compiled step. Only if
+    TensorFlow retraces a step for images of several sizes, which are then not known, does the step
+    itself compare them.
 
     Args:
         **kwargs: Arguments of every Keras layer, such as `name` and `dtype`.
 
     Raises:
         ValueError: If images have another height, width or number of channels than those that
-            the layer was built on.
+            the layer was built on. TensorFlow's own error in a step that was retraced.
     """
 
     def __init__(self, **kwargs):
@@ -35,6 +38,10 @@ class ImageShapeCheck(keras.layers.Layer):
 
     def call(self, images):
         self._check(tuple(images.shape))
+        if None in images.shape[1:]:
+            # All but the first axis must agree; there is no assertion in keras.ops.
+            none_of_the_right_shape = ops.zeros((0, *self.image_shape), images.dtype)
+            return ops.concatenate([images, none_of_the_right_shape], axis=0)
         return images
 
     def compute_output_spec(self, images):

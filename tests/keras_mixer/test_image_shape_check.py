@@ -59,6 +59,18 @@ def test_images_of_another_shape_are_refused_after_right_ones(name):
         model.evaluate(images, np.zeros(2), verbose=0)
 
 
+@pytest.mark.backend("tensorflow")  # which then traces a step for images of any size
+@pytest.mark.parametrize("shape", [(2, 11, 12, 3), (2, 12, 8, 3), (2, 1, 1, 3), (2, 8, 12, 1)])
+def test_a_step_of_unknown_sizes_compares_them(shape):
+    model = compiled()
+    pixels = random_pixels((2, 8, 12, 3))
+    expected = model.predict(pixels, verbose=0)
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"image_shape_check|expected.*8, 12, 3|must have the"):
+            model.predict(np.zeros(shape), verbose=0)
+    np.testing.assert_array_equal(model.predict(pixels, verbose=0), expected)
+
+
 @pytest.mark.parametrize(
     "shape, expected, code",
     [
