@@ -245,7 +245,8 @@ def _require_model_of_run(model, argument, config, advice):
         return
     raise UserError(
         f"model.keras must be the Mixer of its run, for images of {size} × {size} pixels and "
-        f"{classes} classes. Received: {argument.path} with {found}. {advice}"
+        f"the {classes} classes of class_names.json. Received: {argument.path} with {found}. "
+        f"{advice}"
     )
 
 
