@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from training.__main__ import find_commands
+from training.__main__ import PROGRAM, find_commands
 from training.cli import unknown_options
 from training.cli.unknown_options import refuse_unknown_options
 from training.errors import UserError
@@ -17,7 +17,7 @@ COMMANDS = find_commands()
 def suggestion(*arguments):
     """Return the sentence of the message that says what to do."""
     with pytest.raises(UserError) as caught:
-        refuse_unknown_options(arguments, COMMANDS, "python -m training")
+        refuse_unknown_options(arguments, COMMANDS, PROGRAM)
     return re.search(r"Received: \S+ (.*) The options are listed", str(caught.value))[1]
 
 
@@ -94,7 +94,7 @@ def test_the_right_argument_is_suggested(command, typed, expected):
     ],
 )
 def test_other_arguments_are_left_to_the_parser(arguments):
-    refuse_unknown_options(arguments.split(), COMMANDS, "python -m training")
+    refuse_unknown_options(arguments.split(), COMMANDS, PROGRAM)
 
 
 def test_what_is_suggested_exists():
@@ -107,5 +107,5 @@ def test_the_command_that_lists_the_options_works(call):
     status, out, err = call("train", "digits", "--epochs", "3")
     assert (status, out) == (2, "")
     assert err.startswith("error: Options must be those of `train`. Received: --epochs. ")
-    listed = re.search("`python -m training ([^`]* --help)`", err)[1]
+    listed = re.search(f"`{PROGRAM} ([^`]* --help)`", err)[1]
     assert listed == "train digits --help" and call(*listed.split())[0] == 0
