@@ -353,7 +353,7 @@ def test_json_of_another_form_is_explained(call, run, tmp_path, content):
 @pytest.mark.backend("torch")
 def test_a_model_of_other_classes_than_the_run_is_refused(call, run, tmp_path):
     small_mixer(input_shape=(8, 8, 3), classes=4).save(run.model)
-    expected = "3 classes. Received:", "and 4 classes", f"{run.path}@best"
+    expected = "3 classes of class_names.json. Received:", "and 4 classes", f"{run.path}@best"
     assert_refused(call("predict", run.path, "image.png"), tmp_path / "canary", *expected)
 
 

@@ -90,6 +90,7 @@ def test_classes_are_matched_by_name(run, logits, names, write, call, tmp_path):
         assert "without examples 2: cat, emu" in flat(out)
 
 
+@pytest.mark.backend("torch")  # classes are compared before the model is used
 @pytest.mark.parametrize("split", ["test", "Testing"])
 def test_a_test_split_alone_is_evaluated(run, call, tmp_path, split):
     source = as_folder(tmp_path, ["dog", "cat"], IMAGES[:6], split)
@@ -99,6 +100,7 @@ def test_a_test_split_alone_is_evaluated(run, call, tmp_path, split):
     assert json.loads(out)["examples"] == 6
 
 
+@pytest.mark.backend("torch")
 def test_unknown_classes_are_refused(run, call, tmp_path):
     source = as_folder(tmp_path, ["dog", "fox"], IMAGES[:6])
     status, _, err = call("evaluate", run.path, "--source", source)
@@ -109,6 +111,7 @@ def test_unknown_classes_are_refused(run, call, tmp_path):
     assert status == 0 and json.loads(out)["examples"] == 3
 
 
+@pytest.mark.backend("torch")
 def test_numbers_are_not_the_names_of_classes(run, call, tmp_path):
     arrays = {"x_test": IMAGES[:6], "y_test": np.arange(6) % 2 + 1}
     np.savez(tmp_path / "set.npz", **arrays)
@@ -120,6 +123,7 @@ def test_numbers_are_not_the_names_of_classes(run, call, tmp_path):
     assert status == 0 and json.loads(out)["missing_classes"] == ["cat"]
 
 
+@pytest.mark.backend("torch")
 def test_a_file_without_class_names(run, call, tmp_path):
     """Numbers of classes are taken as such; names need the names of the model's classes."""
     arguments = ("evaluate", run.model, "--output-dir", tmp_path, "--json", "--source")
