@@ -279,7 +279,6 @@ OTHER_FILES = {
 }
 
 
-@pytest.mark.backend("torch")
 @pytest.mark.parametrize("kind", OTHER_FILES)
 def test_weights_outside_of_the_file_are_not_read(call, run, tmp_path, kind):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
@@ -494,7 +493,6 @@ RECORDED = {
 }
 
 
-@pytest.mark.backend("torch")
 @pytest.mark.parametrize("kind", RECORDED)
 def test_recorded_sources_execute_nothing(call, run, tmp_path, kind, monkeypatch):
     class Canary:
