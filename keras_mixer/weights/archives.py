@@ -61,18 +61,26 @@ def read_header(archive, member):
     Raises:
         ValueError: If the array is not as long as they say.
     """
-    name = member.filename
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):  # the later ones are for structured arrays
-            raise ValueError(f"{name!r} has version {version} of the npy format")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        header_bytes = file.tell()
+        return parse_header(file, repr(member.filename), member.file_size)
+
+
+def parse_header(file, name, num_bytes):
+    """Return the shape and the dtype of the array in an open npy file; see `read_header`.
+
+    Args:
+        file: The file, at its start.
+        name: What messages call it.
+        num_bytes: Its length.
+    """
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):  # the later ones are for structured arrays
+        raise ValueError(f"{name} has version {version} of the npy format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     if min(shape, default=0) < 0:
-        raise ValueError(f"{name!r} has the shape {shape}")
-    num_bytes = dtype.itemsize * math.prod(shape)
-    if member.file_size != header_bytes + num_bytes and not dtype.hasobject:
-        raise ValueError(f"{name!r} is not as long as its shape {shape} says")
+        raise ValueError(f"{name} has the shape {shape}")
+    if num_bytes != file.tell() + dtype.itemsize * math.prod(shape) and not dtype.hasobject:
+        raise ValueError(f"{name} is not as long as its shape {shape} says")
     return shape, dtype
 
 

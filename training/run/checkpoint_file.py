@@ -13,14 +13,13 @@ import dataclasses
 import hashlib
 import io
 import json
-import math
 import zipfile
 from typing import Any
 
 import numpy as np
 
 from keras_mixer.files import open_regular
-from keras_mixer.weights.archives import open_archive
+from keras_mixer.weights.archives import open_archive, parse_header
 from training.config.schema import conform
 from training.run.checkpoint_names import BEST, batches_of
 from training.run.identity import Identity
@@ -152,13 +151,8 @@ class _Tee:
 
 def _array(name, content):
     """Return the array in the content of an npy file; raise ValueError unless it is valid."""
-    file = io.BytesIO(content)
-    np.lib.format.read_magic(file)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.hasobject or len(content) - file.tell() != dtype.itemsize * math.prod(shape):
-        raise ValueError(f"{name} is not as long as its shape {shape} says")
-    file.seek(0)
-    array = np.lib.format.read_array(file)
+    _, dtype = parse_header(io.BytesIO(content), name, len(content))
+    array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     if dtype.kind == "f" and not name.startswith(METRICS) and not np.isfinite(array).all():
         raise ValueError(f"{name} has values that are not finite")
     return array

@@ -3,7 +3,7 @@
 from training.errors import out_of_memory_as_user_error
 
 
-def out_of_memory_as_user_errors(config):
+def training_out_of_memory_as_user_error(config):
     """Return a context in which errors that say that memory is exhausted are UserErrors.
 
     Args:

@@ -21,7 +21,7 @@ from training.optimization.freezing import plain_model
 from training.optimization.schedule import learning_rate_schedule
 from training.run.checkpoints import Checkpoints
 from training.run.compiled_model import compiled_model, make_variables
-from training.run.failures import out_of_memory_as_user_errors
+from training.run.failures import training_out_of_memory_as_user_error
 from training.run.fitting import fit
 from training.run.ongoing import OngoingRun
 from training.run.progress import RunProgress, require_same_epochs
@@ -56,7 +56,7 @@ def train(config, folder, verbose="auto", trust_model=False):
         config = dataclasses.replace(config, hardware=chosen)  # a run keeps its precision
         summary = hosts.from_first(lambda: _finished_summary(config, folder))
         if summary is None:
-            with out_of_memory_as_user_errors(config):
+            with training_out_of_memory_as_user_error(config):
                 source = _load(config, hardware)
                 with changed_files_as_user_errors(source, RESUME):
                     summary = _train(config, folder, source, hardware, verbose, trust_model)

@@ -11,7 +11,7 @@ from training.config import Config
 from training.errors import UserError, out_of_memory_as_user_error
 from training.recipes import RECIPES
 from training.run import train as fit
-from training.run.failures import out_of_memory_as_user_errors
+from training.run.failures import training_out_of_memory_as_user_error
 from training.run.folder import RunFolder
 
 TINY = RECIPES["tiny"].CONFIG
@@ -43,7 +43,7 @@ def test_a_model_too_large_for_any_memory(monkeypatch, tmp_path):
 )
 def test_errors_of_all_backends_that_memory_is_exhausted(error):
     with pytest.raises(UserError, match="memory.*--accumulation-steps.*--rematerialize"):
-        with out_of_memory_as_user_errors(Config()):
+        with training_out_of_memory_as_user_error(Config()):
             raise error
 
 
@@ -70,7 +70,7 @@ def test_a_memory_error_is_explained_by_what_was_allocated(allocate, described):
 @pytest.mark.parametrize("error", [UserError("mine"), ValueError("no sign"), KeyboardInterrupt()])
 def test_other_errors_are_unchanged(error):
     with pytest.raises(type(error)) as raised:
-        with out_of_memory_as_user_errors(Config()):
+        with training_out_of_memory_as_user_error(Config()):
             raise error
     assert raised.value is error
 
