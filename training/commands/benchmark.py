@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -11,7 +11,7 @@ from training.backend import require_backend
 from training.cli.terminal import JsonFlag, print_rich, print_table
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
-from training.validation import require_positive
+from training.validation import refuse_unless, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,10 +135,77 @@ class Training:
             _print_fields(result)
 
 
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Inference and SGD steps, compared to models written by hand on the running backend.
+
+    The limit is the time of the four matrix products of all blocks alone; three times that in
+    training. Images have 224 × 224 pixels. Times are medians.
+    """
+
+    variants: tuple[Variant, ...] = ("B/16", "S/32")
+    """Model sizes from the paper."""
+
+    batch_sizes: tuple[int, ...] = (1, 8, 32)
+    """Images per batch."""
+
+    what: tuple[Literal["inference", "training", "memory"], ...] = (
+        "inference",
+        "training",
+        "memory",
+    )
+    """What to measure. The peak memory of a training step is measured in separate processes."""
+
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Precision of the computation; weights are float32."""
+
+    repeats: int = 7
+    """Number of times that each model is measured, in turn."""
+
+    seconds: float = 1.0
+    """Approximate length of one measurement, which determines the number of batches in it."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "repeats", "seconds")
+        for field in ("variants", "batch_sizes", "what"):
+            value = getattr(self, field)
+            example = " ".join(map(str, getattr(Speed, field)))
+            refuse_unless(
+                value and (field != "batch_sizes" or min(value) > 0),
+                field,
+                "must be one or more, above 0 if they are numbers",
+                " ".join(map(str, value)) or "none",
+                f"Pass {example}, for example.",
+            )
+
+    def run(self):
+        from training.benchmarks import speed
+        from training.cli.speed_table import print_comparison
+        from training.devices import detection
+
+        detection.hide_accelerators_from_tensorflow()
+        result = speed.measure(
+            self.variants,
+            self.batch_sizes,
+            self.what,
+            self.precision,
+            self.repeats,
+            self.seconds,
+        )
+        if self.as_json:
+            _print_json(result)
+        else:
+            print_comparison(result)
+
+
 def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
-    | Annotated[Training, tyro.conf.subcommand("training")],
+    | Annotated[Training, tyro.conf.subcommand("training")]
+    | Annotated[Speed, tyro.conf.subcommand("speed")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
