@@ -3,15 +3,17 @@
 import dataclasses
 import functools
 import gc
+import json
 import os
 import statistics
 
 import keras
 
-from training.benchmarks import speed_contestants, speed_memory
+from training.benchmarks import speed_contestants, speed_figure, speed_memory
 from training.benchmarks.opponents.task import task_of
 from training.benchmarks.timing import interleave, seconds
 from training.errors import out_of_memory_as_user_error
+from training.validation import not_writable
 
 INFERENCE, TRAINING, MEMORY = "inference", "training", "memory"
 MOST_CALLS = 64  # of a batch in one measurement
@@ -163,8 +165,8 @@ def compare(task, what, variant, batch_size, repeats, duration):
         for name, values in interleave(runs, repeats).items()
     }
     medians = {name: statistics.median(values) for name, values in times.items()}
-    best = min((cls.name for cls in classes["opponents"]), key=medians.get)
-    limit = min((cls.name for cls in classes["limit"]), key=medians.get)
+    best = min((cls.name for cls in classes["opponents"]), key=medians.__getitem__)
+    limit = min((cls.name for cls in classes["limit"]), key=medians.__getitem__)
 
     def speed(name):
         pairs = [b / t for b, t in zip(times[best], times[name], strict=True)]
@@ -206,6 +208,18 @@ def _timed(contestant, what, batch_size, calls):
             step()
 
     return steps
+
+
+def write_report(comparison, folder):
+    """Write speed.json and, if there are speeds, speed.png into a folder."""
+    try:
+        (folder / "speed.json").write_text(
+            json.dumps(dataclasses.asdict(comparison), indent=2) + "\n"
+        )
+        if comparison.speeds:
+            speed_figure.draw_speeds(comparison, folder / "speed.png")
+    except OSError as error:
+        raise not_writable(folder, error) from error
 
 
 def _versions():

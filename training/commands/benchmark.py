@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -11,7 +12,7 @@ from training.backend import require_backend
 from training.cli.terminal import JsonFlag, print_rich, print_table
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
-from training.validation import refuse_unless, require_positive
+from training.validation import refuse_unless, require_output_dir, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +166,9 @@ class Speed:
     seconds: float = 1.0
     """Approximate length of one measurement, which determines the number of batches in it."""
 
+    output_dir: Path | None = None
+    """Folder for speed.json and speed.png, a figure of the speeds; none is written by default."""
+
     as_json: JsonFlag = False
     """Print JSON instead of a table."""
 
@@ -180,6 +184,8 @@ class Speed:
                 " ".join(map(str, value)) or "none",
                 f"Pass {example}, for example.",
             )
+        if self.output_dir:
+            require_output_dir(self.output_dir)
 
     def run(self):
         from training.benchmarks import speed
@@ -195,6 +201,8 @@ class Speed:
             self.repeats,
             self.seconds,
         )
+        if self.output_dir:
+            speed.write_report(result, self.output_dir)
         if self.as_json:
             _print_json(result)
         else:

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+from PIL import Image
 
 from tests.support.command_line import flat
 from tests.support.models import small_architecture
@@ -50,12 +51,16 @@ def test_measurement_is_complete(small):
 
 
 @pytest.mark.long
-def test_the_command_prints_tables(small, call, monkeypatch):
+def test_the_command_prints_tables_and_writes_a_figure(small, call, monkeypatch, tmp_path):
     monkeypatch.setattr(speed_memory, "_peak_in_new_process", lambda name, *others: 2e6)
-    status, out, err = call("benchmark", "speed", *OPTIONS)
+    folder = tmp_path / "speed"
+    status, out, err = call("benchmark", "speed", *OPTIONS, "--output-dir", folder)
     assert status == 0 and "measuring" in err
     for words in ("S/32, batch 2, inference", "S/32, batch 2, training", "keras_mixer", "to best"):
         assert words in flat(out)
+    assert len(json.loads((folder / "speed.json").read_text())["speeds"]) == 2
+    with Image.open(folder / "speed.png") as figure:
+        assert figure.width > 500
     status, out, _ = call("benchmark", "speed", *OPTIONS, "--what", "memory", "--json")
     (memory,) = json.loads(out)["memory"]
     assert status == 0 and memory["to_best"] == 1

@@ -1,5 +1,7 @@
 """Opponents in plain TensorFlow: one function of `tf.Variable`s, as a graph and compiled by XLA."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -57,7 +59,7 @@ class Graph(Contestant):
         super().__init__(task, weights)
         dtype = tf.bfloat16 if task.is_mixed else tf.float32
         self._weights = {name: tf.Variable(array) for name, array in weights.items()}
-        self._velocity = None
+        self._velocity: Any = None
         variables = list(self._weights.values())
 
         def apply(images):

@@ -1,6 +1,7 @@
 """Opponents in plain PyTorch: an `nn.Module`, eager and compiled by `torch.compile`."""
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class Eager(Contestant):
         self._model.load(weights)
         self._model.to(DEVICE)
         self._call = self._callable()
-        self._optimizer = None
+        self._optimizer: Any = None
 
     def _callable(self):
         return self._model
@@ -147,6 +148,7 @@ class Compiled(Eager):
 
     def _callable(self):
         torch._dynamo.reset()  # otherwise a second batch size compiles for all sizes
+        torch.compiler.config.force_disable_caches = True  # of earlier processes, on disk
         return torch.compile(self._model, dynamic=False)
 
 
