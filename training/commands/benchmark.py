@@ -209,11 +209,45 @@ class Speed:
             print_comparison(result)
 
 
+@dataclasses.dataclass(frozen=True)
+class Startup:
+    """The start of a program, in new processes: imports, construction, first prediction and step.
+
+    Times are in seconds, and medians. The first prediction and training step compile on JAX and
+    TensorFlow; the second ones show what is left.
+    """
+
+    variant: Variant = "B/16"
+    """Model size from the paper."""
+
+    batch_size: int = 1
+    """Images per prediction and step."""
+
+    repeats: int = 3
+    """Number of processes."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "batch_size", "repeats")
+
+    def run(self):
+        from training.benchmarks import startup
+
+        result = startup.measure(self.variant, self.batch_size, self.repeats)
+        if self.as_json:
+            _print_json(result)
+        else:
+            _print_fields(result)
+
+
 def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Training, tyro.conf.subcommand("training")]
-    | Annotated[Speed, tyro.conf.subcommand("speed")],
+    | Annotated[Speed, tyro.conf.subcommand("speed")]
+    | Annotated[Startup, tyro.conf.subcommand("startup")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
