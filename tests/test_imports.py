@@ -30,6 +30,8 @@ ORDER_OF_THE_LIBRARY = (
     "layers.dense",
     "layers.image_shape_check",
     "layers.seeds",
+    "layers.flat_array",
+    "layers.truncated_normal",
     "layers.initialization",
     "layers.layer_norm",
     "layers.stochastic_depth",

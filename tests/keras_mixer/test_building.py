@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mixer.layers import initialization
 from keras_mixer.layers.initialization import skip_initialization
 from keras_mixer.weights import load
 from tests.support.models import random_arrays, small_architecture, small_mixer
@@ -40,13 +41,13 @@ def test_random_weights_open_no_file(opened):
 @pytest.fixture
 def sampled(monkeypatch):
     """The shapes of the kernels that are sampled."""
-    shapes, sample = [], keras.initializers.VarianceScaling.__call__
+    shapes, sample = [], initialization.truncated_normal
 
-    def record(self, shape, dtype=None):
+    def record(shape, stddev, seed):
         shapes.append(shape)
-        return sample(self, shape, dtype)
+        return sample(shape, stddev, seed)
 
-    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", record)
+    monkeypatch.setattr(initialization, "truncated_normal", record)
     return shapes
 
 
