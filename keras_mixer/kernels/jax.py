@@ -69,9 +69,7 @@ def _gelu_backward(approximate, x, dy):
     if approximate:
         tanh = jnp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
         probability = 0.5 * (1 + tanh)
-        density = (
-            0.5 * (1 - tanh * tanh) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x))
-        )
+        density = 0.5 * (1 - tanh * tanh) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x))
     else:
         probability = 0.5 * lax.erfc(-x / math.sqrt(2))
         density = jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)

@@ -1,4 +1,4 @@
-"""The operations of each backend and their gradients, compared with float64 and the reference."""
+"""The operations of each backend, and their gradients, compared with float64."""
 
 import importlib
 
@@ -68,11 +68,11 @@ def test_values_and_gradients_match_float64(case, implementation):
                 wide[i],
                 gradient,
                 direction,
-                tolerance,
+                tolerance * np.linalg.norm(gradient),
             )
 
 
-def assert_derivative(function, at, gradient, direction, tolerance):
+def assert_derivative(function, at, gradient, direction, largest_error):
     """Compare a gradient along a direction with the central difference of a function in float64."""
     direction = direction.astype("float64") / np.linalg.norm(direction)
     step = 1e-4
@@ -82,7 +82,7 @@ def assert_derivative(function, at, gradient, direction, tolerance):
     ]
     expected = (4 * differences[0] - differences[1]) / 3  # Richardson: the error is O(step⁴)
     found = np.sum(gradient * direction)
-    assert abs(found - expected) <= tolerance * np.linalg.norm(gradient)
+    assert abs(found - expected) <= largest_error
 
 
 def test_a_transposed_tensor_is_multiplied_without_a_copy():
@@ -135,9 +135,13 @@ def test_gradients_of_every_variable_match_float64(approximate_gelu):
             arrays = {**weights, name: array}
             return np.sum(of_logits * reference_mixer(arrays, pixels, approximate_gelu))
 
+        # This bias shifts all channels of a token, which every norm removes: its gradient is 0.
+        is_zero = name.endswith("token_mixing/Dense_1/bias")
+        of_scale = found[name.replace("bias", "kernel")] if is_zero else gradient
+        largest_error = LARGEST_ERROR * np.linalg.norm(of_scale)
         for direction in (gradient, np.random.default_rng(i).standard_normal(gradient.shape)):
             at = weights[name].astype("float64")
-            assert_derivative(sum_of_logits, at, gradient, direction, LARGEST_ERROR)
+            assert_derivative(sum_of_logits, at, gradient, direction, largest_error)
 
 
 @pytest.mark.backend("jax")
