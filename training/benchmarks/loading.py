@@ -134,14 +134,15 @@ def peak_of_constructing(variant, path):
     keras_mixer.MlpMixer(
         4, 8, 1, 8, 8, input_shape=(8, 8, 3), classes=2
     )  # imports what is imported lazily
-    before = _resident("VmRSS")
+    before = resident_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     model = getattr(keras_mixer, SIZES[variant].constructor_name)(weights=path)
     assert model.built
-    return _resident("VmHWM") - before
+    return resident_bytes("VmHWM") - before
 
 
-def _resident(field):
+def resident_bytes(field):
+    """Return a number of bytes that Linux reports of this process, such as "VmRSS"."""
     for line in STATUS.read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024

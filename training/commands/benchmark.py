@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -135,10 +136,131 @@ class Training:
             _print_fields(result)
 
 
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """Inference or training in bfloat16, compared to float32: speed, and error of the logits."""
+
+    variant: Variant = "B/16"
+    """Model size from the paper."""
+
+    batch_size: int = 8
+    """Images per batch."""
+
+    images: int = 32
+    """Images per call of model.predict."""
+
+    repeats: int = 7
+    """Number of times that each dtype is measured, in turn."""
+
+    training: bool = False
+    """Measure model.train_on_batch with SGD instead of model.predict."""
+
+    jit_compile: Literal["auto", "yes", "no"] = "auto"
+    """As in model.compile: XLA on TensorFlow, torch.compile on PyTorch."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "batch_size", "images", "repeats")
+
+    def run(self):
+        from training.benchmarks import precision
+
+        jit_compile = JIT_COMPILE[self.jit_compile]
+        result = precision.measure(
+            self.variant,
+            self.batch_size,
+            self.images,
+            self.repeats,
+            self.training,
+            jit_compile,
+        )
+        if self.as_json:
+            _print_json(result)
+        else:
+            _print_tables(result, "speeds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rematerialization:
+    """Memory and time of a training step with rematerialize=True, compared to one without."""
+
+    variant: Variant = "B/16"
+    """Model size from the paper."""
+
+    batch_size: int = 16
+    """Images per step."""
+
+    repeats: int = 5
+    """Number of times that each step is measured, in turn."""
+
+    jit_compile: Literal["auto", "yes", "no"] = "auto"
+    """As in model.compile: XLA on TensorFlow, torch.compile on PyTorch."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "batch_size", "repeats")
+
+    def run(self):
+        from training.benchmarks import rematerialization
+
+        jit_compile = JIT_COMPILE[self.jit_compile]
+        advice = "Pass a smaller --batch-size or --variant."
+        with out_of_memory_as_user_error(f"--batch-size {self.batch_size}", advice):
+            result = rematerialization.measure(
+                self.variant, self.batch_size, self.repeats, jit_compile
+            )
+        if self.as_json:
+            _print_json(result)
+        else:
+            _print_fields(result)
+
+
+@dataclasses.dataclass(frozen=True)
+class Patches:
+    """Inference time against the number of patches: Mixer, and a ViT of the same width and depth.
+
+    The exponents are slopes of lines fitted to the logarithms of time and of the number of patches.
+    """
+
+    repeats: int = 5
+    """Number of times that each model is measured at each image size, in turn."""
+
+    figure: Path | None = None
+    """File for a plot, such as patches.svg."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of tables."""
+
+    def check(self):
+        require_positive(self, "repeats")
+
+    def run(self):
+        from training.benchmarks import patches
+        from training.benchmarks.patches_figure import plot_patches
+
+        result = patches.measure(self.repeats)
+        if self.figure:
+            plot_patches(result, self.figure)
+        if self.as_json:
+            _print_json(result)
+        else:
+            _print_tables(result, "points", "exponents")
+
+
+JIT_COMPILE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
+
+
 def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
-    | Annotated[Training, tyro.conf.subcommand("training")],
+    | Annotated[Training, tyro.conf.subcommand("training")]
+    | Annotated[Precision, tyro.conf.subcommand("precision")]
+    | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
+    | Annotated[Patches, tyro.conf.subcommand("patches")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
@@ -147,12 +269,33 @@ def run(
 
 
 def _print_fields(result):
-    print_table(
-        {
-            key.replace("_", " "): f"{value:.3g}" if isinstance(value, float) else value
-            for key, value in dataclasses.asdict(result).items()
-        }
-    )
+    print_table(_cells(dataclasses.asdict(result)))
+
+
+def _print_tables(result, *tables):
+    """Print the fields of a result; those in `tables` are tuples of rows of tables of their own."""
+    fields = dataclasses.asdict(result)
+    rows = {name: fields.pop(name) for name in tables}
+    print_table(_cells(fields))
+    for name in tables:
+        table = Table(*_cells(rows[name][0]), title=name)
+        for row in rows[name]:
+            table.add_row(*(str(cell) for cell in _cells(row).values()))
+        print_rich(table)
+
+
+def _cells(fields):
+    """Return the fields of a result by their names, as they are printed."""
+    return {key.replace("_", " "): _cell(value) for key, value in fields.items()}
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, tuple):
+        separator = " to " if value and isinstance(value[0], float) else ", "
+        return separator.join(map(_cell, value))
+    return value
 
 
 def _print_json(results):
