@@ -14,7 +14,7 @@ import numpy as np
 
 import keras_mixer
 from keras_mixer.sizes import SIZES
-from training.benchmarks.loading import STATUS, resident_bytes
+from training.benchmarks import process_memory
 from training.benchmarks.timing import interleave, medians, seconds
 
 NAMES = ("plain", "rematerialized")
@@ -160,14 +160,14 @@ def memory_of_step(*arguments):
     tiny.compile("sgd", "mse")
     tiny.train_on_batch(np.zeros((2, 8)), np.zeros((2, 2)))  # imports what is imported lazily
     step = training_step(*arguments)
-    before = resident_bytes("VmRSS") if STATUS.exists() else None
+    before = process_memory.resident() if process_memory.is_measurable() else None
     for _ in range(WARMUP_STEPS):
         step()
     resident = None
-    if STATUS.exists():
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    if process_memory.is_measurable():
+        process_memory.reset_peak()
         step()
-        resident = (resident_bytes("VmHWM") - before) / MEGABYTE
+        resident = (process_memory.peak() - before) / MEGABYTE
     measure_bytes = {
         "torch": peak_by_profiler,
         "tensorflow": peak_of_allocator,

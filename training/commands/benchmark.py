@@ -1,7 +1,6 @@
 """`python -m training benchmark`: measure speed and memory."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,10 +8,12 @@ import tyro
 from rich.table import Table
 
 from training.backend import require_backend
-from training.cli.terminal import JsonFlag, print_rich, print_table
+from training.cli.cost_benchmarks import Patches, Precision, Rematerialization
+from training.cli.results import print_fields, print_json
+from training.cli.terminal import JsonFlag, print_rich
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
-from training.validation import require_positive
+from training.validation import refuse_unless, require_output_dir, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +42,10 @@ class Loading:
             loading.measure(self.variant, suffix, self.repeats) for suffix in loading.FORMATS
         ]
         if self.as_json:
-            _print_json(results)
+            print_json(results)
             return
         for result in results:
-            _print_fields(result)
+            print_fields(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Data:
         detection.hide_accelerators_from_tensorflow()
         result = data.measure(self.batches, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
             return
         table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
         for speed in result.speeds:
@@ -131,127 +132,82 @@ class Training:
         with out_of_memory_as_user_error(f"--batch-size {self.batch_size}", advice):
             result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
-            _print_fields(result)
+            print_fields(result)
 
 
 @dataclasses.dataclass(frozen=True)
-class Precision:
-    """Inference or training in bfloat16, compared to float32: speed, and error of the logits."""
+class Speed:
+    """Inference and SGD steps, compared to models written by hand on the running backend.
 
-    variant: Variant = "B/16"
-    """Model size from the paper."""
-
-    batch_size: int = 8
-    """Images per batch."""
-
-    images: int = 32
-    """Images per call of model.predict."""
-
-    repeats: int = 7
-    """Number of times that each dtype is measured, in turn."""
-
-    training: bool = False
-    """Measure model.train_on_batch with SGD instead of model.predict."""
-
-    jit_compile: Literal["auto", "yes", "no"] = "auto"
-    """As in model.compile: XLA on TensorFlow, torch.compile on PyTorch."""
-
-    as_json: JsonFlag = False
-    """Print JSON instead of a table."""
-
-    def check(self):
-        require_positive(self, "batch_size", "images", "repeats")
-
-    def run(self):
-        from training.benchmarks import precision
-
-        jit_compile = JIT_COMPILE[self.jit_compile]
-        result = precision.measure(
-            self.variant,
-            self.batch_size,
-            self.images,
-            self.repeats,
-            self.training,
-            jit_compile,
-        )
-        if self.as_json:
-            _print_json(result)
-        else:
-            _print_tables(result, "speeds")
-
-
-@dataclasses.dataclass(frozen=True)
-class Rematerialization:
-    """Memory and time of a training step with rematerialize=True, compared to one without."""
-
-    variant: Variant = "B/16"
-    """Model size from the paper."""
-
-    batch_size: int = 16
-    """Images per step."""
-
-    repeats: int = 5
-    """Number of times that each step is measured, in turn."""
-
-    jit_compile: Literal["auto", "yes", "no"] = "auto"
-    """As in model.compile: XLA on TensorFlow, torch.compile on PyTorch."""
-
-    as_json: JsonFlag = False
-    """Print JSON instead of a table."""
-
-    def check(self):
-        require_positive(self, "batch_size", "repeats")
-
-    def run(self):
-        from training.benchmarks import rematerialization
-
-        jit_compile = JIT_COMPILE[self.jit_compile]
-        advice = "Pass a smaller --batch-size or --variant."
-        with out_of_memory_as_user_error(f"--batch-size {self.batch_size}", advice):
-            result = rematerialization.measure(
-                self.variant, self.batch_size, self.repeats, jit_compile
-            )
-        if self.as_json:
-            _print_json(result)
-        else:
-            _print_fields(result)
-
-
-@dataclasses.dataclass(frozen=True)
-class Patches:
-    """Inference time against the number of patches: Mixer, and a ViT of the same width and depth.
-
-    The exponents are slopes of lines fitted to the logarithms of time and of the number of patches.
+    The limit is the time of the four matrix products of all blocks alone; three times that in
+    training. Images have 224 × 224 pixels. Times are medians.
     """
 
-    repeats: int = 5
-    """Number of times that each model is measured at each image size, in turn."""
+    variants: tuple[Variant, ...] = ("B/16", "S/32")
+    """Model sizes from the paper."""
 
-    figure: Path | None = None
-    """File for a plot, such as patches.svg."""
+    batch_sizes: tuple[int, ...] = (1, 8, 32)
+    """Images per batch."""
+
+    what: tuple[Literal["inference", "training", "memory"], ...] = (
+        "inference",
+        "training",
+        "memory",
+    )
+    """What to measure. The peak memory of a training step is measured in separate processes."""
+
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Precision of the computation; weights are float32."""
+
+    repeats: int = 7
+    """Number of times that each model is measured, in turn."""
+
+    seconds: float = 1.0
+    """Approximate length of one measurement, which determines the number of batches in it."""
+
+    output_dir: Path | None = None
+    """Folder for speed.json and speed.png, a figure of the speeds; none is written by default."""
 
     as_json: JsonFlag = False
-    """Print JSON instead of tables."""
+    """Print JSON instead of a table."""
 
     def check(self):
-        require_positive(self, "repeats")
+        require_positive(self, "repeats", "seconds")
+        for field in ("variants", "batch_sizes", "what"):
+            value = getattr(self, field)
+            example = " ".join(map(str, getattr(Speed, field)))
+            refuse_unless(
+                value and (field != "batch_sizes" or min(value) > 0),
+                field,
+                "must be one or more, above 0 if they are numbers",
+                " ".join(map(str, value)) or "none",
+                f"Pass {example}, for example.",
+            )
+        if self.output_dir:
+            require_output_dir(self.output_dir)
 
     def run(self):
-        from training.benchmarks import patches
-        from training.benchmarks.patches_figure import plot_patches
+        from training.benchmarks import speed
+        from training.cli.speed_table import print_comparison
+        from training.devices import detection
 
-        result = patches.measure(self.repeats)
-        if self.figure:
-            plot_patches(result, self.figure)
+        detection.hide_accelerators_from_tensorflow()
+        result = speed.measure(
+            self.variants,
+            self.batch_sizes,
+            self.what,
+            self.precision,
+            self.repeats,
+            self.seconds,
+        )
+        if self.output_dir:
+            speed.write_report(result, self.output_dir)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
-            _print_tables(result, "points", "exponents")
-
-
-JIT_COMPILE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
+            print_comparison(result)
 
 
 def run(
@@ -260,47 +216,10 @@ def run(
     | Annotated[Training, tyro.conf.subcommand("training")]
     | Annotated[Precision, tyro.conf.subcommand("precision")]
     | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
-    | Annotated[Patches, tyro.conf.subcommand("patches")],
+    | Annotated[Patches, tyro.conf.subcommand("patches")]
+    | Annotated[Speed, tyro.conf.subcommand("speed")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
     require_backend()
     what.run()
-
-
-def _print_fields(result):
-    print_table(_cells(dataclasses.asdict(result)))
-
-
-def _print_tables(result, *tables):
-    """Print the fields of a result; those in `tables` are tuples of rows of tables of their own."""
-    fields = dataclasses.asdict(result)
-    rows = {name: fields.pop(name) for name in tables}
-    print_table(_cells(fields))
-    for name in tables:
-        table = Table(*_cells(rows[name][0]), title=name)
-        for row in rows[name]:
-            table.add_row(*(str(cell) for cell in _cells(row).values()))
-        print_rich(table)
-
-
-def _cells(fields):
-    """Return the fields of a result by their names, as they are printed."""
-    return {key.replace("_", " "): _cell(value) for key, value in fields.items()}
-
-
-def _cell(value):
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    if isinstance(value, tuple):
-        separator = " to " if value and isinstance(value[0], float) else ", "
-        return separator.join(map(_cell, value))
-    return value
-
-
-def _print_json(results):
-    if isinstance(results, list):
-        results = [dataclasses.asdict(result) for result in results]
-    else:
-        results = dataclasses.asdict(results)
-    print(json.dumps(results, indent=2))
