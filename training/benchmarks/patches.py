@@ -25,7 +25,6 @@ GROWING_MIXER = "Mixer, D_S growing"
 TRANSFORMER = "ViT"
 MODELS = (MIXER, GROWING_MIXER, TRANSFORMER)
 PATCHES_OF_TABLE_1 = 196  # of an image of 224 × 224 pixels, for which D_S is TOKENS_MLP_DIM
-IMAGE_SIZES = (112, 224, 336, 448, 672, 896)
 TOKENS_PER_BATCH = 3136
 POINTS_AT_THE_END = 3
 
@@ -89,7 +88,7 @@ class Patches:
     exponents: tuple[Exponents, ...]
 
 
-def measure(repeats, image_sizes=IMAGE_SIZES):
+def measure(repeats, image_sizes):
     """Measure `predict_on_batch` of each model at each image size and return a `Patches`.
 
     A batch has the same number of patches at every size, as far as whole images allow.

@@ -8,7 +8,7 @@ from training.cli.results import print_fields, print_json, print_tables
 from training.cli.terminal import JsonFlag
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
-from training.validation import require_positive
+from training.validation import refuse_unless, require_positive
 
 JIT_COMPILE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
 
@@ -103,6 +103,9 @@ class Patches:
     The exponents are slopes of lines fitted to the logarithms of time and of the number of patches.
     """
 
+    image_sizes: tuple[int, ...] = (112, 224, 336, 448, 672, 896)
+    """Sides of the square images, three or more multiples of 16 pixels in ascending order."""
+
     repeats: int = 5
     """Number of times that each model is measured at each image size, in turn."""
 
@@ -114,12 +117,22 @@ class Patches:
 
     def check(self):
         require_positive(self, "repeats")
+        sizes = self.image_sizes
+        refuse_unless(
+            len(sizes) > 2
+            and sorted(set(sizes)) == [*sizes]
+            and not any(s < 16 or s % 16 for s in sizes),
+            "image_sizes",
+            "must be three or more multiples of 16, ascending",
+            " ".join(map(str, sizes)) or "none",
+            "Pass 224 448 896, for example.",
+        )
 
     def run(self):
         from training.benchmarks import patches
         from training.benchmarks.patches_figure import plot_patches
 
-        result = patches.measure(self.repeats)
+        result = patches.measure(self.repeats, self.image_sizes)
         if self.figure:
             plot_patches(result, self.figure)
         if self.as_json:

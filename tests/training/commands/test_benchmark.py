@@ -67,18 +67,17 @@ def small_patches(monkeypatch):
     for name, value in {"HIDDEN_DIM": 8, "MLP_DIM": 16, "BLOCKS": 1, "TOKENS_PER_BATCH": 1}.items():
         monkeypatch.setattr(patches, name, value)
     monkeypatch.setattr(patches, "VIT", patches.VitSize("tiny", 16, 8, 1, 16, 2))
-    small = functools.partial(patches.measure, image_sizes=(32, 48, 64))
-    monkeypatch.setattr(patches, "measure", small)
 
 
 @pytest.mark.backend("torch")
 def test_benchmark_patches_prints_points_and_exponents(call, small_patches, tmp_path):
     figure = tmp_path / "patches.png"
-    status, out, _ = call("benchmark", "patches", "--repeats", "1", "--figure", figure)
+    arguments = ("benchmark", "patches", "--image-sizes", 32, 48, 64, "--repeats", 1)
+    status, out, _ = call(*arguments, "--figure", figure)
     assert status == 0 and figure.stat().st_size > 0
     for words in ("points", "exponents", "Mixer", "ViT", "at the end", "64", " to "):
         assert words in flat(out)
-    status, out, _ = call("benchmark", "patches", "--repeats", "1", "--json")
+    status, out, _ = call(*arguments, "--json")
     assert status == 0 and len(json.loads(out)["points"]) == 9
 
 
@@ -128,3 +127,13 @@ def test_benchmark_rematerialization_prints_ratios(call, monkeypatch):
     assert status == 0
     for words in ("memory ratio 0.25", "resident ratio 0.333", "time ratio 2", "the profiler"):
         assert words in flat(out)
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize(
+    "sizes", [("224", "448"), ("32", "64", "64"), ("32", "64", "72"), ("0", "16", "32")]
+)
+def test_benchmark_patches_refuses_image_sizes(call, sizes):
+    status, _, err = call("benchmark", "patches", "--image-sizes", *sizes)
+    assert status == 2
+    assert f"ascending. Received: {' '.join(sizes)}. Pass 224 448 896, for example." in flat(err)
