@@ -10,6 +10,7 @@ from training.config import Variant
 from training.errors import out_of_memory_as_user_error
 from training.validation import refuse_unless, require_positive
 
+FIGURES = (".png", ".svg", ".pdf")
 JIT_COMPILE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
 
 
@@ -126,6 +127,13 @@ class Patches:
             "must be three or more multiples of 16, ascending",
             " ".join(map(str, sizes)) or "none",
             "Pass 224 448 896, for example.",
+        )
+        refuse_unless(
+            self.figure is None or (self.figure.suffix in FIGURES and self.figure.parent.is_dir()),
+            "figure",
+            f"must be a file in an existing folder, named {' or '.join(FIGURES)}",
+            self.figure,
+            "Pass patches.svg, for example.",
         )
 
     def run(self):
