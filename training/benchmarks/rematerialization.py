@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -85,7 +86,7 @@ def measure(variant, batch_size, repeats, jit_compile="auto", image_size=224):
     """
     step = variant, batch_size, jit_compile, image_size
     memory = {name: _in_new_process(*step, name == "rematerialized") for name in NAMES}
-    results = {}
+    results: dict[str, Any] = {}
     for field in ("megabytes", "resident_megabytes"):
         values = {name: used[field] for name, used in memory.items()}
         results |= {f"{name}_{field}": value for name, value in values.items()}
@@ -113,7 +114,7 @@ def measure(variant, batch_size, repeats, jit_compile="auto", image_size=224):
 
 
 def training_step(variant, batch_size, jit_compile, image_size, rematerialize):
-    """Return a function that takes a step with SGD; its attribute `model` is the model."""
+    """Return a `TrainingStep` with SGD."""
     model = getattr(keras_mixer, SIZES[variant].constructor_name)(
         weights=None,
         classes=CLASSES,
@@ -129,11 +130,18 @@ def training_step(variant, batch_size, jit_compile, image_size, rematerialize):
         rng.integers(0, CLASSES, batch_size),
     )
 
-    def step():
-        model.train_on_batch(*batch)
+    return TrainingStep(model, batch)
 
-    step.model, step.batch = model, batch
-    return step
+
+@dataclasses.dataclass(frozen=True)
+class TrainingStep:
+    """A training step of a compiled model on always the same batch."""
+
+    model: keras.Model
+    batch: tuple
+
+    def __call__(self):
+        self.model.train_on_batch(*self.batch)
 
 
 def _in_new_process(*arguments):
@@ -190,7 +198,9 @@ def bytes_of_compiled_step(step):
     )
     state = tuple([variable.value for variable in variables] for variables in kinds)
     lowered = jax.jit(model.train_step, donate_argnums=0).lower(state, step.batch)
-    return lowered.compile().memory_analysis().temp_size_in_bytes
+    analysis = lowered.compile().memory_analysis()
+    assert analysis is not None
+    return analysis.temp_size_in_bytes
 
 
 def peak_by_profiler(step):
