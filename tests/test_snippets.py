@@ -382,6 +382,7 @@ def options():
         "training benchmark loading",
         "training benchmark data",
         "training benchmark training",
+        "training benchmark speed",
         "keras_mixer weights",
         "keras_mixer convert",
         "tests",

@@ -1,17 +1,19 @@
 """`python -m training benchmark`: measure speed and memory."""
 
 import dataclasses
-import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
 
 from training.backend import require_backend
-from training.cli.terminal import JsonFlag, print_rich, print_table
+from training.cli.cost_benchmarks import Patches, Precision, Rematerialization
+from training.cli.results import print_fields, print_json
+from training.cli.terminal import JsonFlag, print_rich
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
-from training.validation import require_positive
+from training.validation import refuse_unless, require_output_dir, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Loading:
             loading.measure(self.variant, suffix, self.repeats) for suffix in loading.FORMATS
         ]
         if self.as_json:
-            _print_json(results)
+            print_json(results)
             return
         for result in results:
-            _print_fields(result)
+            print_fields(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Data:
         detection.hide_accelerators_from_tensorflow()
         result = data.measure(self.batches, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
             return
         table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
         for speed in result.speeds:
@@ -130,34 +132,95 @@ class Training:
         with out_of_memory_as_user_error(f"--batch-size {self.batch_size}", advice):
             result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
-            _print_fields(result)
+            print_fields(result)
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Inference and SGD steps, compared to models written by hand on the running backend.
+
+    The limit is the time of the four matrix products of all blocks alone; three times that in
+    training. Images have 224 × 224 pixels. Times are medians.
+    """
+
+    variants: tuple[Variant, ...] = ("B/16", "S/32")
+    """Model sizes from the paper."""
+
+    batch_sizes: tuple[int, ...] = (1, 8, 32)
+    """Images per batch."""
+
+    what: tuple[Literal["inference", "training", "memory"], ...] = (
+        "inference",
+        "training",
+        "memory",
+    )
+    """What to measure. The peak memory of a training step is measured in separate processes."""
+
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Precision of the computation; weights are float32."""
+
+    repeats: int = 7
+    """Number of times that each model is measured, in turn."""
+
+    seconds: float = 1.0
+    """Approximate length of one measurement, which determines the number of batches in it."""
+
+    output_dir: Path | None = None
+    """Folder for speed.json and speed.png, a figure of the speeds; none is written by default."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "repeats", "seconds")
+        for field in ("variants", "batch_sizes", "what"):
+            value = getattr(self, field)
+            example = " ".join(map(str, getattr(Speed, field)))
+            refuse_unless(
+                value and (field != "batch_sizes" or min(value) > 0),
+                field,
+                "must be one or more, above 0 if they are numbers",
+                " ".join(map(str, value)) or "none",
+                f"Pass {example}, for example.",
+            )
+        if self.output_dir:
+            require_output_dir(self.output_dir)
+
+    def run(self):
+        from training.benchmarks import speed
+        from training.cli.speed_table import print_conditions, print_result
+        from training.devices import detection
+
+        detection.hide_accelerators_from_tensorflow()
+        result = speed.measure(
+            self.variants,
+            self.batch_sizes,
+            self.what,
+            self.precision,
+            self.repeats,
+            self.seconds,
+            (lambda result: None) if self.as_json else print_result,
+        )
+        if self.output_dir:
+            speed.write_report(result, self.output_dir)
+        if self.as_json:
+            print_json(result)
+        else:
+            print_conditions(result)
 
 
 def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
-    | Annotated[Training, tyro.conf.subcommand("training")],
+    | Annotated[Training, tyro.conf.subcommand("training")]
+    | Annotated[Precision, tyro.conf.subcommand("precision")]
+    | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
+    | Annotated[Patches, tyro.conf.subcommand("patches")]
+    | Annotated[Speed, tyro.conf.subcommand("speed")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
     require_backend()
     what.run()
-
-
-def _print_fields(result):
-    print_table(
-        {
-            key.replace("_", " "): f"{value:.3g}" if isinstance(value, float) else value
-            for key, value in dataclasses.asdict(result).items()
-        }
-    )
-
-
-def _print_json(results):
-    if isinstance(results, list):
-        results = [dataclasses.asdict(result) for result in results]
-    else:
-        results = dataclasses.asdict(results)
-    print(json.dumps(results, indent=2))
