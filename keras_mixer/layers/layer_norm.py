@@ -9,10 +9,10 @@ EPSILON = 1e-6  # Flax's default, which all published weights were trained with
 
 
 @keras.saving.register_keras_serializable("keras_mixer")
-class LayerNorm(keras.layers.LayerNormalization):
+class LayerNormalization(keras.layers.LayerNormalization):
     """Normalize each token over its channels (the last axis), then scale and shift it.
 
-    `keras.layers.LayerNormalization` with the epsilon of the published weights, and the gradient of
+    Keras's layer of this name, with the epsilon of the published weights, and the gradient of
     `keras_mixer.kernels`.
 
     The input is `(..., width)`, and so is the output.

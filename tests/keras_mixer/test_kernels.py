@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_mixer import kernels
 from keras_mixer.kernels import reference
-from keras_mixer.layers.layer_norm import LayerNorm
+from keras_mixer.layers.layer_norm import LayerNormalization
 from run import BACKENDS
 from tests.support.gradients import gradients, model_gradients
 from tests.support.models import random_pixels, randomize, small_mixer
@@ -164,8 +164,8 @@ def test_reverse_mode_can_be_nested():
 
 
 def test_the_layer_is_saved_with_its_epsilon():
-    layer = LayerNorm(epsilon=1e-3, dtype="mixed_bfloat16", name="norm")
+    layer = LayerNormalization(epsilon=1e-3, dtype="mixed_bfloat16", name="norm")
     config = layer.get_config()
     assert config["epsilon"] == 1e-3
-    again = LayerNorm.from_config(config)
+    again = LayerNormalization.from_config(config)
     assert (again.epsilon, again.name, again.compute_dtype) == (1e-3, "norm", "bfloat16")
