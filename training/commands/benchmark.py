@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from training.backend import require_backend
+from training.backend import require_backend, require_jax
 from training.cli.terminal import JsonFlag, print_rich, print_table
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
@@ -135,10 +135,54 @@ class Training:
             _print_fields(result)
 
 
+@dataclasses.dataclass(frozen=True)
+class Tpu:
+    """FLOPs, bytes moved and temporaries of an SGD step on TPU chips, compared to Flax.
+
+    Both are compiled ahead of time in bfloat16, without any chip, and not run: see `plan`.
+    """
+
+    variant: Variant = "B/16"
+    """Model size from the paper."""
+
+    tpu: str = "v5e:2x2"
+    """Topology to compile for: see `plan`."""
+
+    batch_size: int = 512
+    """Images per step, over all chips."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        from training.planning import topology
+
+        require_positive(self, "batch_size")
+        topology.check_name(self.tpu)
+        topology.require_compiler("benchmark tpu", "plan,benchmark,training,tensorflow")
+        topology.hide_tpus()  # before JAX is imported
+
+    def run(self):
+        from training.cli.tpu_table import print_comparison
+        from training.devices import detection
+        from training.planning import topology
+
+        require_jax("benchmark tpu")
+        detection.hide_accelerators_from_tensorflow()
+        from training.benchmarks import tpu
+
+        result = tpu.measure(self.variant, topology.topology(self.tpu), self.batch_size)
+        if self.as_json:
+            _print_json(result)
+        else:
+            print_comparison(result)
+
+
 def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
-    | Annotated[Training, tyro.conf.subcommand("training")],
+    | Annotated[Training, tyro.conf.subcommand("training")]
+    | Annotated[Tpu, tyro.conf.subcommand("tpu")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
