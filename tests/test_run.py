@@ -271,7 +271,7 @@ def direct_requirements(extras):
 
 
 EXTRAS_BY_CONSTRAINTS = {
-    "constraints.txt": {"tensorflow", "jax", "torch", "training", "plan", "test"},
+    "constraints.txt": {"tensorflow", "jax", "torch", "training", "benchmark", "plan", "test"},
     "constraints-tpu.txt": {"tensorflow-tpu", "training"},
 }
 

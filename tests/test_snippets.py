@@ -382,6 +382,8 @@ def options():
         "training benchmark loading",
         "training benchmark data",
         "training benchmark training",
+        "training benchmark speed",
+        "training benchmark tpu",
         "keras_mixer weights",
         "keras_mixer convert",
         "tests",

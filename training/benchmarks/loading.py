@@ -14,10 +14,10 @@ import keras_mixer
 from keras_mixer.convert import convert
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights.load import open_weights
+from training.benchmarks import process_memory
 from training.benchmarks.timing import interleave, medians, seconds
 from training.errors import out_of_memory_as_user_error
 
-STATUS = Path("/proc/self/status")  # Linux
 FORMATS = (".npz", ".safetensors")
 MEGABYTE = 1e6
 
@@ -117,7 +117,7 @@ def _fill(model, path):
 
 def _peak_in_new_process(variant, path):
     """Return the peak memory in bytes of building the model with weights in a new process."""
-    if not STATUS.exists():
+    if not process_memory.is_measurable():
         return None
     code = (
         "from training.benchmarks import loading\n"
@@ -134,15 +134,8 @@ def peak_of_constructing(variant, path):
     keras_mixer.MlpMixer(
         4, 8, 1, 8, 8, input_shape=(8, 8, 3), classes=2
     )  # imports what is imported lazily
-    before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = process_memory.resident()
+    process_memory.reset_peak()
     model = getattr(keras_mixer, SIZES[variant].constructor_name)(weights=path)
     assert model.built
-    return _resident("VmHWM") - before
-
-
-def _resident(field):
-    for line in STATUS.read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"{STATUS} has no field {field}")
+    return process_memory.peak() - before

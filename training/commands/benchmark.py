@@ -1,8 +1,10 @@
 """`python -m training benchmark`: measure speed and memory."""
 
 import dataclasses
+import importlib.util
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -10,8 +12,8 @@ from rich.table import Table
 from training.backend import require_backend, require_jax
 from training.cli.terminal import JsonFlag, print_rich, print_table
 from training.config import Variant
-from training.errors import out_of_memory_as_user_error
-from training.validation import require_positive
+from training.errors import UserError, out_of_memory_as_user_error
+from training.validation import refuse_unless, require_output_dir, require_positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +138,79 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
+class Speed:
+    """Inference and SGD steps, compared to models written by hand on the running backend.
+
+    The limit is the time of the four matrix products of all blocks alone; three times that in
+    training. Images have 224 × 224 pixels. Times are medians.
+    """
+
+    variants: tuple[Variant, ...] = ("B/16", "S/32")
+    """Model sizes from the paper."""
+
+    batch_sizes: tuple[int, ...] = (1, 8, 32)
+    """Images per batch."""
+
+    what: tuple[Literal["inference", "training", "memory"], ...] = (
+        "inference",
+        "training",
+        "memory",
+    )
+    """What to measure. The peak memory of a training step is measured in separate processes."""
+
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Precision of the computation; weights are float32."""
+
+    repeats: int = 7
+    """Number of times that each model is measured, in turn."""
+
+    seconds: float = 1.0
+    """Approximate length of one measurement, which determines the number of batches in it."""
+
+    output_dir: Path | None = None
+    """Folder for speed.json and speed.png, a figure of the speeds; none is written by default."""
+
+    as_json: JsonFlag = False
+    """Print JSON instead of a table."""
+
+    def check(self):
+        require_positive(self, "repeats", "seconds")
+        for field in ("variants", "batch_sizes", "what"):
+            value = getattr(self, field)
+            example = " ".join(map(str, getattr(Speed, field)))
+            refuse_unless(
+                value and (field != "batch_sizes" or min(value) > 0),
+                field,
+                "must be one or more, above 0 if they are numbers",
+                " ".join(map(str, value)) or "none",
+                f"Pass {example}, for example.",
+            )
+        if self.output_dir:
+            require_output_dir(self.output_dir)
+
+    def run(self):
+        from training.benchmarks import speed
+        from training.cli.speed_table import print_comparison
+        from training.devices import detection
+
+        detection.hide_accelerators_from_tensorflow()
+        result = speed.measure(
+            self.variants,
+            self.batch_sizes,
+            self.what,
+            self.precision,
+            self.repeats,
+            self.seconds,
+        )
+        if self.output_dir:
+            speed.write_report(result, self.output_dir)
+        if self.as_json:
+            _print_json(result)
+        else:
+            print_comparison(result)
+
+
+@dataclasses.dataclass(frozen=True)
 class Tpu:
     """FLOPs, bytes moved and temporaries of an SGD step on TPU chips, compared to Flax.
 
@@ -160,6 +235,12 @@ class Tpu:
         require_positive(self, "batch_size")
         topology.check_name(self.tpu)
         topology.require_compiler("benchmark tpu", "plan,benchmark,training,tensorflow")
+        for package in ("flax", "optax"):
+            if importlib.util.find_spec(package) is None:
+                raise UserError(
+                    "`benchmark tpu` must have Flax and Optax. Received: an environment without "
+                    f"{package}. Install the extra `benchmark` in it."
+                )
         topology.hide_tpus()  # before JAX is imported
 
     def run(self):
@@ -182,6 +263,7 @@ def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Training, tyro.conf.subcommand("training")]
+    | Annotated[Speed, tyro.conf.subcommand("speed")]
     | Annotated[Tpu, tyro.conf.subcommand("tpu")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
