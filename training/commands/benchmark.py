@@ -190,7 +190,7 @@ class Speed:
 
     def run(self):
         from training.benchmarks import speed
-        from training.cli.speed_table import print_comparison
+        from training.cli.speed_table import print_conditions, print_result
         from training.devices import detection
 
         detection.hide_accelerators_from_tensorflow()
@@ -201,13 +201,14 @@ class Speed:
             self.precision,
             self.repeats,
             self.seconds,
+            (lambda result: None) if self.as_json else print_result,
         )
         if self.output_dir:
             speed.write_report(result, self.output_dir)
         if self.as_json:
             _print_json(result)
         else:
-            print_comparison(result)
+            print_conditions(result)
 
 
 @dataclasses.dataclass(frozen=True)
