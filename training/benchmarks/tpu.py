@@ -109,6 +109,7 @@ def _lower_ours(variant, batch, distribution, rematerialize):
     def build():
         model = getattr(keras_mixer, SIZES[variant].constructor_name)(
             weights=None,
+            input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3),
             classes=CLASSES,
             classifier_activation=None,
             include_preprocessing=False,
