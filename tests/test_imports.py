@@ -85,7 +85,7 @@ LEVELS_OF_THE_APPLICATION = (
     ("run.folder", "run.json_file", "run.checkpoints", "data", "devices", "optimization"),
     ("keras_file",),
     ("model_argument",),
-    ("model", "evaluation"),
+    ("model", "evaluation", "studies.models"),
     ("run",),
     ("planning",),
     ("benchmarks",),

@@ -1,18 +1,19 @@
 """`python -m training benchmark`: measure speed and memory."""
 
 import dataclasses
-import importlib.util
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
 
-from training.backend import require_backend, require_jax
-from training.cli.terminal import JsonFlag, print_rich, print_table
+from training.backend import require_backend
+from training.cli.cost_benchmarks import Patches, Precision, Rematerialization
+from training.cli.results import print_fields, print_json
+from training.cli.terminal import JsonFlag, print_rich
+from training.cli.tpu_benchmark import Tpu
 from training.config import Variant
-from training.errors import UserError, out_of_memory_as_user_error
+from training.errors import out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir, require_positive
 
 
@@ -42,10 +43,10 @@ class Loading:
             loading.measure(self.variant, suffix, self.repeats) for suffix in loading.FORMATS
         ]
         if self.as_json:
-            _print_json(results)
+            print_json(results)
             return
         for result in results:
-            _print_fields(result)
+            print_fields(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Data:
         detection.hide_accelerators_from_tensorflow()
         result = data.measure(self.batches, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
             return
         table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
         for speed in result.speeds:
@@ -132,9 +133,9 @@ class Training:
         with out_of_memory_as_user_error(f"--batch-size {self.batch_size}", advice):
             result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
-            _print_fields(result)
+            print_fields(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,64 +207,18 @@ class Speed:
         if self.output_dir:
             speed.write_report(result, self.output_dir)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
             print_conditions(result)
-
-
-@dataclasses.dataclass(frozen=True)
-class Tpu:
-    """FLOPs, bytes moved and temporaries of an SGD step on TPU chips, compared to Flax.
-
-    Both are compiled ahead of time in bfloat16, without any chip, and not run: see `plan`.
-    """
-
-    variant: Variant = "B/16"
-    """Model size from the paper."""
-
-    tpu: str = "v5e:2x2"
-    """Topology to compile for: see `plan`."""
-
-    batch_size: int = 512
-    """Images per step, over all chips."""
-
-    as_json: JsonFlag = False
-    """Print JSON instead of a table."""
-
-    def check(self):
-        from training.planning import topology
-
-        require_positive(self, "batch_size")
-        topology.check_name(self.tpu)
-        topology.require_compiler("benchmark tpu", "plan,benchmark,training,tensorflow")
-        for package in ("flax", "optax"):
-            if importlib.util.find_spec(package) is None:
-                raise UserError(
-                    "`benchmark tpu` must have Flax and Optax. Received: an environment without "
-                    f"{package}. Install the extra `benchmark` in it."
-                )
-        topology.hide_tpus()  # before JAX is imported
-
-    def run(self):
-        from training.cli.tpu_table import print_comparison
-        from training.devices import detection
-        from training.planning import topology
-
-        require_jax("benchmark tpu")
-        detection.hide_accelerators_from_tensorflow()
-        from training.benchmarks import tpu
-
-        result = tpu.measure(self.variant, topology.topology(self.tpu), self.batch_size)
-        if self.as_json:
-            _print_json(result)
-        else:
-            print_comparison(result)
 
 
 def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Training, tyro.conf.subcommand("training")]
+    | Annotated[Precision, tyro.conf.subcommand("precision")]
+    | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
+    | Annotated[Patches, tyro.conf.subcommand("patches")]
     | Annotated[Speed, tyro.conf.subcommand("speed")]
     | Annotated[Tpu, tyro.conf.subcommand("tpu")],
 ):
@@ -271,20 +226,3 @@ def run(
     what.check()
     require_backend()
     what.run()
-
-
-def _print_fields(result):
-    print_table(
-        {
-            key.replace("_", " "): f"{value:.3g}" if isinstance(value, float) else value
-            for key, value in dataclasses.asdict(result).items()
-        }
-    )
-
-
-def _print_json(results):
-    if isinstance(results, list):
-        results = [dataclasses.asdict(result) for result in results]
-    else:
-        results = dataclasses.asdict(results)
-    print(json.dumps(results, indent=2))
