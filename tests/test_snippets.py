@@ -383,6 +383,7 @@ def options():
         "training benchmark data",
         "training benchmark training",
         "training benchmark speed",
+        "training benchmark tpu",
         "keras_mixer weights",
         "keras_mixer convert",
         "tests",

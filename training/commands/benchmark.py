@@ -11,6 +11,7 @@ from training.backend import require_backend
 from training.cli.cost_benchmarks import Patches, Precision, Rematerialization
 from training.cli.results import print_fields, print_json
 from training.cli.terminal import JsonFlag, print_rich
+from training.cli.tpu_benchmark import Tpu
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir, require_positive
@@ -218,7 +219,8 @@ def run(
     | Annotated[Precision, tyro.conf.subcommand("precision")]
     | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
     | Annotated[Patches, tyro.conf.subcommand("patches")]
-    | Annotated[Speed, tyro.conf.subcommand("speed")],
+    | Annotated[Speed, tyro.conf.subcommand("speed")]
+    | Annotated[Tpu, tyro.conf.subcommand("tpu")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
