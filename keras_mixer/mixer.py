@@ -12,7 +12,7 @@ import keras
 from keras_mixer.layers import MixerBlock
 from keras_mixer.layers.image_shape_check import ImageShapeCheck
 from keras_mixer.layers.initialization import build
-from keras_mixer.layers.layer_norm import layer_norm
+from keras_mixer.layers.layer_norm import LayerNormalization
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def mixer(images, config):
             name=f"MixerBlock_{i}",
             dtype=config.policy,
         )(x)
-    x = layer_norm("pre_head_layer_norm", config.policy)(x)
+    x = LayerNormalization(name="pre_head_layer_norm", dtype=config.policy)(x)
     if config.classes is None:
         return _pool(x, config.pooling, config)
     return _head(_pool(x, "avg", config), config)

@@ -384,6 +384,7 @@ def options():
         "training benchmark training",
         "training benchmark startup",
         "training benchmark speed",
+        "training benchmark tpu",
         "keras_mixer weights",
         "keras_mixer convert",
         "tests",

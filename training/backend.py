@@ -26,3 +26,14 @@ def require_backend():
             'install what is missing, such as with `pip install -e ".[training,tensorflow,jax]"`; '
             "or correct keras.json, the settings of Keras in KERAS_HOME or ~/.keras."
         ) from error
+
+
+def require_jax(command):
+    """Raise UserError unless the backend is JAX, for a command that compiles its steps."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        raise UserError(
+            f"KERAS_BACKEND must be jax for `{command}`, which compiles JAX's training step. "
+            f"Received: {keras.backend.backend()}. Set it to jax for this command."
+        )

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_mixer.layers.composite import CompositeLayer
-from keras_mixer.layers.layer_norm import layer_norm
+from keras_mixer.layers.layer_norm import LayerNormalization
 from keras_mixer.layers.mlp_block import MlpBlock
 from keras_mixer.layers.stochastic_depth import StochasticDepth
 from keras_mixer.validation import check_bool, check_positive_int, check_rate
@@ -102,9 +102,9 @@ class MixerBlock(CompositeLayer):
         self.supports_masking = True
 
         with keras.name_scope(self.name):
-            self.layer_norm_0 = layer_norm("LayerNorm_0", self.dtype_policy)
+            self.layer_norm_0 = LayerNormalization(name="LayerNorm_0", dtype=self.dtype_policy)
             self.token_mixing = self._mlp(tokens_mlp_dim, "token_mixing")
-            self.layer_norm_1 = layer_norm("LayerNorm_1", self.dtype_policy)
+            self.layer_norm_1 = LayerNormalization(name="LayerNorm_1", dtype=self.dtype_policy)
             self.channel_mixing = self._mlp(channels_mlp_dim, "channel_mixing")
             # One layer for both branches: each call samples its own masks.
             self.stochastic_depth = StochasticDepth(

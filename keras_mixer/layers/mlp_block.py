@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mixer import kernels
 from keras_mixer.layers.composite import CompositeLayer
 from keras_mixer.layers.dense import Dense
 from keras_mixer.layers.initialization import build
@@ -94,15 +95,19 @@ class MlpBlock(CompositeLayer):
 
     def call(self, x, keep=None, **flags):
         keep_hidden, keep_output = keep or (None, None)
+        shape = ops.shape(x)
+        x = kernels.rows(x)
         x = self.dense_0(x, **flags)  # (..., mlp_dim)
         x = self.activation(x)
         x = self._drop(x, keep_hidden, flags)
         x = self.dense_1(x, **flags)  # (..., width)
-        return self._drop(x, keep_output, flags)
+        x = self._drop(x, keep_output, flags)
+        return x if len(x.shape) == len(shape) else ops.reshape(x, shape)
 
     def _drop(self, x, keep, flags):
         if keep is None:
             return self.dropout(x, **flags)
+        keep = kernels.rows(keep)
         return ops.where(keep, x / (1 - self.dropout_rate), ops.zeros_like(x))
 
     def sample_masks(self, x):
@@ -117,7 +122,7 @@ class MlpBlock(CompositeLayer):
 
     def activation(self, x):
         """Apply σ, in an attribute whose name Keras rematerializes in its mode "activations"."""
-        return keras.activations.gelu(x, approximate=self.approximate_gelu)
+        return kernels.gelu(x, self.approximate_gelu)
 
     def compute_output_shape(self, input_shape):
         return input_shape

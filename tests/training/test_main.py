@@ -31,6 +31,7 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
         (["benchmark", "--help"], ["loading", "data", "WHAT --help"]),
         (["benchmark", "loading", "--help"], ["--variant", "--repeats", "--json"]),
         (["benchmark", "training", "--help"], ["--variant", "--batch-size", "--steps", "--json"]),
+        (["benchmark", "tpu", "--help"], ["--variant", "--tpu", "--batch-size", "not run"]),
         (["benchmark", "data", "--help"], ["--batches", "--repeats", "--json", "500 × 400"]),
     ],
 )
@@ -96,9 +97,12 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
         (["plan", "tiny"], "--tpu"),
         (["plan", "tiny", "--tpu", "v5e-8"], "--tpu must be one of v4, v5e, v5p, v6e, a colon"),
-        (["benchmark", "speed"], "speed"),
+        (["benchmark", "velocity"], "velocity"),
         (["benchmark", "loading", "--variant", "B16"], "B16"),
-        (["benchmark"], "{loading, data, training}"),
+        (
+            ["benchmark"],
+            "{loading, data, training, precision, ",
+        ),
         (["benchmark", "loading", "--repeats", "0"], "--repeats must be above 0"),
         (["benchmark", "loading", "--batches", "2"], "--batches"),
         (["benchmark", "data", "--repeats", "0"], "--repeats must be above 0"),
@@ -108,6 +112,8 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["benchmark", "training", "--batch-size", "0"], "--batch-size must be above 0"),
         (["benchmark", "training", "--steps", "0"], "--steps must be above 0"),
         (["benchmark", "training", "--variant", "B16"], "--variant"),
+        (["benchmark", "tpu", "--batch-size", "0"], "--batch-size must be above 0"),
+        (["benchmark", "tpu", "--tpu", "v5e-8"], "--tpu must be one of v4, v5e, v5p, v6e, a colon"),
     ],
 )
 def test_a_mistake_ends_with_status_2_and_a_message(call, tmp_path, arguments, expected):

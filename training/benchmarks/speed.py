@@ -101,7 +101,7 @@ class Comparison:
     missing_packages: list[str]
 
 
-def measure(variants, batch_sizes, what, precision, repeats, duration):
+def measure(variants, batch_sizes, what, precision, repeats, duration, report=lambda result: None):
     """Measure every combination and return a `Comparison`.
 
     Args:
@@ -111,6 +111,7 @@ def measure(variants, batch_sizes, what, precision, repeats, duration):
         precision: "float32" or "mixed_bfloat16".
         repeats: Number of times that each contestant is timed.
         duration: Approximate length of a measurement, in seconds.
+        report: Function that is called with each `Cell` and `speed_memory.Memory` at once.
 
     Raises:
         UserError: If a model and a batch do not fit in memory.
@@ -124,10 +125,12 @@ def measure(variants, batch_sizes, what, precision, repeats, duration):
             for one in what:
                 with out_of_memory_as_user_error(received, advice):
                     if one == MEMORY:
-                        memory.append(speed_memory.measure(variant, batch_size, precision))
+                        result = speed_memory.measure(variant, batch_size, precision)
                     else:
-                        speeds.append(compare(task, one, variant, batch_size, repeats, duration))
-                    gc.collect()
+                        result = compare(task, one, variant, batch_size, repeats, duration)
+                (memory if one == MEMORY else speeds).append(result)
+                report(result)
+                gc.collect()
     return Comparison(
         backend=keras.backend.backend(),
         versions=_versions(),
@@ -151,15 +154,11 @@ def compare(task, what, variant, batch_size, repeats, duration):
     weights = task.random_weights()
     contestants = [cls(task, weights) for group in classes.values() for cls in group]
     first = {c.name: seconds(_timed(c, what, batch_size, 1)) for c in contestants}
-    default = contestants[len(classes["limit"])]
-    one_batch = seconds(_timed(default, what, batch_size, 2)) / 2
-    most = max(2, min(MOST_CALLS, MOST_IMAGES // batch_size))
-    calls = min(most, max(2, round(duration / one_batch)))
+    second = {c.name: seconds(_timed(c, what, batch_size, 1)) for c in contestants}
+    calls = _calls(what, batch_size, duration / second[classes["ours"][0].name])
     runs = {
         c.name: functools.partial(seconds, _timed(c, what, batch_size, calls)) for c in contestants
     }
-    for run in runs.values():
-        run()
     times = {
         name: [value / calls for value in values]
         for name, values in interleave(runs, repeats).items()
@@ -193,6 +192,13 @@ def compare(task, what, variant, batch_size, repeats, duration):
         ours=[speed(cls.name) for cls in classes["ours"]],
         opponents=[speed(cls.name) for cls in classes["opponents"]],
     )
+
+
+def _calls(what, batch_size, wanted):
+    """Return the number of batches in a measurement; `predict` gets several."""
+    least = 2 if what == INFERENCE else 1
+    most = min(MOST_CALLS, MOST_IMAGES // batch_size)
+    return max(least, min(most, round(wanted)))
 
 
 def _timed(contestant, what, batch_size, calls):

@@ -60,7 +60,7 @@ class Ours(Contestant):
 class OursCompiled(Ours):
     """The same, compiled with `jit_compile=True`."""
 
-    name = "keras_mixer, jit_compile=True"
+    name = "keras_mixer, XLA"
     jit_compile = True
 
 

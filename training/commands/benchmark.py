@@ -1,7 +1,6 @@
 """`python -m training benchmark`: measure speed and memory."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +8,10 @@ import tyro
 from rich.table import Table
 
 from training.backend import require_backend
-from training.cli.terminal import JsonFlag, print_rich, print_table
+from training.cli.cost_benchmarks import Patches, Precision, Rematerialization
+from training.cli.results import print_fields, print_json
+from training.cli.terminal import JsonFlag, print_rich
+from training.cli.tpu_benchmark import Tpu
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir, require_positive
@@ -41,10 +43,10 @@ class Loading:
             loading.measure(self.variant, suffix, self.repeats) for suffix in loading.FORMATS
         ]
         if self.as_json:
-            _print_json(results)
+            print_json(results)
             return
         for result in results:
-            _print_fields(result)
+            print_fields(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Data:
         detection.hide_accelerators_from_tensorflow()
         result = data.measure(self.batches, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
             return
         table = Table("pipeline", "images/s", "to plain", "ms above ours", "core ms")
         for speed in result.speeds:
@@ -131,9 +133,9 @@ class Training:
         with out_of_memory_as_user_error(f"--batch-size {self.batch_size}", advice):
             result = fitting.measure(self.variant, self.batch_size, self.steps, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
-            _print_fields(result)
+            print_fields(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Speed:
 
     def run(self):
         from training.benchmarks import speed
-        from training.cli.speed_table import print_comparison
+        from training.cli.speed_table import print_conditions, print_result
         from training.devices import detection
 
         detection.hide_accelerators_from_tensorflow()
@@ -200,13 +202,14 @@ class Speed:
             self.precision,
             self.repeats,
             self.seconds,
+            (lambda result: None) if self.as_json else print_result,
         )
         if self.output_dir:
             speed.write_report(result, self.output_dir)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
-            print_comparison(result)
+            print_conditions(result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,36 +240,23 @@ class Startup:
 
         result = startup.measure(self.variant, self.batch_size, self.repeats)
         if self.as_json:
-            _print_json(result)
+            print_json(result)
         else:
-            _print_fields(result)
+            print_fields(result)
 
 
 def run(
     what: Annotated[Loading, tyro.conf.subcommand("loading")]
     | Annotated[Data, tyro.conf.subcommand("data")]
     | Annotated[Training, tyro.conf.subcommand("training")]
+    | Annotated[Precision, tyro.conf.subcommand("precision")]
+    | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
+    | Annotated[Patches, tyro.conf.subcommand("patches")]
     | Annotated[Speed, tyro.conf.subcommand("speed")]
-    | Annotated[Startup, tyro.conf.subcommand("startup")],
+    | Annotated[Startup, tyro.conf.subcommand("startup")]
+    | Annotated[Tpu, tyro.conf.subcommand("tpu")],
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
     require_backend()
     what.run()
-
-
-def _print_fields(result):
-    print_table(
-        {
-            key.replace("_", " "): f"{value:.3g}" if isinstance(value, float) else value
-            for key, value in dataclasses.asdict(result).items()
-        }
-    )
-
-
-def _print_json(results):
-    if isinstance(results, list):
-        results = [dataclasses.asdict(result) for result in results]
-    else:
-        results = dataclasses.asdict(results)
-    print(json.dumps(results, indent=2))

@@ -8,10 +8,9 @@ import sys
 import tyro
 
 from keras_mixer.terminal import STATUS_INTERRUPTED
-from training.backend import require_backend
+from training.backend import require_backend, require_jax
 from training.cli.recipe_choice import RecipeOptions, for_each_recipe
 from training.cli.terminal import JsonFlag, print_table
-from training.errors import UserError
 from training.planning import topology
 from training.planning.image_kinds import channels_of, classes_of
 from training.validation import refuse_unless, require_positive
@@ -62,15 +61,9 @@ def run(options: Plan):
     topology.require_compiler()
     topology.hide_tpus()
     require_backend()
-    import keras
-
+    require_jax("plan")
     from training.devices.detection import hide_accelerators_from_tensorflow
 
-    if keras.backend.backend() != "jax":
-        raise UserError(
-            "KERAS_BACKEND must be jax for `plan`, which compiles JAX's training step. Received: "
-            f"{keras.backend.backend()}. Set it to jax for this command."
-        )
     hide_accelerators_from_tensorflow()
     try:
         _print(options, topology.topology(options.tpu))

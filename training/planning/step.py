@@ -26,17 +26,30 @@ def compile_step(config, classes, channels, distribution):
         distribution: A `training.devices.distribution.Distribution` of JAX devices, or of the
             device descriptions of a `training.planning.topology.Topology`.
     """
+    batch = _batch(config, classes, channels)
+    return footprint_of(
+        lambda: lower_step(config, classes, channels, distribution), batch, distribution.replicas
+    )
+
+
+def footprint_of(lower, batch, replicas):
+    """Compile a step and return its `Footprint`.
+
+    Args:
+        lower: Function that returns it as a `jax.stages.Lowered`.
+        batch: Shapes of images and labels.
+        replicas: Number of model replicas that share a batch.
+    """
     began = time.perf_counter()
-    lowered = lower_step(config, classes, channels, distribution)
-    images = config.data.batch_size
+    lowered = lower()
+    images = len(batch[0])
     try:
         compiled = _interruptible(lowered.compile)
     except RuntimeError as error:
         if OUT_OF_MEMORY not in str(error):
             raise
         return refused_footprint(str(error), images, time.perf_counter() - began)
-    batch = _batch(config, classes, channels)
-    batch_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in batch) // distribution.replicas
+    batch_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in batch) // replicas
     return compiled_footprint(compiled, images, batch_bytes, time.perf_counter() - began)
 
 
@@ -44,39 +57,55 @@ def lower_step(config, classes, channels, distribution):
     """Return the step as a `jax.stages.Lowered`; the arguments are those of `compile_step`."""
     with distribution.scope():
         model = _model_without_values(config, classes, channels)
-        state, batch = _shapes(model, config, classes, channels, distribution.devices[0])
-        # Like Keras's `make_train_function`.
-        step = jax.jit(
-            model.train_step,
-            donate_argnums=0,
-            out_shardings=(None, jax.tree.map(lambda shape: shape.sharding, state)),
-        )
-        return step.lower(state, batch)
+        return lower_train_step(model, _batch(config, classes, channels), distribution.devices[0])
+
+
+def lower_train_step(model, batch, device):
+    """Return the `train_step` of a Keras model as a `jax.stages.Lowered`.
+
+    Args:
+        model: A model from `without_values`.
+        batch: Shapes of images and labels.
+        device: The device, where there is only one and no distribution is set.
+    """
+    state, batch = _shapes(model, batch, device)
+    # Like Keras's `make_train_function`.
+    step = jax.jit(
+        model.train_step,
+        donate_argnums=0,
+        out_shardings=(None, jax.tree.map(lambda shape: shape.sharding, state)),
+    )
+    return step.lower(state, batch)
+
+
+def without_values(build):
+    """Return the Keras model of `build()`; its variables have a shape and a layout only."""
+    models = []
+    jax.eval_shape(lambda: models.append(build()))  # traces without computing anything
+    return models[0]
 
 
 def _model_without_values(config, classes, channels):
-    """Return the model that `fit` would train; its variables have a shape and a layout only."""
+    """Return the model that `fit` would train, `without_values`."""
     empty = in_memory(np.zeros((0, 1, 1, channels), np.uint8), np.zeros(0, int))
     source = Source(tuple(map(str, range(classes))), channels, empty, empty, empty)
     updates = config.optimization.warmup_steps + 1  # any number gives the same step
     schedule = learning_rate_schedule(config.optimization, updates, config.data.batch_size)
-    models = []
 
     def build():
         model = compiled_model(config, source, schedule)
         make_variables(model, classes)
-        models.append(model)
+        return model
 
-    jax.eval_shape(build)  # traces without computing anything
-    return models[0]
+    return without_values(build)
 
 
-def _shapes(model, config, classes, channels, first_device):
+def _shapes(model, batch, device):
     """Return the arguments of `model.train_step`, state and batch, as shapes with a sharding."""
     distribution = keras.distribution.distribution()  # None on one device
 
     def shape(leaf, layout):
-        one_device = jax.sharding.SingleDeviceSharding(first_device)
+        one_device = jax.sharding.SingleDeviceSharding(device)
         sharding = layout.backend_layout if layout else one_device
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
@@ -90,8 +119,7 @@ def _shapes(model, config, classes, channels, first_device):
         )
     )
     batch = tuple(
-        shape(leaf, distribution and distribution.get_data_layout(leaf.shape))
-        for leaf in _batch(config, classes, channels)
+        shape(leaf, distribution and distribution.get_data_layout(leaf.shape)) for leaf in batch
     )
     return state, batch
 

@@ -108,14 +108,14 @@ def chips_of(name):
     return math.prod(int(side) for side in _matched(name)[2].split("x"))
 
 
-def require_compiler():
+def require_compiler(command="plan", extras="plan,training,tensorflow"):
     """Raise UserError unless libtpu, which holds the compiler, is installed."""
     if importlib.util.find_spec("libtpu") is None:
         raise UserError(
-            "`plan` must have libtpu, the compiler for TPUs. Received: an environment without it. "
-            "Make a separate environment, since JAX with libtpu looks for a TPU: `python3 -m venv "
-            ".venv-plan`, then `.venv-plan/bin/pip install -c constraints.txt -e "
-            '".[plan,training,tensorflow]"`.'
+            f"`{command}` must have libtpu, the compiler for TPUs. Received: an environment "
+            "without it. Make a separate environment, since JAX with libtpu looks for a TPU: "
+            "`python3 -m venv .venv-plan`, then `.venv-plan/bin/pip install -c constraints.txt -e "
+            f'".[{extras}]"`.'
         )
 
 

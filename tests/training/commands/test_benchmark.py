@@ -58,3 +58,89 @@ def test_ctrl_c_ends_a_benchmark(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err and not list(tmp_path.rglob("*.jpg"))
+
+
+@pytest.fixture
+def small_patches(monkeypatch):
+    from training.benchmarks import patches
+
+    for name, value in {"HIDDEN_DIM": 8, "MLP_DIM": 16, "BLOCKS": 1, "TOKENS_PER_BATCH": 1}.items():
+        monkeypatch.setattr(patches, name, value)
+    monkeypatch.setattr(patches, "VIT", patches.VitSize("tiny", 16, 8, 1, 16, 2))
+
+
+@pytest.mark.backend("torch")
+def test_benchmark_patches_prints_points_and_exponents(call, small_patches, tmp_path):
+    figure = tmp_path / "patches.png"
+    arguments = ("benchmark", "patches", "--image-sizes", 32, 48, 64, "--repeats", 1)
+    status, out, _ = call(*arguments, "--figure", figure)
+    assert status == 0 and figure.stat().st_size > 0
+    for words in ("points", "exponents", "Mixer", "ViT", "64", " to "):
+        assert words in flat(out)
+    status, out, _ = call(*arguments, "--json")
+    assert status == 0 and len(json.loads(out)["points"]) == 9
+
+
+@pytest.mark.backend("torch")
+def test_benchmark_precision_prints_each_dtype(call, monkeypatch):
+    from training.benchmarks import precision
+
+    speed = precision.Speed("bfloat16", 12.345, 1.5, (1.25, 1.75), 0.01, "oneDNN: none")
+    result = precision.Precision(
+        "S/32", "torch", 2, 4, False, True, 1, ("amx_tile", "bf16"), (speed,)
+    )
+    received = []
+    monkeypatch.setattr(precision, "measure", lambda *a: received.append(a) or result)
+    status, out, _ = call(
+        *("benchmark", "precision", "--variant", "S/32", "--batch-size", "2", "--images", "4"),
+        *("--repeats", "1", "--jit-compile", "yes"),
+    )
+    assert status == 0 and received == [("S/32", 2, 4, 1, False, True)]
+    for words in ("amx_tile, bf16", "bfloat16", "12.3", "1.25 to", "oneDNN:"):
+        assert words in flat(out)
+
+
+@pytest.mark.backend("torch")
+def test_benchmark_rematerialization_prints_ratios(call, monkeypatch):
+    from training.benchmarks import rematerialization
+
+    values = (
+        "S/32",
+        "torch",
+        2,
+        "auto",
+        1,
+        "the profiler",
+        8.0,
+        2.0,
+        0.25,
+        9.0,
+        3.0,
+        1 / 3,
+        1,
+        2,
+        2,
+    )
+    result = rematerialization.Rematerialization(*values)
+    monkeypatch.setattr(rematerialization, "measure", lambda *a: result)
+    status, out, _ = call("benchmark", "rematerialization", "--repeats", "1")
+    assert status == 0
+    for words in ("memory ratio 0.25", "resident ratio 0.333", "time ratio 2", "the profiler"):
+        assert words in flat(out)
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize(
+    "sizes", [("224", "448"), ("32", "64", "64"), ("32", "64", "72"), ("0", "16", "32")]
+)
+def test_benchmark_patches_refuses_image_sizes(call, sizes):
+    status, _, err = call("benchmark", "patches", "--image-sizes", *sizes)
+    assert status == 2
+    assert f"ascending. Received: {' '.join(sizes)}. Pass 224 448 896, for example." in flat(err)
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("name", ["missing/patches.svg", "patches", "patches.jpeg2000"])
+def test_benchmark_patches_refuses_a_figure_before_measuring(call, tmp_path, name):
+    status, _, err = call("benchmark", "patches", "--figure", tmp_path / name)
+    assert status == 2 and "Pass patches.svg, for example." in flat(err)

@@ -1,0 +1,51 @@
+"""The operations of a Mixer in `keras.ops`, for any backend."""
+
+import keras
+from keras import ops
+
+
+def layer_norm(x, gamma, beta, epsilon):
+    """Normalize over the last axis, in at least float32: y = γ (x - mean) / √(var + ε) + β.
+
+    Args:
+        x: `(..., width)`.
+        gamma: γ, `(width,)`.
+        beta: β, `(width,)`.
+        epsilon: ε, a Python number.
+
+    Returns:
+        y, with the shape and the dtype of `x`.
+    """
+    return ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)
+
+
+def gelu(x, approximate):
+    """Return x Φ(x), where Φ is the distribution function of the standard normal distribution.
+
+    Args:
+        x: A tensor.
+        approximate: Whether to compute 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))) instead.
+
+    Returns:
+        A tensor with the shape and the dtype of `x`.
+    """
+    return keras.activations.gelu(x, approximate=approximate)
+
+
+def linear(x, kernel, bias):
+    """Return x · kernel + bias.
+
+    Args:
+        x: `(..., inputs)`.
+        kernel: `(inputs, outputs)`, with the dtype of `x`.
+        bias: `(outputs,)`, with the dtype of `x`.
+
+    Returns:
+        `(..., outputs)`.
+    """
+    return ops.add(ops.matmul(x, kernel), bias)
+
+
+def rows(x):
+    """Return `x` in the shape in which `linear` and `gelu` are fastest: `(..., width)`."""
+    return x

@@ -1,0 +1,1 @@
+"""Experiments that compare models, and the other architectures they need."""

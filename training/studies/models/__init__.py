@@ -1,0 +1,1 @@
+"""Architectures to compare with MLP-Mixer."""
