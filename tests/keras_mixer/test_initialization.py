@@ -8,7 +8,7 @@ from keras import ops
 from keras_mixer import MlpBlock
 from keras_mixer.layers import initialization
 from keras_mixer.layers.initialization import build, skip_initialization
-from tests.support.models import small_mixer
+from tests.support.models import SMALL_IMAGE, small_mixer
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_layer_built_in_a_stateless_scope_has_values_afterwards():
     layer = keras.layers.Dense(8, kernel_initializer="lecun_normal")
     with keras.StatelessScope():
         build(layer, (None, 16))
-    from keras.src.backend.common.stateless_scope import initialize_all_variables
+    from keras.src.backend.common.variables import initialize_all_variables
 
     initialize_all_variables()
     assert np.std(ops.convert_to_numpy(layer.kernel)) == pytest.approx(1 / 4, rel=0.2)
@@ -176,7 +176,7 @@ def test_training_changes_weights_that_were_sampled_on_the_host():
     before = values(model)
     copies = {path: array.copy() for path, array in before.items()}
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    images = np.random.default_rng(0).uniform(0, 255, (2, 12, 12, 3)).astype("float32")
+    images = np.random.default_rng(0).uniform(0, 255, (2, *SMALL_IMAGE)).astype("float32")
     for _ in range(2):
         model.train_on_batch(images, np.array([0, 1]))
     after = values(model)
