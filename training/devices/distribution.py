@@ -61,8 +61,8 @@ class Distribution:
             return f"tf.distribute.{'TPU' if on_tpu else mirrored}Strategy"
         return f"keras.distribution.{'Model' if self.model_devices > 1 else 'Data'}Parallel"
 
-    def describe(self, work="Training"):
-        """Return a line for the user: devices, engine, precision, and the note."""
+    def describe(self, work="Training", xla=False):
+        """Return a line for the user: devices, engine, compiler, precision, and the note."""
         line = f"{work} on {counted(len(self.devices), self.detected.kind)}"
         if len(self.devices) < len(self.detected.devices):
             line += f" of {len(self.detected.devices)}"
@@ -72,6 +72,8 @@ class Distribution:
             line += f" via {self.engine}"
         if self.model_devices > 1:
             line += f", each copy of the weights sharded over {self.model_devices}"
+        if xla:
+            line += ", compiled with XLA"
         return f"{line}, in {self.precision} on {self.detected.backend}. {self.note}".rstrip()
 
     def require_even_batches(self, batch_size):

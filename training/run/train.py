@@ -20,7 +20,7 @@ from training.optimization.ema import apply_ema
 from training.optimization.freezing import plain_model
 from training.optimization.schedule import learning_rate_schedule
 from training.run.checkpoints import Checkpoints
-from training.run.compiled_model import compiled_model, make_variables
+from training.run.compiled_model import compiled_model, make_variables, uses_xla
 from training.run.failures import training_out_of_memory_as_user_error
 from training.run.fitting import fit
 from training.run.ongoing import OngoingRun
@@ -79,7 +79,7 @@ def _train(config, folder, source, hardware, verbose, trust_model):
         if hosts.is_first():
             stack.enter_context(folder.lock())
             folder = _begin(config, folder, source)
-            print(hardware.describe(), flush=True)
+            print(hardware.describe(xla=uses_xla(model)), flush=True)
         with hardware.scope():
             keep = config.checkpointing.keep_checkpoints
             checkpoints = Checkpoints(folder.checkpoints, keep, folder.identity)

@@ -127,7 +127,9 @@ CHOICES = {
 @pytest.mark.parametrize("case", CHOICES)
 def test_description(case):
     devices, wanted, line = CHOICES[case]
-    assert choose_distribution(devices, Wanted(**wanted), {}).describe() == line
+    chosen = choose_distribution(devices, Wanted(**wanted), {})
+    assert chosen.describe() == line
+    assert chosen.describe(xla=True) == line.replace(", in ", ", compiled with XLA, in ")
 
 
 @pytest.mark.backend("torch")

@@ -40,6 +40,22 @@ def policy(request):
     keras.config.set_dtype_policy("float32")
 
 
+def changed(optimization, model):
+    return dataclasses.replace(
+        TINY,
+        optimization=dataclasses.replace(TINY.optimization, **optimization),
+        model=dataclasses.replace(TINY.model, **model),
+    )
+
+
+def compiled_tiny(config):
+    """Return the source and the model of a configuration."""
+    source = load_source(config.data)
+    schedule = learning_rate_schedule(config.optimization, 10, config.data.batch_size)
+    keras.utils.set_random_seed(0)
+    return source, compiled_model(config, source, schedule)
+
+
 def compiled(step, batch):
     """Return the HLO of a step, before optimization for a device."""
     return tf.function(step, jit_compile=True).experimental_get_compiler_ir(batch)(stage="hlo")
@@ -49,14 +65,8 @@ def compiled(step, batch):
     ("optimization", "model", "policy"), CASES.values(), ids=CASES, indirect=["policy"]
 )
 def test_a_step_is_one_program_of_static_shapes(optimization, model, policy):
-    config = dataclasses.replace(
-        TINY,
-        optimization=dataclasses.replace(TINY.optimization, **optimization),
-        model=dataclasses.replace(TINY.model, **model),
-    )
-    source = load_source(config.data)
-    schedule = learning_rate_schedule(config.optimization, 10, config.data.batch_size)
-    model = compiled_model(config, source, schedule)
+    config = changed(optimization, model)
+    source, model = compiled_tiny(config)
     dataset = training_batches(source, config.data, config.augmentation, config.seed)
     images, labels = next(iter(dataset))
     assert all(part.shape.is_fully_defined() for part in dataset.element_spec)
@@ -70,6 +80,30 @@ def test_a_step_is_one_program_of_static_shapes(optimization, model, policy):
         assert "ENTRY" in program
         assert not re.findall(rf"\b({OF_THE_HOST})\(", program)
         assert not re.findall(OF_ANY_SIZE, program)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_xla_computes_what_tensorflow_computes(optimizer):
+    """Everything at once, masks included: they come from the same seeds."""
+    changes = {**UPDATES, "optimizer": optimizer, "sam_rho": 0.05, "warmup_steps": 0}
+    config = changed(changes, {**RANDOM, "rematerialize": True})
+    weights, logs = {}, {}
+    for jit_compile in (True, False):
+        source, model = compiled_tiny(config)
+        assert model.jit_compile
+        model.jit_compile = jit_compile
+        batches = iter(training_batches(source, config.data, config.augmentation, 0))
+        for _ in range(4):
+            logs[jit_compile] = model.train_on_batch(*next(batches))
+        weights[jit_compile] = model.get_weights()
+    np.testing.assert_allclose(logs[True], logs[False], rtol=1e-5)
+    for ours, expected in zip(weights[True], weights[False], strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_strategy_leaves_the_compiler_to_keras():
+    with tf.distribute.MirroredStrategy(["cpu:0"]).scope():
+        assert not compiled_tiny(TINY)[1].jit_compile
 
 
 def test_dynamic_shapes_and_host_calls_are_detected():

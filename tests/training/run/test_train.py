@@ -34,10 +34,13 @@ def epochs(folder):
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
 
-def test_a_run_writes_its_folder(tmp_path):
+def test_a_run_writes_its_folder(tmp_path, capfd):
     """Even if the name of the folder is not UTF-8, or is a formula that cannot be drawn."""
     folder = RunFolder(tmp_path / (os.fsdecode(b"$x_\xff$") if sys.platform == "linux" else "$x_$"))
     summary = fit.train(TINY, folder)
+    compiler = "" if keras.backend.backend() == "torch" else ", compiled with XLA"
+    line = f"Training on one CPU{compiler}, in float32 on {keras.backend.backend()}."
+    assert line in capfd.readouterr().out
     assert json.loads(folder.summary.read_text()) == summary
     assert folder.read_config() == change(TINY, "hardware", precision="float32")
     assert epochs(folder) == [1, 2, 3]
