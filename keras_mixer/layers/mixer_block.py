@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mixer.layers.composite import CompositeLayer
+from keras_mixer.layers.initialization import build
 from keras_mixer.layers.layer_norm import LayerNormalization
 from keras_mixer.layers.mlp_block import MlpBlock
 from keras_mixer.layers.stochastic_depth import StochasticDepth
@@ -131,9 +132,9 @@ class MixerBlock(CompositeLayer):
                 f"Received: input of shape {tuple(input_shape)}. Reshape the tokens first."
             )
         batch, patches, hidden_dim = input_shape
-        self.layer_norm_0.build(input_shape)
+        build(self.layer_norm_0, input_shape)
         self.token_mixing.build((batch, hidden_dim, patches))
-        self.layer_norm_1.build(input_shape)
+        build(self.layer_norm_1, input_shape)
         self.channel_mixing.build(input_shape)
 
     def call(self, x, **flags):
