@@ -5,15 +5,18 @@ with the same signatures, and imports those from `reference.py` for which nothin
 `docs/performance.md` has the measurements.
 """
 
+import importlib
+
 import keras
 
-if keras.backend.backend() == "jax":
-    from keras_mixer.kernels.jax import gelu, layer_norm, linear, rows
-elif keras.backend.backend() == "tensorflow":
-    from keras_mixer.kernels.tensorflow import gelu, layer_norm, linear, rows
-elif keras.backend.backend() == "torch":
-    from keras_mixer.kernels.torch import gelu, layer_norm, linear, rows
-else:
-    from keras_mixer.kernels.reference import gelu, layer_norm, linear, rows
+_backend = keras.backend.backend()
+_module = importlib.import_module(
+    f"{__name__}.{_backend if _backend in ('jax', 'tensorflow', 'torch') else 'reference'}"
+)
+
+gelu = _module.gelu
+layer_norm = _module.layer_norm
+linear = _module.linear
+rows = _module.rows
 
 __all__ = ["gelu", "layer_norm", "linear", "rows"]

@@ -34,7 +34,8 @@ def truncated_normal(shape, stddev, seed):
     """
     samples = flat_array(shape)
     chunks = [samples[start : start + CHUNK] for start in range(0, samples.size, CHUNK)]
-    fill = functools.partial(_fill, *_quantiles(), stddev, seed)
+    lower, width = _quantiles()
+    fill = functools.partial(_fill, lower, width, stddev, seed)
     if len(chunks) < 2:
         list(map(fill, range(len(chunks)), chunks))
     else:

@@ -116,7 +116,8 @@ def measure(variants, batch_sizes, what, precision, repeats, duration, report=la
     Raises:
         UserError: If a model and a batch do not fit in memory.
     """
-    speeds, memory = [], []
+    speeds: list[Cell] = []
+    memory: list[speed_memory.Memory] = []
     for variant in variants:
         for batch_size in batch_sizes:
             task = task_of(variant, precision)
