@@ -10,6 +10,8 @@ from training.optimization.loss import loss_function
 from training.optimization.optimizer import optimizer
 from training.optimization.sharpness_aware import sharpness_aware
 
+XLA_UPDATES = 500  # from which on a run earns back the seconds that XLA takes to compile
+
 
 def compiled_model(config, source, schedule, trust_model=False):
     """Return the model of a `training.config.Config`, ready for `fit`.
@@ -31,24 +33,24 @@ def compiled_model(config, source, schedule, trust_model=False):
         optimizer=optimizer(optimization, schedule, layer_scale(model, optimization.layer_decay)),
         loss=loss_function(optimization),
         weighted_metrics=["accuracy"],  # padding examples have weight 0
-        jit_compile=_jit_compile(),
+        jit_compile=_jit_compile(schedule.total_updates),
     )
     return model
 
 
-def _jit_compile():
+def _jit_compile(updates):
     """Return the argument `jit_compile` of `model.compile`: True, or Keras's choice, "auto".
 
     Keras compiles the steps of JAX with XLA, and those of TensorFlow only on accelerators. On CPUs
-    it pays, too: the step of `digits` takes 0.59 of the time, that of B/16 the same. Under a
-    `tf.distribute` strategy XLA cannot compile the step, which holds one call for all replicas.
-    `torch.compile` takes longer than `digits` trains.
+    it pays, too, if the run is long enough: the step of `digits` takes 0.59 of the time, that of
+    B/16 the same. Under a `tf.distribute` strategy XLA cannot compile the step, which holds one
+    call for all replicas. `torch.compile` takes longer than `digits` trains.
     """
     if keras.backend.backend() != "tensorflow":
         return "auto"
     import tensorflow as tf
 
-    return "auto" if tf.distribute.has_strategy() else True
+    return "auto" if tf.distribute.has_strategy() or updates < XLA_UPDATES else True
 
 
 def uses_xla(model):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.reference import relative_error
 from training.data.pipeline import training_batches
 from training.data.sources import load_source
 from training.optimization.schedule import learning_rate_schedule
 from training.recipes import RECIPES
-from training.run.compiled_model import compiled_model
+from training.run.compiled_model import XLA_UPDATES, compiled_model
 
 pytestmark = pytest.mark.backend("tensorflow")
 
@@ -51,7 +52,7 @@ def changed(optimization, model):
 def compiled_tiny(config):
     """Return the source and the model of a configuration."""
     source = load_source(config.data)
-    schedule = learning_rate_schedule(config.optimization, 10, config.data.batch_size)
+    schedule = learning_rate_schedule(config.optimization, XLA_UPDATES, config.data.batch_size)
     keras.utils.set_random_seed(0)
     return source, compiled_model(config, source, schedule)
 
@@ -82,23 +83,22 @@ def test_a_step_is_one_program_of_static_shapes(optimization, model, policy):
         assert not re.findall(OF_ANY_SIZE, program)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_xla_computes_what_tensorflow_computes(optimizer):
+@pytest.mark.long
+def test_xla_computes_what_tensorflow_computes():
     """Everything at once, masks included: they come from the same seeds."""
-    changes = {**UPDATES, "optimizer": optimizer, "sam_rho": 0.05, "warmup_steps": 0}
+    changes = {**UPDATES, "optimizer": "sgd", "sam_rho": 0.05, "warmup_steps": 0}
     config = changed(changes, {**RANDOM, "rematerialize": True})
-    weights, logs = {}, {}
+    weights, losses = {}, {}
     for jit_compile in (True, False):
         source, model = compiled_tiny(config)
         assert model.jit_compile
         model.jit_compile = jit_compile
         batches = iter(training_batches(source, config.data, config.augmentation, 0))
         for _ in range(4):
-            logs[jit_compile] = model.train_on_batch(*next(batches))
-        weights[jit_compile] = model.get_weights()
-    np.testing.assert_allclose(logs[True], logs[False], rtol=1e-5)
-    for ours, expected in zip(weights[True], weights[False], strict=True):
-        np.testing.assert_allclose(ours, expected, atol=1e-5 * np.abs(expected).max())
+            losses[jit_compile], _ = model.train_on_batch(*next(batches))
+        weights[jit_compile] = np.concatenate([w.ravel() for w in model.get_weights()])
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+    assert relative_error(weights[True], weights[False]) <= 1e-5
 
 
 def test_a_strategy_leaves_the_compiler_to_keras():

@@ -14,6 +14,7 @@ import pytest
 from training.data.splits import IndexedSplit
 from training.errors import UserError
 from training.recipes import RECIPES
+from training.run import compiled_model
 from training.run import train as fit
 from training.run.callbacks.stop_on_signal import StopOnSignal
 from training.run.folder import RunFolder
@@ -38,7 +39,7 @@ def test_a_run_writes_its_folder(tmp_path, capfd):
     """Even if the name of the folder is not UTF-8, or is a formula that cannot be drawn."""
     folder = RunFolder(tmp_path / (os.fsdecode(b"$x_\xff$") if sys.platform == "linux" else "$x_$"))
     summary = fit.train(TINY, folder)
-    compiler = "" if keras.backend.backend() == "torch" else ", compiled with XLA"
+    compiler = ", compiled with XLA" if keras.backend.backend() == "jax" else ""  # a short run
     line = f"Training on one CPU{compiler}, in float32 on {keras.backend.backend()}."
     assert line in capfd.readouterr().out
     assert json.loads(folder.summary.read_text()) == summary
@@ -130,6 +131,20 @@ def test_killed_runs_are_bitwise_identical_to_an_uninterrupted_one(
     fit.train(RANDOM, folder)
     assert state(folder) == uninterrupted
     assert epochs(folder) == [1, 2, 3]
+
+
+@pytest.mark.long
+@pytest.mark.backend("tensorflow")
+def test_killed_runs_are_bitwise_identical_with_xla(tmp_path, monkeypatch, capfd):
+    """As `train` compiles longer runs of TensorFlow on CPUs; JAX always uses XLA."""
+    monkeypatch.setattr(compiled_model, "XLA_UPDATES", 0)
+    killed, whole = RunFolder(tmp_path / "killed"), RunFolder(tmp_path / "whole")
+    fit.train(RANDOM, whole)
+    assert "compiled with XLA" in capfd.readouterr().out
+    with at_batch(monkeypatch, 13, kill), pytest.raises(Killed):
+        fit.train(RANDOM, killed)
+    fit.train(RANDOM, killed)
+    assert state(killed) == state(whole)
 
 
 @pytest.mark.long
