@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.models import randomize
 from tests.support.reference import relative_error
 from training.data.pipeline import training_batches
 from training.data.sources import load_source
@@ -85,14 +86,15 @@ def test_a_step_is_one_program_of_static_shapes(optimization, model, policy):
 
 @pytest.mark.long
 def test_xla_computes_what_tensorflow_computes():
-    """Everything at once, masks included: they come from the same seeds."""
+    """Everything at once but random masks, which differ under XLA."""
     changes = {**UPDATES, "optimizer": "sgd", "sam_rho": 0.05, "warmup_steps": 0}
-    config = changed(changes, {**RANDOM, "rematerialize": True})
+    config = changed(changes, {"rematerialize": True})
     weights, losses = {}, {}
     for jit_compile in (True, False):
         source, model = compiled_tiny(config)
         assert model.jit_compile
         model.jit_compile = jit_compile
+        randomize(model)  # a head of zeros has a gradient of 0, which SAM would divide by
         batches = iter(training_batches(source, config.data, config.augmentation, 0))
         for _ in range(4):
             losses[jit_compile], _ = model.train_on_batch(*next(batches))
