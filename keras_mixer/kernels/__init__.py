@@ -17,6 +17,7 @@ _module = importlib.import_module(
 gelu = _module.gelu
 layer_norm = _module.layer_norm
 linear = _module.linear
+ones = _module.ones
 rows = _module.rows
 
-__all__ = ["gelu", "layer_norm", "linear", "rows"]
+__all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from keras_mixer.kernels.reference import linear, rows
+from keras_mixer.kernels.reference import linear, ones, rows
 
-__all__ = ["gelu", "layer_norm", "linear", "rows"]
+__all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

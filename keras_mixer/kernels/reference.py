@@ -49,3 +49,17 @@ def linear(x, kernel, bias):
 def rows(x):
     """Return `x` in the shape in which `linear` and `gelu` are fastest: `(..., width)`."""
     return x
+
+
+def ones(x, width, dtype):
+    """Return ones in the shape, and in the order in memory, of `linear(x, kernel, bias)`.
+
+    Args:
+        x: `(..., inputs)`.
+        width: Number of outputs of the kernel.
+        dtype: Dtype of the result.
+
+    Returns:
+        `(..., width)`.
+    """
+    return ops.ones((*ops.shape(x)[:-1], width), dtype)

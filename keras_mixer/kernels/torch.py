@@ -3,11 +3,12 @@
 import math
 
 import torch
+from keras import ops
 from torch.nn import functional
 
 from keras_mixer.kernels.reference import layer_norm, rows
 
-__all__ = ["gelu", "layer_norm", "linear", "rows"]
+__all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]
 
 
 def linear(x, kernel, bias):
@@ -16,10 +17,21 @@ def linear(x, kernel, bias):
     A transposed tensor is a view, which PyTorch would copy to multiply it from the right. It is
     multiplied from the left instead, and the result is a transposed tensor again.
     """
-    if x.ndim == 3 and x.mT.is_contiguous() and not x.is_contiguous():
+    if _is_transposed(x):
         from_left = kernel.mT.expand(x.shape[0], -1, -1)  # (batch, outputs, inputs), a view
         return torch.baddbmm(bias[:, None], from_left, x.mT).mT
     return functional.linear(x, kernel.mT, bias)
+
+
+def ones(x, width, dtype):
+    """See `keras_mixer.kernels.reference.ones`."""
+    if _is_transposed(x):
+        return ops.ones((x.shape[0], width, x.shape[1]), dtype).mT
+    return ops.ones((*x.shape[:-1], width), dtype)
+
+
+def _is_transposed(x):
+    return x.ndim == 3 and x.mT.is_contiguous() and not x.is_contiguous()
 
 
 def gelu(x, approximate):

@@ -114,10 +114,8 @@ class MlpBlock(CompositeLayer):
         """Sample the two boolean dropout masks of `call` for an input `x`; None without dropout."""
         if self.dropout_rate == 0:
             return None
-        *batch, _ = ops.shape(x)
-        ones = [
-            ops.ones((*batch, width), self.compute_dtype) for width in (self.mlp_dim, x.shape[-1])
-        ]
+        # Dropout samples in the order in memory, which the dense layers change on PyTorch.
+        ones = [kernels.ones(x, width, self.compute_dtype) for width in (self.mlp_dim, x.shape[-1])]
         return [ops.not_equal(self.dropout(units, training=True), 0) for units in ones]
 
     def activation(self, x):

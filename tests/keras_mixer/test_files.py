@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NO_FILES_OF_USERS = {
     "keras_mixer/files.py",
     "keras_mixer/terminal.py",  # the null device
-    "training/benchmarks/loading.py",  # of the process, in /proc
+    "training/benchmarks/matrix_products.py",  # of the processor, in /proc
+    "training/benchmarks/process_memory.py",  # of the process, in /proc
     "training/run/signals.py",  # a pipe
 }
 

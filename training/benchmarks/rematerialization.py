@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 import keras_mixer
+from keras_mixer.files import open_regular
 from keras_mixer.sizes import SIZES
 from training.benchmarks import process_memory
 from training.benchmarks.timing import interleave, medians, seconds
@@ -214,7 +215,8 @@ def peak_by_profiler(step):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())["traceEvents"]
+        with open_regular(path) as file:
+            events = json.load(file)["traceEvents"]
     return peak(
         (event["ts"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]"
     )
