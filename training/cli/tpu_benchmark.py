@@ -35,14 +35,20 @@ class Tpu:
 
         require_positive(self, "batch_size")
         topology.check_name(self.tpu)
+
+    def prepare(self):
+        """Check the environment, and hide TPUs before JAX is imported."""
+        from training.planning import topology
+
         topology.require_compiler("benchmark tpu", "plan,benchmark,training,tensorflow")
         for package in ("flax", "optax"):
             if importlib.util.find_spec(package) is None:
                 raise UserError(
                     "`benchmark tpu` must have Flax and Optax. Received: an environment without "
-                    f"{package}. Install the extra `benchmark` in it."
+                    f"{package}. Install it: `.venv-plan/bin/pip install -c constraints.txt -e "
+                    '".[benchmark]"`.'
                 )
-        topology.hide_tpus()  # before JAX is imported
+        topology.hide_tpus()
 
     def run(self):
         from training.cli.tpu_table import print_comparison

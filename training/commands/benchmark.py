@@ -258,5 +258,7 @@ def run(
 ):
     """Measure speed and memory on this computer; `benchmark WHAT --help` lists the options."""
     what.check()
+    if isinstance(what, Tpu):
+        what.prepare()
     require_backend()
     what.run()
