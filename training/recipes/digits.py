@@ -2,7 +2,8 @@
 
     python3 run.py train digits
 
-We measured test accuracies of 0.992 on TensorFlow, 0.989 on JAX and 0.994 on PyTorch, with seed 0.
+In version 0.1.0, when a seed gave other initial weights, we measured test accuracies of 0.992 on
+TensorFlow, 0.989 on JAX and 0.994 on PyTorch, with seed 0.
 """
 
 from training.config import Augmentation, Config, Data, Model, Optimization
