@@ -7,6 +7,7 @@ from keras import ops
 from torch.nn import functional
 
 from keras_mixer.kernels.reference import layer_norm, rows
+from keras_mixer.kernels.reference import ones as reference_ones
 
 __all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]
 
@@ -27,7 +28,7 @@ def ones(x, width, dtype):
     """See `keras_mixer.kernels.reference.ones`."""
     if _is_transposed(x):
         return ops.ones((x.shape[0], width, x.shape[1]), dtype).mT
-    return ops.ones((*x.shape[:-1], width), dtype)
+    return reference_ones(x, width, dtype)
 
 
 def _is_transposed(x):

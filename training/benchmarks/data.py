@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from training.benchmarks.timing import interleave, medians
+from training.benchmarks.timing import cores, interleave, medians
 from training.config import Augmentation, Data
 from training.data.crop import CROP_AREA, CROP_ASPECT
 from training.data.pipeline import training_batches
@@ -113,7 +113,7 @@ def measure(batches, repeats, files=512, image_size=224, batch_size=64):
     )
     added = {name: value - core_seconds[OURS] for name, value in core_seconds.items()}
     return Pipelines(
-        cores=_cores(),
+        cores=cores(),
         files=files,
         image_size=image_size,
         batch_size=batch_size,
@@ -210,8 +210,3 @@ def _seconds_per_image(dataset, batches, batch_size):
         next(iterator)
     images = batches * batch_size
     return (time.perf_counter() - began) / images, (time.process_time() - core_began) / images
-
-
-def _cores():
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

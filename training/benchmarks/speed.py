@@ -4,14 +4,13 @@ import dataclasses
 import functools
 import gc
 import json
-import os
 import statistics
 
 import keras
 
 from training.benchmarks import speed_contestants, speed_figure, speed_memory
 from training.benchmarks.opponents.task import task_of
-from training.benchmarks.timing import interleave, seconds
+from training.benchmarks.timing import cores, interleave, seconds
 from training.errors import out_of_memory_as_user_error
 from training.validation import not_writable
 
@@ -135,7 +134,7 @@ def measure(variants, batch_sizes, what, precision, repeats, duration, report=la
     return Comparison(
         backend=keras.backend.backend(),
         versions=_versions(),
-        cores=_cores(),
+        cores=cores(),
         device=_device(),
         precision=precision,
         repeats=repeats,
@@ -248,8 +247,3 @@ def _device():
 
     gpus = tf.config.list_physical_devices("GPU")
     return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
-
-
-def _cores():
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -6,6 +6,7 @@ import importlib.util
 import keras
 
 import keras_mixer
+from keras_mixer.weights.load import variables_by_name
 from training.benchmarks.opponents.task import LEARNING_RATE, MOMENTUM, Contestant
 
 FLAX_PACKAGES = ("flax", "optax")
@@ -33,10 +34,7 @@ class Ours(Contestant):
             classifier_activation=None,
             dtype=task.precision,
         )
-        self._variables = {
-            variable.path.replace("gamma", "scale").replace("beta", "bias"): variable
-            for variable in self.model.weights
-        }
+        self._variables = variables_by_name(self.model)
         for name, variable in self._variables.items():
             variable.assign(weights[name])
         self.model.compile(

@@ -11,6 +11,7 @@ from training.benchmarks.opponents.task import (
     LEARNING_RATE,
     MOMENTUM,
     Contestant,
+    Limit,
     batches,
 )
 
@@ -110,7 +111,7 @@ class HandWritten(Contestant):
         return jax.tree.map(np.asarray, self._weights)
 
 
-class Products(Contestant):
+class Products(Limit):
     """The matrix products of all blocks alone."""
 
     name = "matrix products"
@@ -143,14 +144,6 @@ class Products(Contestant):
         columns = rng.standard_normal((batch_size * a.hidden_dim, a.num_patches), "float32")
         rows = rng.standard_normal((batch_size * a.num_patches, a.hidden_dim), "float32")
         return [jnp.asarray(x, self._dtype) for x in (columns, rows)]
-
-    def inference(self, images, batch_size):
-        streams, times = self._streams(batch_size), -(-len(images) // batch_size)
-        return lambda: self._run(streams, times)
-
-    def training(self, images, labels):
-        streams = self._streams(len(images))
-        return lambda: self._run(streams, 3)
 
     def _run(self, streams, times):
         for _ in range(times):

@@ -101,6 +101,29 @@ class Contestant:
         raise NotImplementedError
 
 
+class Limit(Contestant):
+    """The matrix products of all blocks alone: no model can be faster.
+
+    A training step computes three times those of inference: for the output, and for two gradients.
+    """
+
+    def inference(self, images, batch_size):
+        streams, times = self._streams(batch_size), -(-len(images) // batch_size)
+        return lambda: self._run(streams, times)
+
+    def training(self, images, labels):
+        streams = self._streams(len(images))
+        return lambda: self._run(streams, 3)
+
+    def _streams(self, batch_size):
+        """Return the inputs of the products."""
+        raise NotImplementedError
+
+    def _run(self, streams, times):
+        """Compute the products of all blocks `times` times."""
+        raise NotImplementedError
+
+
 def batches(images, batch_size):
     """Split `images` into a list of batches."""
     return [images[i : i + batch_size] for i in range(0, len(images), batch_size)]

@@ -10,6 +10,7 @@ from training.benchmarks.opponents.task import (
     LEARNING_RATE,
     MOMENTUM,
     Contestant,
+    Limit,
     batches,
 )
 
@@ -107,7 +108,7 @@ class Compiled(Graph):
     jit_compile = True
 
 
-class Products(Contestant):
+class Products(Limit):
     """The matrix products of all blocks alone, in a graph."""
 
     name = "matrix products"
@@ -136,14 +137,6 @@ class Products(Contestant):
         width, patches = sizes.hidden_dim, sizes.num_patches
         shapes = (batch_size * width, patches), (batch_size * patches, width)
         return [tf.cast(tf.random.normal(shape), self._dtype) for shape in shapes]
-
-    def inference(self, images, batch_size):
-        streams, times = self._streams(batch_size), -(-len(images) // batch_size)
-        return lambda: self._run(streams, times)
-
-    def training(self, images, labels):
-        streams = self._streams(len(images))
-        return lambda: self._run(streams, 3)
 
     def _run(self, streams, times):
         for _ in range(times):

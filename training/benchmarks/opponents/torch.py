@@ -13,6 +13,7 @@ from training.benchmarks.opponents.task import (
     LEARNING_RATE,
     MOMENTUM,
     Contestant,
+    Limit,
     batches,
 )
 
@@ -142,7 +143,7 @@ class Eager(Contestant):
 
 
 class Compiled(Eager):
-    """The same module under `torch.compile`, compiled anew for each contestant."""
+    """The same module under `torch.compile`, compiled again for each contestant."""
 
     name = "torch.compile"
 
@@ -156,7 +157,7 @@ def _channels_first(images):
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-class Products(Contestant):
+class Products(Limit):
     """The matrix products of all blocks alone, into buffers that are allocated once."""
 
     name = "matrix products"
@@ -185,14 +186,6 @@ class Products(Contestant):
             ]
             for mlp, (rows, outer, hidden) in widths.items()
         }
-
-    def inference(self, images, batch_size):
-        streams, times = self._streams(batch_size), -(-len(images) // batch_size)
-        return lambda: self._run(streams, times)
-
-    def training(self, images, labels):
-        streams = self._streams(len(images))
-        return lambda: self._run(streams, 3)
 
     @torch.inference_mode()
     def _run(self, streams, times):
