@@ -1,3 +1,6 @@
+import math
+
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -40,3 +43,14 @@ def test_the_sigmoid_loss_weighs_examples():
     weights = np.array([1, 1, 1, 0, 0, 0], "float32")
     weighted = loss(ops.convert_to_tensor(ONE_HOT), LOGITS, sample_weight=weights)
     assert float(weighted) == pytest.approx(float(loss(ONE_HOT[:3], LOGITS[:3])) / 2, rel=1e-6)
+
+
+def test_the_sigmoid_loss_of_many_classes_when_compiled():
+    classes = 21_843
+    logits = np.full((2, classes), -10, "float32")
+    labels = keras.utils.to_categorical([3, 5], classes)
+    model = keras.Sequential([keras.Input((classes,)), keras.layers.Identity()])
+    compiled = keras.config.backend() != "torch"  # as `train` compiles
+    model.compile(loss=loss_function(Optimization(loss="sigmoid")), jit_compile=compiled)
+    found = model.test_on_batch(logits, labels)
+    assert found == pytest.approx(classes * math.log1p(math.exp(-10)) + 10, rel=3e-6)
