@@ -16,6 +16,7 @@ import importlib
 import pkgutil
 
 from keras_mixer.terminal import command_line
+from training.cli.memory_reuse import keep_freed_memory
 from training.errors import UserError
 
 PROGRAM = os.environ.get("KERAS_MIXER_PROGRAM", "python -m training")  # as the user called it
@@ -61,4 +62,5 @@ def main():
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

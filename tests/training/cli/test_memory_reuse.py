@@ -1,0 +1,44 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from training.cli.memory_reuse import TUNABLES, VARIABLE
+
+PROGRAM = """
+import os, resource, sys
+from training.cli.memory_reuse import keep_freed_memory
+
+keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    b"a" * 40_000_000
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(os.environ["GLIBC_TUNABLES"], sys.argv[1:], faults, sep="\\n")
+"""
+
+
+def run_program(**environment):
+    kept = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "an argument", "--option"],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout.splitlines()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for the C library of Linux")
+def test_the_program_starts_again_and_keeps_its_memory():
+    tunables, arguments, faults = run_program()
+    assert tunables == ":".join(f"{name}={value}" for name, value in TUNABLES.items())
+    assert arguments == "['an argument', '--option']"
+    assert int(faults) < 12_000  # the first of ten strings has 9,766 pages
+    assert int(run_program(**{VARIABLE: "glibc.malloc.mmap_max=65536"})[2]) > 90_000
+
+
+def test_settings_of_the_user_stay():
+    assert run_program(**{VARIABLE: "glibc.malloc.check=0"})[0] == "glibc.malloc.check=0"
