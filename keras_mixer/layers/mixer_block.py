@@ -150,13 +150,18 @@ class MixerBlock(CompositeLayer):
         y = ops.transpose(y, (0, 2, 1))  # (batch, hidden_dim, patches)
         y = self.token_mixing(y, keep_units_0, **flags)
         y = ops.transpose(y, (0, 2, 1))  # (batch, patches, hidden_dim)
-        y = self.stochastic_depth(y, keep=keep_0, **flags)
+        y = self._drop_path(y, keep_0, flags)
         u = x + ops.cast(y, x.dtype)  # equation 1, first line; y may have another dtype policy
 
         y = self.layer_norm_1(u)
         y = self.channel_mixing(y, keep_units_1, **flags)
-        y = self.stochastic_depth(y, keep=keep_1, **flags)
+        y = self._drop_path(y, keep_1, flags)
         return u + ops.cast(y, u.dtype)  # equation 1, second line
+
+    def _drop_path(self, y, keep, flags):
+        if self.drop_path_rate == 0:
+            return y  # the call of a layer costs as much as a small product
+        return self.stochastic_depth(y, keep=keep, **flags)
 
     def _sample_masks(self, x):
         """Sample the masks of `_mix` in the order in which it would sample them itself."""

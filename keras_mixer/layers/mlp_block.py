@@ -105,6 +105,8 @@ class MlpBlock(CompositeLayer):
         return x if len(x.shape) == len(shape) else ops.reshape(x, shape)
 
     def _drop(self, x, keep, flags):
+        if self.dropout_rate == 0:
+            return x  # the call of a layer costs as much as a small product
         if keep is None:
             return self.dropout(x, **flags)
         keep = kernels.rows(keep)
