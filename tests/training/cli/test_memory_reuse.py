@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from training.cli.memory_reuse import TUNABLES, VARIABLE
 
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import os, resource, sys
 from training.cli.memory_reuse import keep_freed_memory
@@ -42,3 +44,8 @@ def test_the_program_starts_again_and_keeps_its_memory():
 
 def test_settings_of_the_user_stay():
     assert run_program(**{VARIABLE: "glibc.malloc.check=0"})[0] == "glibc.malloc.check=0"
+
+
+def test_the_documentation_has_the_same_settings():
+    settings = ":".join(f"{name}={value}" for name, value in TUNABLES.items())
+    assert f"{VARIABLE}={settings} python3" in (ROOT / "docs/performance.md").read_text()
