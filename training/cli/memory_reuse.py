@@ -6,9 +6,11 @@ import sys
 VARIABLE = "GLIBC_TUNABLES"
 # The C library would give each step's large tensors back to the system and ask for them again, and
 # the system then clears them page by page of 4 KiB: a third of the time of a step of `digits` on
-# JAX. Kept memory is cleared once, in pages of 2 MiB where it can be.
+# JAX. Kept memory is cleared once, in pages of 2 MiB where it can be. All threads share one arena,
+# since in others large blocks are never kept.
 TUNABLES = {
     "glibc.malloc.hugetlb": 1,
+    "glibc.malloc.arena_max": 1,
     "glibc.malloc.mmap_max": 0,
     "glibc.malloc.trim_threshold": 2**40,
     "glibc.malloc.top_pad": 2**26,

@@ -87,7 +87,9 @@ def choose_distribution(detected, wanted, environment):
     precision = wanted.precision
     if precision == "auto":
         precision = "mixed_bfloat16" if detected.has_bfloat16 else "float32"
-    note = _note(detected, len(devices), wanted, environment)
+    note = _note(detected, len(devices), wanted, environment) or _slow_precision(
+        detected, precision
+    )
     return Distribution(detected, devices, wanted.model_devices, precision, note)
 
 
@@ -155,4 +157,14 @@ def _note(detected, used, wanted, environment):
             else "set KERAS_BACKEND=jax and install jax[tpu]"
         )
         return f"This host seems to have a TPU that {detected.backend} does not find: {remedy}."
+    return ""
+
+
+def _slow_precision(detected, precision):
+    """Return a note on a precision that takes longer than float32, or ""."""
+    if (detected.kind, detected.backend) == ("cpu", "jax") and precision != "float32":
+        return (
+            f"On CPUs, JAX converts the numbers of {precision} to float32 in every operation, so "
+            "--precision float32 is faster."
+        )
     return ""

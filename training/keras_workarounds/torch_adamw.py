@@ -6,6 +6,8 @@ private class passes over all weights ten times, with temporary copies of them, 
 a fused update; and Keras clips the gradients one by one.
 """
 
+from typing import Any
+
 import keras
 
 
@@ -15,7 +17,7 @@ def adamw_base():
     return _fused(base) if keras.backend.backend() == "torch" else base
 
 
-def _fused(base):
+def _fused(base: Any):
     """Return a subclass of Keras's class for PyTorch that updates and clips in few passes."""
     import torch
 

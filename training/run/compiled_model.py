@@ -43,14 +43,16 @@ def _jit_compile(updates):
 
     Keras compiles the steps of JAX with XLA, and those of TensorFlow only on accelerators. On CPUs
     it pays, too, if the run is long enough: the step of `digits` takes 0.59 of the time, that of
-    B/16 the same. Under a `tf.distribute` strategy XLA cannot compile the step, which holds one
-    call for all replicas. `torch.compile` takes longer than `digits` trains.
+    B/16 the same. It does not pay in half precision, whose products XLA computes in float32. Under
+    a `tf.distribute` strategy XLA cannot compile the step, which holds one call for all replicas.
+    `torch.compile` takes longer than `digits` trains.
     """
     if keras.backend.backend() != "tensorflow":
         return "auto"
     import tensorflow as tf
 
-    return "auto" if tf.distribute.has_strategy() or updates < XLA_UPDATES else True
+    is_half = keras.config.dtype_policy().compute_dtype != "float32"
+    return "auto" if tf.distribute.has_strategy() or is_half or updates < XLA_UPDATES else True
 
 
 def uses_xla(model):

@@ -78,7 +78,7 @@ def test_the_command_works_without_flax(small, call, monkeypatch):
     )
 
 
-@pytest.mark.long
+@pytest.mark.slow  # one of the processes waits for torch.compile
 def test_memory_is_measured_in_processes_of_their_own():
     memory = speed_memory.measure("S/32", 1, "float32")
     names = [cls.name for cls in speed_contestants.ours() + speed_contestants.opponents()]

@@ -40,6 +40,17 @@ IDLE_TPU = {"TPU_ACCELERATOR_TYPE": "v5litepod-8"}
 CHOICES = {
     "CPU": (detected("jax"), {}, "Training on one CPU, in float32 on jax."),
     "CPU with PyTorch": (detected("torch"), {}, "Training on one CPU, in float32 on torch."),
+    "CPU with PyTorch in half precision": (
+        detected("torch"),
+        {"precision": "mixed_bfloat16"},
+        "Training on one CPU, in mixed_bfloat16 on torch.",
+    ),
+    "CPU with JAX in half precision": (
+        detected("jax"),
+        {"precision": "mixed_bfloat16"},
+        "Training on one CPU, in mixed_bfloat16 on jax. On CPUs, JAX converts the numbers of "
+        "mixed_bfloat16 to float32 in every operation, so --precision float32 is faster.",
+    ),
     "one GPU": (
         detected("tensorflow", "gpu", 1, **BF16),
         {},
