@@ -32,7 +32,7 @@ def _fused(base: Any):
             epsilon = self.epsilon / (1 - self.beta_2**step) ** 0.5
             torch._fused_adamw_(
                 parameters,
-                list(grads),
+                [gradient.contiguous() for gradient in grads],  # the kernel ignores strides
                 [self._momentums[i].value for i in indices],
                 [self._velocities[i].value for i in indices],
                 [],

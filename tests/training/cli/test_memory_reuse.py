@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.cli.memory_reuse import TUNABLES, VARIABLE
+from training.cli.memory_reuse import MOST_CORES, TUNABLES, VARIABLE, keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
@@ -33,7 +33,10 @@ def run_program(**environment):
     return result.stdout.splitlines()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for the C library of Linux")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.cpu_count() > MOST_CORES,
+    reason="for the C library of Linux, on few cores",
+)
 def test_the_program_starts_again_and_keeps_its_memory():
     tunables, arguments, faults = run_program()
     assert tunables == ":".join(f"{name}={value}" for name, value in TUNABLES.items())
@@ -44,6 +47,13 @@ def test_the_program_starts_again_and_keeps_its_memory():
 
 def test_settings_of_the_user_stay():
     assert run_program(**{VARIABLE: "glibc.malloc.check=0"})[0] == "glibc.malloc.check=0"
+
+
+def test_large_computers_stay_as_they_are(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: MOST_CORES + 1)
+    monkeypatch.setattr(os, "execve", lambda *arguments: pytest.fail("started again"))
+    keep_freed_memory()
 
 
 def test_the_documentation_has_the_same_settings():

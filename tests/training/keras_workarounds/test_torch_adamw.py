@@ -35,7 +35,10 @@ def test_the_fused_update_against_float64(clip):
     variables = [keras.Variable(w.astype("float32")) for w in map(np.asarray, weights)]
     made = adamw_base()(rate, weight_decay=decay, epsilon=epsilon, global_clipnorm=clip)
     for step in gradients:
-        made.apply([ops.convert_to_tensor(g, "float32") for g in step], variables)
+        # Transposed twice: gradients need not have the order in memory of their variable.
+        made.apply(
+            [ops.transpose(ops.convert_to_tensor(g.T.copy(), "float32")) for g in step], variables
+        )
 
     ms, vs = [[np.zeros(shape) for shape in shapes] for _ in "mv"]
     for t, step in enumerate(gradients, 1):
