@@ -47,7 +47,7 @@ def _fused(base: Any):
             )
 
         def _clip_gradients(self, grads):
-            if not self.global_clipnorm or any(gradient is None for gradient in grads):
+            if not self.global_clipnorm:
                 return super()._clip_gradients(grads)
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
             # NaN if the norm is not finite, as in Keras

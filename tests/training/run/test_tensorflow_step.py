@@ -108,13 +108,11 @@ def test_a_strategy_leaves_the_compiler_to_keras():
         assert not compiled_tiny(TINY)[1].jit_compile
 
 
-def test_half_precision_on_a_cpu_is_not_compiled():
-    assert compiled_tiny(TINY)[1].jit_compile
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        assert not compiled_tiny(TINY)[1].jit_compile
-    finally:
-        keras.config.set_dtype_policy("float32")
+@pytest.mark.parametrize(
+    "policy, compiles", [("float32", True), ("mixed_bfloat16", False)], indirect=["policy"]
+)
+def test_half_precision_on_a_cpu_is_not_compiled(policy, compiles):
+    assert bool(compiled_tiny(TINY)[1].jit_compile) == compiles
 
 
 def test_dynamic_shapes_and_host_calls_are_detected():
