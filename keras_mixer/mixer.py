@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_mixer.layers import MixerBlock
+from keras_mixer.layers.conv2d import Conv2D
 from keras_mixer.layers.image_shape_check import ImageShapeCheck
 from keras_mixer.layers.initialization import build
 from keras_mixer.layers.layer_norm import LayerNormalization
@@ -86,7 +87,7 @@ def _scale(images, config):
 
 def _tokens(images, config):
     """Project each patch to a token; a convolution with stride P is one matrix for all patches."""
-    stem = keras.layers.Conv2D(
+    stem = Conv2D(
         config.hidden_dim,
         config.patch_size,
         strides=config.patch_size,

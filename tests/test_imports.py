@@ -32,6 +32,7 @@ ORDER_OF_THE_LIBRARY = (
     "kernels",
     "layers.dtype_policy",
     "layers.composite",
+    "layers.conv2d",
     "layers.dense",
     "layers.image_shape_check",
     "layers.seeds",

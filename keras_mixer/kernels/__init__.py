@@ -14,10 +14,11 @@ _module = importlib.import_module(
     f"{__name__}.{_backend if _backend in ('jax', 'tensorflow', 'torch') else 'reference'}"
 )
 
+convolve_patches = _module.convolve_patches
 gelu = _module.gelu
 layer_norm = _module.layer_norm
 linear = _module.linear
 ones = _module.ones
 rows = _module.rows
 
-__all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]

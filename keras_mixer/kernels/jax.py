@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from keras_mixer.kernels.reference import linear, ones, rows
+from keras_mixer.kernels.reference import convolve_patches, linear, ones, rows
 
-__all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -46,6 +46,20 @@ def linear(x, kernel, bias):
     return ops.add(ops.matmul(x, kernel), bias)
 
 
+def convolve_patches(images, kernel):
+    """Convolve with strides of the kernel's size: the product of each patch and the kernel.
+
+    Args:
+        images: `(batch, height, width, channels)`. Pixels beyond the last whole patch are ignored.
+        kernel: `(patch height, patch width, channels, outputs)`, with the dtype of `images`.
+
+    Returns:
+        `(batch, rows of patches, columns of patches, outputs)`.
+    """
+    strides = list(kernel.shape[:2])
+    return ops.conv(images, kernel, strides, padding="valid", data_format="channels_last")
+
+
 def rows(x):
     """Return `x` in the shape in which `linear` and `gelu` are fastest: `(..., width)`."""
     return x

@@ -6,9 +6,9 @@ the batch as an axis of its own, inference takes an eighth longer.
 
 import tensorflow as tf
 
-from keras_mixer.kernels.reference import gelu, layer_norm, ones
+from keras_mixer.kernels.reference import convolve_patches, gelu, layer_norm, ones
 
-__all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]
 
 
 def linear(x, kernel, bias):

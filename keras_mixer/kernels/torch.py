@@ -1,5 +1,6 @@
 """Products without copies and a GELU in few passes, for PyTorch."""
 
+import functools
 import math
 
 import torch
@@ -9,7 +10,9 @@ from torch.nn import functional
 from keras_mixer.kernels.reference import layer_norm, rows
 from keras_mixer.kernels.reference import ones as reference_ones
 
-__all__ = ["gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]
+
+FEWEST_ROWS = 384  # with fewer, oneDNN takes longer to reorder the kernel than it saves
 
 
 def linear(x, kernel, bias):
@@ -21,7 +24,44 @@ def linear(x, kernel, bias):
     if _is_transposed(x):
         from_left = kernel.mT.expand(x.shape[0], -1, -1)  # (batch, outputs, inputs), a view
         return torch.baddbmm(bias[:, None], from_left, x.mT).mT
-    return functional.linear(x, kernel.mT, bias)
+    return _product(x, kernel, bias)
+
+
+def convolve_patches(images, kernel):
+    """See `keras_mixer.kernels.reference.convolve_patches`.
+
+    For a convolution, PyTorch would copy images and kernel to another order of their axes.
+    """
+    height, width, channels, outputs = kernel.shape
+    rows, columns = images.shape[1] // height, images.shape[2] // width
+    x = images[:, : rows * height, : columns * width]
+    x = x.reshape(-1, rows, height, columns, width, channels).transpose(2, 3)
+    x = x.reshape(-1, rows, columns, height * width * channels)
+    return _product(x, kernel.reshape(-1, outputs))
+
+
+def _product(x, kernel, bias=None):
+    """Return x · kernel + bias: `(..., inputs)` by `(inputs, outputs)`."""
+    is_slow = x.device.type == "cpu" and x.dtype == torch.float32 and _mkl_is_slow()
+    is_slow = is_slow and not torch.compiler.is_compiling()  # compiled and exported: a product
+    if not is_slow or (rows := x.shape[:-1].numel()) < FEWEST_ROWS:
+        return functional.linear(x, kernel.mT, bias)
+    pixels = x.reshape(1, rows, 1, -1).permute(0, 3, 1, 2)  # (1, inputs, rows, 1), channels last
+    y = functional.conv2d(pixels, kernel.mT[:, :, None, None], bias)
+    return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
+
+
+@functools.cache
+def _mkl_is_slow():
+    """Return whether convolutions, by oneDNN, are faster than products, by MKL.
+
+    On CPUs of AMD, MKL leaves AVX-512 unused. A convolution with a kernel of one pixel is the same
+    product.
+    """
+    if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
+        return False
+    cpu: dict = getattr(torch.cpu, "get_capabilities", dict)()  # older versions cannot say
+    return cpu.get("cpu_name", "").startswith("AMD") and cpu.get("avx512_f", False)
 
 
 def ones(x, width, dtype):

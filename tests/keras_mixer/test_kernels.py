@@ -21,6 +21,22 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5, WIDTH)) * 2 + 1
 PARAMETERS = [RNG.standard_normal(WIDTH) + 1, RNG.standard_normal(WIDTH)]
 KERNEL, BIAS = RNG.standard_normal((WIDTH, 7)), RNG.standard_normal(7)
+MANY_ROWS = RNG.standard_normal((4, 100, WIDTH))  # PyTorch may compute them as a convolution
+IMAGES = RNG.standard_normal((2, 10, 7, 3))  # 2 × 3 patches
+PATCH_KERNEL = RNG.standard_normal((4, 2, 3, 5))
+
+
+def convolve_patches(images, kernel):
+    """Multiply each patch by the kernel, in NumPy."""
+    height, width = kernel.shape[:2]
+    rows, columns = images.shape[1] // height, images.shape[2] // width
+    y = np.empty((len(images), rows, columns, kernel.shape[-1]))
+    for i in range(rows):
+        for j in range(columns):
+            patch = images[:, i * height :, j * width :][:, :height, :width]
+            y[:, i, j] = np.tensordot(patch, kernel, 3)
+    return y
+
 
 # (name, function of NumPy in float64, arguments that have a gradient, other arguments)
 CASES = {
@@ -32,6 +48,9 @@ CASES = {
     "gelu far from 0": (lambda x: gelu(x, True), [20 * X], [True]),
     "linear": (lambda x, k, b: x @ k + b, [X, KERNEL, BIAS], []),
     "linear of rows": (lambda x, k, b: x @ k + b, [X[0], KERNEL, BIAS], []),
+    "linear of many rows": (lambda x, k, b: x @ k + b, [MANY_ROWS, KERNEL, BIAS], []),
+    "convolve_patches": (convolve_patches, [IMAGES[:, :8], PATCH_KERNEL], []),
+    "convolve_patches with pixels beyond": (convolve_patches, [IMAGES, PATCH_KERNEL], []),
 }
 
 
@@ -70,6 +89,16 @@ def test_values_and_gradients_match_float64(case, implementation):
                 direction,
                 tolerance * np.linalg.norm(gradient),
             )
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("mkl_is_slow", [True, False])
+@pytest.mark.parametrize("case", ["linear of many rows", "convolve_patches"])
+def test_products_and_convolutions_match_float64(case, mkl_is_slow, monkeypatch):
+    """On CPUs of AMD, products are computed as convolutions. All CPUs test both."""
+    monkeypatch.setattr("keras_mixer.kernels.torch._mkl_is_slow", lambda: mkl_is_slow)
+    monkeypatch.setattr("keras_mixer.kernels.torch.FEWEST_ROWS", 2)
+    test_values_and_gradients_match_float64(case, kernels)
 
 
 def assert_derivative(function, at, gradient, direction, largest_error):
