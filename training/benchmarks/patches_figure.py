@@ -32,5 +32,7 @@ def plot_patches(result, path):
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * 8)  # room for the legend
         axes.legend(title="exponent", loc="upper left")
     figure.savefig(path, dpi=120, metadata={"Date": None} if str(path).endswith("svg") else None)
