@@ -12,8 +12,10 @@ import keras_mixer.layers  # noqa: F401  registers the layers that files name
 
 PACKAGE = "keras_mixer"  # of the names under which the library's layers are registered
 LAYERS_OF_THE_LIBRARY = frozenset(
-    {"Conv2D", "ImageShapeCheck", "LayerNormalization"}
-    | {"MixerBlock", "MlpBlock", "StochasticDepth"}
+    {
+        *("Conv2D", "ImageShapeCheck", "LayerNormalization"),
+        *("MixerBlock", "MlpBlock", "StochasticDepth"),
+    }
 )
 # Names of classes by the module that Keras writes. Excluded on purpose: layers that call a function
 # from the file (Lambda), load a file (TFSMLayer, the lookups, TextVectorization), run code of a
