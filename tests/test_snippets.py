@@ -52,6 +52,8 @@ EXECUTED = {
     "training show finetune-pets --source folder:": "--batch-size 8",
     "training evaluate": "",
     "training predict": "",
+    "training fewshot": "",
+    "training knn": "",
     "keras_mixer weights": "",
     "keras_mixer convert": "",
 }
@@ -60,6 +62,7 @@ ONLY_PARSED = {
     "training train finetune-": "needs a download",
     "training train cifar10-scratch": "needs a download",
     "training evaluate MixerB16:imagenet1k --source imagenet": "ImageNet is a manual download",
+    "training fewshot MixerB16:imagenet21k --source fewshot-imagenet": "needs a download",
     "training plan": "the compiler for TPUs needs an environment of its own",
     "training benchmark": "a measurement takes minutes",
 }
@@ -379,6 +382,8 @@ def options():
         "training plan digits",
         "training evaluate",
         "training predict",
+        "training fewshot",
+        "training knn",
         "training benchmark loading",
         "training benchmark data",
         "training benchmark training",

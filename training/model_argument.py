@@ -59,11 +59,9 @@ class RunModel:
         """Names of the classes, in the order of the logits."""
         return tuple(self.folder.read_class_names())
 
-    @property
-    def report_dir(self):
-        """Folder for the results of an evaluation."""
-        name = f"evaluation-{self.checkpoint}" if self.checkpoint else "evaluation"
-        return self.folder.path / name
+    def output_dir(self, kind):
+        """Return the default folder for results of a kind, such as "evaluation"."""
+        return self.folder.path / (f"{kind}-{self.checkpoint}" if self.checkpoint else kind)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +72,8 @@ class KerasModel:
     path: Path
     data = None
 
-    @property
-    def report_dir(self):
-        return Path("evaluations") / self.path.stem
+    def output_dir(self, kind):
+        return Path(f"{kind}s") / self.path.stem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +85,8 @@ class PretrainedModel:
     weights: str
     data = None
 
-    @property
-    def report_dir(self):
-        return Path("evaluations") / f"{self.constructor}-{Path(self.weights).stem}"
+    def output_dir(self, kind):
+        return Path(f"{kind}s") / f"{self.constructor}-{Path(self.weights).stem}"
 
 
 @dataclasses.dataclass(frozen=True)

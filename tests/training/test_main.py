@@ -20,12 +20,17 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--help"], ["train", "show", "evaluate", "predict", "plan", "benchmark"]),
+        (
+            ["--help"],
+            ["train", "show", "evaluate", "predict", "fewshot", "knn", "plan", "benchmark"],
+        ),
         (["train", "--help"], ["digits", "tiny", "KERAS_BACKEND"]),
         (["show", "--help"], ["digits", "tiny", "as the model sees them"]),
         (["show", "tiny", "--help"], ["--output-dir", "--images", "--mixup-alpha"]),
         (["evaluate", "--help"], ["MODEL", "--source", "--output-dir", "--json", "RUN@best"]),
         (["predict", "--help"], ["MODEL", "IMAGE...", "--top", "--json"]),
+        (["fewshot", "--help"], ["MODEL", "--shots", "--penalty", "--source", "fewshot-imagenet"]),
+        (["knn", "--help"], ["MODEL", "--neighbors", "--source", "--output-dir"]),
         (["plan", "--help"], ["digits", "tiny", "without having any", "nothing is executed"]),
         (["plan", "tiny", "--help"], ["--tpu", "--model-devices", "--no-search", "--classes"]),
         (["benchmark", "--help"], ["loading", "data", "WHAT --help"]),
@@ -70,7 +75,7 @@ def test_help_of_a_recipe_lists_every_field(call):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "Expected one of {benchmark, evaluate, plan, predict, show, train}"),
+        ([], "Expected one of {benchmark, evaluate, fewshot, knn, plan, predict, show, train}"),
         (["trian"], "trian"),
         (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),
         (["train", "digist"], "digist"),
@@ -95,6 +100,13 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["predict", "no/such/run"], "IMAGE... must be one or more image files"),
         (["predict", "no/such/run", "a.png"], "no/such/run, which does not exist"),
         (["predict", "no/such/run", "a.png", "--top", "0"], "--top must be at least 1"),
+        (["fewshot", "no/such/run"], "no/such/run, which does not exist"),
+        (["fewshot", "no/such/run", "--shots", "0"], "--shots must be one or more numbers above 0"),
+        (["fewshot", "no/such/run", "--seeds", "0"], "--seeds must be at least 1"),
+        (["fewshot", "no/such/run", "--penalty", "1"], "--penalty"),
+        (["fewshot", "no/such/run", "--batch-size", "-1"], "no/such/run, which does not exist"),
+        (["knn", "no/such/run", "--neighbors", "0"], "--neighbors must be one or more numbers"),
+        (["knn", "no/such/run", "--neighbors"], "--neighbors must be one or more numbers"),
         (["plan", "tiny"], "--tpu"),
         (["plan", "tiny", "--tpu", "v5e-8"], "--tpu must be one of v4, v5e, v5p, v6e, a colon"),
         (["benchmark", "velocity"], "velocity"),

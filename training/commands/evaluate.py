@@ -3,14 +3,13 @@
 import dataclasses
 import json
 import math
-import shlex
 import sys
-from pathlib import Path
 from typing import Literal
 
 from tqdm import tqdm
 
 from training.backend import require_backend
+from training.cli.model_data import choose_data, require_same_inputs, results_dir
 from training.cli.model_options import (
     Activation,
     ClassNames,
@@ -19,9 +18,9 @@ from training.cli.model_options import (
     read_model_options,
 )
 from training.cli.terminal import JsonFlag, abbreviate, print_table
-from training.config import Data, Hardware
+from training.config import Hardware
 from training.errors import UserError, out_of_memory_as_user_error
-from training.validation import LARGEST_INTEGER, refuse_unless, require_output_dir
+from training.validation import require_output_dir
 
 
 def run(
@@ -72,16 +71,17 @@ def run(
         as_json: Print JSON instead of a table.
     """
     argument, names = read_model_options(model, class_names)
-    refuse_unless(
-        0 <= batch_size <= LARGEST_INTEGER,
-        "batch_size",
-        f"must be at least 0 and at most {LARGEST_INTEGER}",
-        batch_size,
-        "Pass 64.",
-    )
     wanted = Hardware(devices=devices, precision="float32")  # layers have a precision of their own
     wanted.check()
-    data = _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image)
+    data = choose_data(
+        argument,
+        source,
+        {"validation_fraction": 0.0, "test_fraction": 1.0},  # its test split, or all that it has
+        test_split=test_split,
+        data_dir=data_dir,
+        batch_size=batch_size,
+        on_bad_image=on_bad_image,
+    )
 
     require_backend()
     from training.data.changed_files import changed_files_as_user_errors
@@ -98,14 +98,14 @@ def run(
     examples.require("test", data)
     batch_size = hardware.evaluation_batch_size(min(data.batch_size, len(examples.test)))
     data = dataclasses.replace(data, batch_size=batch_size)
-    output = Path(output_dir) if output_dir else _report_dir(argument)
+    output = results_dir(argument, output_dir, "evaluation")
     memory = out_of_memory_as_user_error(
         f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
     )
     changes = changed_files_as_user_errors(examples, "Then evaluate again.")
     with hardware.scope(), memory, changes:
         loaded = load_model(argument, activation, names, trust_model)
-        _require_same_inputs(examples, loaded)
+        require_same_inputs(examples, loaded)
         examples = _match_classes(examples, loaded, data)
         require_output_dir(output)
         transform = evaluation_transform or loaded.evaluation_transform
@@ -130,72 +130,6 @@ def run(
         with out_of_memory_as_user_error(received, "Pass a smaller --batch-size."):
             result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
     _report(result, confusion, examples, data, output, as_json)
-
-
-def _report_dir(argument):
-    """Return the folder for the results of a model, unless it is a link to somewhere else."""
-    folder = argument.report_dir
-    if folder.is_symlink():
-        raise UserError(
-            f"--output-dir must be given if the results would be written through a link. Received: "
-            f"nothing, and {folder}, a link to {folder.readlink()}. Pass --output-dir PATH, or "
-            "remove the link."
-        )
-    return folder
-
-
-def _choose_data(argument, source, test_split, data_dir, batch_size, on_bad_image):
-    """Return the `Data` to evaluate on: that of the run, changed by the options."""
-    data = argument.data or Data()
-    if source:  # its own test split, or all that it has for training
-        fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
-        data = dataclasses.replace(data, source=source, test_split="", **fractions)
-    elif argument.data is None:
-        raise UserError(
-            f"--source must name a dataset to evaluate {argument.text} on, which is not a run. "
-            "Received: nothing. Pass --source imagenet, or another dataset with its classes."
-        )
-    else:
-        read_from = dataclasses.replace(data, data_dir=data.data_dir or data_dir)
-        _require_inert_source(argument, read_from)
-    return dataclasses.replace(
-        data,
-        test_split=test_split or data.test_split,
-        data_dir=data_dir,  # files may be downloaded to it, so not where the run says
-        batch_size=batch_size or data.batch_size,
-        on_bad_image=on_bad_image or data.on_bad_image,
-    )
-
-
-def _require_inert_source(argument, data):
-    """Raise UserError if reading the source that a run names would do more than read files."""
-    from training.data.sources import is_inert
-
-    if is_inert(data):
-        return
-    options = {"--source": data.source, "--test-split": data.test_split}
-    options |= {"--data-dir": data.data_dir}
-    typed = " ".join(f"{o} {shlex.quote(value)}" for o, value in options.items() if value)
-    raise UserError(
-        "--source must be given for a run on a dataset of TensorFlow Datasets, which downloads and "
-        f"executes what the name stands for. Received: nothing, and {argument.folder.config}, "
-        f"which names it. Pass {typed}, if you trust that."
-    )
-
-
-def _require_same_inputs(source, loaded):
-    """Raise UserError unless the model takes the images of a source."""
-    _, height, width, channels = loaded.model.input_shape
-    if height != width:
-        raise UserError(
-            "MODEL must take square images to be evaluated. Received: a model for images of "
-            f"{height} × {width} pixels. Use `predict`, or evaluate it with Keras."
-        )
-    if source.channels != channels:
-        raise UserError(
-            f"--source must have images with {channels} channel{'s' * (channels > 1)}, as the "
-            f"model. Received: {source.channels}. Choose a dataset with such images."
-        )
 
 
 def _match_classes(source, loaded, data):

@@ -68,7 +68,7 @@ def _on_disk(split, name, source, data):
         "validation_fraction",
         "test_fraction",
     )
-    contents = [source.fingerprint, name, len(split), *(getattr(data, field) for field in fields)]
+    contents = [source.fingerprint(), name, len(split), *(getattr(data, field) for field in fields)]
     digest = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
     folder = Path(data.cache_dir) / f"{name}-{digest}"
     index = folder / INDEX

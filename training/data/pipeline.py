@@ -57,7 +57,7 @@ def steps_per_epoch(split, data):
     return len(split) // data.batch_size
 
 
-def evaluation_batches(split, source, data, shard=ALL_EXAMPLES):
+def evaluation_batches(split, source, data, shard=ALL_EXAMPLES, start_batch=0):
     """Return a dataset of `(images, labels, weights)` with every example once, in order.
 
     All batches are full, and all hosts have the same number of batches: the last ones are padded
@@ -70,6 +70,7 @@ def evaluation_batches(split, source, data, shard=ALL_EXAMPLES):
         source: The `training.data.source.Source`.
         data: The `training.config.Data`.
         shard: The shard of this host.
+        start_batch: The first batch; those before are not read again where that is possible.
     """
     batch_size = local_batch_size(data.batch_size, shard)
     batches = math.ceil(len(split) / data.batch_size)
@@ -80,11 +81,12 @@ def evaluation_batches(split, source, data, shard=ALL_EXAMPLES):
         label = _as_vector(label, source)
         return pixels, label, weight * tf.cast(tf.reduce_any(label > 0), tf.float32)
 
-    dataset = split.in_order(shard).map(prepare, tf.data.AUTOTUNE)
+    examples = split.in_order(shard).skip(start_batch * batch_size)
+    dataset = examples.map(prepare, tf.data.AUTOTUNE)
     padding = tf.data.Dataset.from_tensors(
         tuple(tf.zeros(spec.shape, spec.dtype) for spec in dataset.element_spec)
     )
-    dataset = dataset.concatenate(padding.repeat()).take(batches * batch_size)
+    dataset = dataset.concatenate(padding.repeat()).take((batches - start_batch) * batch_size)
     return dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 

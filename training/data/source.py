@@ -24,7 +24,7 @@ class Source:
     skipped: tuple[str, ...] = ()  # "path: fault" of each image that was left out
     multi_label: bool = False  # whether an image may have several classes or none
     find_faults: Callable = list  # "path: fault" of each valid file that became invalid
-    fingerprint: str = ""  # changes with the files, if they may be cached on disk
+    fingerprint: Callable = str  # digest that changes with the images and their labels
 
     def require(self, split, data):
         """Raise UserError if a split has no images; `data` is where they come from."""

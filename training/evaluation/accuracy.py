@@ -2,13 +2,13 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 
 from training.devices import hosts
 from training.errors import UserError
 from training.evaluation.calibration import Calibration
 from training.evaluation.logits import cross_entropy, probabilities
+from training.evaluation.predict_batch import predict_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
     """
     right, right_of_five, loss, calibration = 0, 0, 0.0, Calibration()
     for images, labels, weights in batches:
-        logits = np.asarray(_predict(model, images), np.float64)  # (batch, classes)
+        logits = np.asarray(predict_batch(model, images), np.float64)  # (batch, classes)
         counted = np.asarray(weights) > 0
         logits, labels = logits[counted], np.asarray(labels, np.float64)[counted]
         _require_finite(logits)
@@ -92,17 +92,3 @@ def _require_finite(logits):
             f"The logits of the model must be finite. Received: {wrong[0]}. Train another model, "
             "with a lower --learning-rate."
         )
-
-
-def _predict(model, images):
-    """Return the logits of a batch, computed on all devices of the scope that made the model."""
-    images = np.asarray(images)  # JAX takes no tensors of tf.data
-    if distribution := keras.distribution.distribution():
-        layout = distribution.get_data_layout(images.shape)
-        images = keras.distribution.distribute_tensor(images, layout)
-    elif (
-        keras.backend.backend() == "tensorflow"
-        and model.distribute_strategy.num_replicas_in_sync > 1
-    ):  # `predict_on_batch` would give each replica all images
-        return model.predict(images, batch_size=len(images), verbose=0)
-    return model.predict_on_batch(images)

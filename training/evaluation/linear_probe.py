@@ -11,6 +11,7 @@ import numpy as np
 PENALTY = 2.0**10  # λ of the published evaluations
 BIAS_FEATURE = 100.0  # constant feature, so large that its weight is hardly regularized
 SMALLEST_STDDEV = 1e-5  # added to standard deviations
+PART = 16_384  # examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +55,23 @@ class RidgePath:
     """
 
     def __init__(self, features, labels, classes):
-        features = np.asarray(features, "float64")
-        self.mean = features.mean(axis=0)
-        self.stddev = features.std(axis=0) + SMALLEST_STDDEV
-        x = _with_bias(features, self.mean, self.stddev)
-        y = np.where(np.arange(classes) == np.asarray(labels)[:, None], 1.0, -1.0)
-        if len(x) < x.shape[1]:
+        features, labels = np.asarray(features), np.asarray(labels)
+        self.mean = features.mean(axis=0, dtype="float64")
+        squares = sum(np.sum((part - self.mean) ** 2, axis=0) for part in _parts(features))
+        self.stddev = np.sqrt(squares / len(features)) + SMALLEST_STDDEV
+        width = features.shape[1] + 1
+        if len(features) < width:
+            x = _with_bias(features, self.mean, self.stddev)
             self._eigenvalues, vectors = np.linalg.eigh(x @ x.T)
-            self._left, self._right = x.T @ vectors, vectors.T @ y
-        else:
-            self._eigenvalues, vectors = np.linalg.eigh(x.T @ x)
-            self._left, self._right = vectors, vectors.T @ (x.T @ y)
+            self._left, self._right = x.T @ vectors, vectors.T @ _targets(labels, classes)
+            return
+        gram, products = np.zeros((width, width)), np.zeros((width, classes))
+        for part, of_part in zip(_parts(features), _parts(labels), strict=True):
+            x = _with_bias(part, self.mean, self.stddev)
+            gram += x.T @ x
+            products += x.T @ _targets(of_part, classes)
+        self._eigenvalues, self._left = np.linalg.eigh(gram)
+        self._right = self._left.T @ products
 
     def probe(self, penalty=PENALTY):
         """Return the `LinearProbe` for a penalty.
@@ -74,6 +81,15 @@ class RidgePath:
         """
         scaled = self._right / (self._eigenvalues[:, None] + penalty)
         return LinearProbe(self.mean, self.stddev, self._left @ scaled)
+
+
+def _parts(array):
+    """Return consecutive parts of an array, so that only one at a time is in float64."""
+    return (array[start : start + PART] for start in range(0, len(array), PART))
+
+
+def _targets(labels, classes):
+    return np.where(np.arange(classes) == labels[:, None], 1.0, -1.0)
 
 
 def _with_bias(features, mean, stddev):

@@ -5,7 +5,7 @@ import numpy as np
 CHUNK = 1024  # examples whose similarities to all neighbors are in memory at a time
 
 
-def nearest_neighbors_accuracy(train, train_labels, test, test_labels, k):
+def nearest_neighbors_accuracies(train, train_labels, test, test_labels, neighbors):
     """Return the fraction of test examples whose k nearest training examples have their class.
 
     Near means a large cosine of the angle between features. The most frequent class among the k
@@ -16,20 +16,38 @@ def nearest_neighbors_accuracy(train, train_labels, test, test_labels, k):
         train_labels: `(examples,)`.
         test: `(examples, features)`.
         test_labels: `(examples,)`.
-        k: Number of neighbors, at most that of training examples.
+        neighbors: Numbers k, each at most that of training examples.
+
+    Returns:
+        `{k: accuracy}`.
     """
     train, test = map(_normalized, (train, test))
     classes = int(max(np.max(train_labels), np.max(test_labels))) + 1
-    right = 0
+    right = dict.fromkeys(neighbors, 0)
     for start in range(0, len(test), CHUNK):
         cosines = test[start : start + CHUNK] @ train.T
-        nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-        votes = np.zeros((len(cosines), classes))
-        # A cosine is at most 1, so that its share cannot outweigh the vote of one neighbor more.
-        weights = 1 + np.take_along_axis(cosines, nearest, axis=1) / (2 * k + 1)
-        np.add.at(votes, (np.arange(len(cosines))[:, None], train_labels[nearest]), weights)
-        right += int(np.sum(votes.argmax(axis=1) == test_labels[start : start + CHUNK]))
-    return right / len(test)
+        nearest = _largest(cosines, max(neighbors))
+        cosines = np.take_along_axis(cosines, nearest, axis=1)
+        for k in neighbors:
+            votes = _vote(train_labels[nearest[:, :k]], cosines[:, :k], classes)
+            right[k] += int(np.sum(votes == test_labels[start : start + CHUNK]))
+    return {k: number / len(test) for k, number in right.items()}
+
+
+def _largest(cosines, number):
+    """Return the columns of the largest cosines of each row, in descending order."""
+    largest = np.argpartition(-cosines, number - 1, axis=1)[:, :number]
+    order = np.argsort(-np.take_along_axis(cosines, largest, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(largest, order, axis=1)
+
+
+def _vote(labels, cosines, classes):
+    """Return the class that each row of neighbors elects."""
+    votes = np.zeros((len(labels), classes))
+    # A cosine is at most 1, so that its share cannot outweigh the vote of one neighbor more.
+    weights = 1 + cosines / (2 * labels.shape[1] + 1)
+    np.add.at(votes, (np.arange(len(labels))[:, None], labels), weights)
+    return votes.argmax(axis=1)
 
 
 def _normalized(features):

@@ -26,15 +26,21 @@ def draw_shots(labels, classes, shots, seed):
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(np.asarray(labels)[order], kind="stable")]  # by class, then at random
+    require_shots(labels, classes, shots)
     counts = np.bincount(labels, minlength=classes)
-    if counts.min() < shots:
-        raise UserError(
-            f"--shots must be at most the number of training images of the rarest class, "
-            f"{counts.min()}. Received: {shots}. Pass --shots {max(counts.min(), 1)}, or a source "
-            "with more training images."
-        )
     first = np.cumsum(counts) - counts  # of each class
     return order[first + np.arange(shots)[:, None]].ravel()
+
+
+def require_shots(labels, classes, shots):
+    """Raise UserError unless each class has `shots` examples; see `draw_shots`."""
+    fewest = np.bincount(labels, minlength=classes).min()
+    if fewest < shots:
+        raise UserError(
+            f"--shots must be at most the number of training images of the rarest class, {fewest}. "
+            f"Received: {shots}. Pass --shots {max(fewest, 1)}, or a source with more training "
+            "images."
+        )
 
 
 def choose_penalty(features, labels, classes):

@@ -1,5 +1,7 @@
 """Images in a .npz file, with the names that keras.datasets uses."""
 
+import hashlib
+
 import numpy as np
 
 from keras_mixer.files import open_regular
@@ -76,8 +78,14 @@ def _load(path, data):
     return Source(
         class_names=class_names,
         channels=splits["train"][0].shape[-1],
+        fingerprint=lambda: _fingerprint(path),
         **{name: in_memory(*splits[name]) for name in SPLITS},
     )
+
+
+def _fingerprint(path):
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path):

@@ -65,7 +65,7 @@ def load(data):
         channels=3,
         skipped=tuple(faults),
         find_faults=lambda: _faults(valid_files, image_files.inspect_files(valid_files, root)),
-        fingerprint=_fingerprint(findings, root) if data.cache == "disk" else "",
+        fingerprint=lambda: _fingerprint(findings, root),
         **{split: _as_split(*splits[split], findings) for split in SPLITS},
     )
 

@@ -71,7 +71,7 @@ def load(data):
         class_names=tuple(class_label.names),
         channels=features[image_key].shape[-1] or 3,
         multi_label=multi_label,
-        fingerprint=builder.info.full_name,
+        fingerprint=lambda: builder.info.full_name,
         train=split_of(data.train_split or "train", "--train-split"),
         validation=split_of(data.validation_split or NO_SPLIT, "--validation-split"),
         test=split_of(data.test_split or "test", "--test-split"),

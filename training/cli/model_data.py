@@ -1,0 +1,103 @@
+"""Images for a model, those of its run or another source, and the folder for results."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+from training.config import Data
+from training.errors import UserError
+from training.validation import LARGEST_INTEGER, refuse_unless
+
+
+def choose_data(argument, source, fractions, data_dir, batch_size=0, **options):
+    """Return the `training.config.Data` of the run of a model, changed by options.
+
+    Args:
+        argument: The parsed MODEL.
+        source: `--source`; empty for the dataset of the run.
+        fractions: What to hold out of another source, by the names of the fields of `Data`.
+        data_dir: `--data-dir`.
+        batch_size: `--batch-size`; 0 for that of the run.
+        **options: Other fields of `Data`; those that are empty or 0 keep the values of the run.
+
+    Raises:
+        UserError: If there is neither a source nor a run, the run's would execute code, or the
+            batch size is invalid.
+    """
+    refuse_unless(
+        0 <= batch_size <= LARGEST_INTEGER,
+        "batch_size",
+        f"must be at least 0 and at most {LARGEST_INTEGER}",
+        batch_size,
+        "Pass 64.",
+    )
+    data = argument.data or Data()
+    if source:
+        splits = dict.fromkeys(("train_split", "validation_split", "test_split"), "")
+        data = dataclasses.replace(data, source=source, **splits, **fractions)
+    elif argument.data is None:
+        raise UserError(
+            f"--source must name a dataset for {argument.text}, which is not a run. "
+            "Received: nothing. Pass --source imagenet, or another dataset with its classes."
+        )
+    else:
+        read_from = dataclasses.replace(data, data_dir=data.data_dir or data_dir)
+        _require_inert_source(argument, read_from)
+    given = {field: value for field, value in options.items() if value}
+    given |= {"batch_size": batch_size} if batch_size else {}
+    # Files may be downloaded to `data_dir`, so it is not where the run says.
+    return dataclasses.replace(data, data_dir=data_dir, **given)
+
+
+def _require_inert_source(argument, data):
+    """Raise UserError if reading the source that a run names would do more than read files."""
+    from training.data.sources import is_inert
+
+    if is_inert(data):
+        return
+    options = {"--source": data.source, "--test-split": data.test_split}
+    options |= {"--data-dir": data.data_dir}
+    typed = " ".join(f"{o} {shlex.quote(value)}" for o, value in options.items() if value)
+    raise UserError(
+        "--source must be given for a run on a dataset of TensorFlow Datasets, which downloads and "
+        f"executes what the name stands for. Received: nothing, and {argument.folder.config}, "
+        f"which names it. Pass {typed}, if you trust that."
+    )
+
+
+def require_same_inputs(source, loaded):
+    """Raise UserError unless the model takes the images of a source."""
+    _, height, width, channels = loaded.model.input_shape
+    if height != width:
+        raise UserError(
+            "MODEL must take square images to be evaluated. Received: a model for images of "
+            f"{height} × {width} pixels. Use `predict`, or evaluate it with Keras."
+        )
+    if source.channels != channels:
+        raise UserError(
+            f"--source must have images with {channels} channel{'s' * (channels > 1)}, as the "
+            f"model. Received: {source.channels}. Choose a dataset with such images."
+        )
+
+
+def results_dir(argument, output_dir, kind):
+    """Return the folder for results: `--output-dir`, or the default of the model for this kind.
+
+    Args:
+        argument: The parsed MODEL.
+        output_dir: `--output-dir`; empty for the default.
+        kind: Kind of the results, such as "evaluation".
+
+    Raises:
+        UserError: If the default folder is a link to somewhere else.
+    """
+    if output_dir:
+        return Path(output_dir)
+    folder = argument.output_dir(kind)
+    if folder.is_symlink():
+        raise UserError(
+            f"--output-dir must be given if the results would be written through a link. Received: "
+            f"nothing, and {folder}, a link to {folder.readlink()}. Pass --output-dir PATH, or "
+            "remove the link."
+        )
+    return folder
