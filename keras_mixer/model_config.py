@@ -88,45 +88,46 @@ class ModelConfigError(ValueError):
     """A configuration that names what is not in the list."""
 
 
-def check_model_config(config):
+def check_model_config(config, others=frozenset()):
     """Return a copy of a configuration that names only `OBJECTS`, and compiles nothing.
 
     Args:
         config: JSON of a model, a layer or one of its arguments, as Python objects. It must be
             read once: what is deserialized is to be what was checked.
+        others: Registered names of other classes that it may name, `"PACKAGE>NAME"`.
 
     Raises:
         ModelConfigError: If it names anything else.
     """
-    return _check(config, "model")
+    return _check(config, "model", others)
 
 
-def _check(value, owner):
+def _check(value, owner, others):
     """Return a copy of JSON; `owner` is the name of the innermost layer, for messages."""
     if isinstance(value, list):
-        return [_check(item, owner) for item in value]
+        return [_check(item, owner, others) for item in value]
     # Keras puts a registered class or function in the place of its name, anywhere.
     if isinstance(value, str) and keras.saving.get_registered_object(value) is not None:
         raise ModelConfigError(f"{value!r} in {owner!r}, the name of a registered object")
     if not isinstance(value, dict):
         return value
     if "class_name" not in value:
-        return {key: _check(item, owner) for key, item in value.items()}
+        return {key: _check(item, owner, others) for key, item in value.items()}
     if value["class_name"] in VALUES:
-        return _check_value(value, owner)
-    return _check_object(value, owner)
+        return _check_value(value, owner, others)
+    return _check_object(value, owner, others)
 
 
-def _check_value(value, owner):
+def _check_value(value, owner, others):
     config = value.get("config")
     if not isinstance(config, dict) or "class_name" in config:
         raise ModelConfigError(f"{value['class_name']} without a configuration in {owner!r}")
     if value["class_name"] == "__numpy__" and config.get("dtype") not in NUMBERS:
         raise ModelConfigError(f"an array of {config.get('dtype')!r} in {owner!r}")
-    return {"class_name": value["class_name"], "config": _check(config, owner)}
+    return {"class_name": value["class_name"], "config": _check(config, owner, others)}
 
 
-def _check_object(value, owner):
+def _check_object(value, owner, others):
     module, name, config = (value.get(key) for key in ("module", "class_name", "config"))
     registered = value.get("registered_name")
     if isinstance(config, dict) and isinstance(config.get("name"), str):
@@ -135,11 +136,13 @@ def _check_object(value, owner):
         raise ModelConfigError(f"{module}.{name} of {config!r} in {owner!r}")
     if registered == f"{PACKAGE}>{name}":  # Keras finds the class by this name alone
         known = name in LAYERS_OF_THE_LIBRARY
+    elif registered in others:
+        known = registered.endswith(f">{name}")
     else:
         known = name in OBJECTS.get(module, ()) and registered in (None, name)
         known = known and keras.saving.get_registered_object(name) is None
     if not known or "class_name" in config:
         raise ModelConfigError(f"{registered or f'{module}.{name}'} in {owner!r}")
     checked = {"module": module, "class_name": name, "registered_name": registered}
-    checked["config"] = _check(config, owner)
-    return checked | {key: _check(value[key], owner) for key in DETAILS if key in value}
+    checked["config"] = _check(config, owner, others)
+    return checked | {key: _check(value[key], owner, others) for key in DETAILS if key in value}

@@ -90,16 +90,22 @@ LEVELS_OF_THE_APPLICATION = (
     ("recipes", "data.shard", "optimization.replicas"),
     ("keras_workarounds",),
     ("devices.hosts",),
-    ("run.folder", "run.json_file", "run.checkpoints", "data", "devices", "optimization"),
+    (
+        *("run.folder", "run.json_file", "run.csv_file", "run.checkpoints"),
+        *("data", "devices", "optimization"),
+    ),
+    ("studies.models",),
     ("keras_file",),
     ("model_argument",),
-    ("model", "evaluation", "studies.models"),
+    ("model", "evaluation"),
     ("run",),
     ("planning",),
     ("benchmarks",),
+    ("studies",),
     ("cli",),
     ("commands",),
     ("__main__",),
+    ("studies.run_process",),
 )
 
 

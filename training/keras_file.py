@@ -20,6 +20,7 @@ from keras_mixer.model_config import ModelConfigError, check_model_config
 from keras_mixer.weights.archives import open_archive
 from keras_mixer.weights.keras_archive import open_h5, open_keras_archive
 from training.errors import UserError
+from training.studies.models.registration import registered_layers
 
 ADVICE = "Save the model again with model.save, using layers of Keras and keras_mixer only."
 TRUST = (
@@ -86,7 +87,8 @@ def _rebuild(path):
     with open_regular(path) as file, open_keras_archive(file) as (config, weights):
         with open_regular(weights) as arrays, open_h5(arrays):
             pass  # it has no links to other files
-        model = _build(check_model_config(config), os.path.getsize(weights))
+        checked = check_model_config(config, registered_layers())
+        model = _build(checked, os.path.getsize(weights))
         model.load_weights(weights)
     return model
 

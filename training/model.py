@@ -1,4 +1,4 @@
-"""The Mixer of a configuration, with new or pretrained weights."""
+"""The model of a configuration, with new or pretrained weights."""
 
 import contextlib
 import dataclasses
@@ -23,10 +23,12 @@ from training.model_argument import (
     parse,
     published_classes,
 )
+from training.studies.models.build import build_study_model
+from training.studies.models.permutation import permute_input
 
 
-def build_model(model, image_size, source, trust_model=False):
-    """Return the Mixer of a `training.config.Model` for a source's images; it returns logits.
+def build_model(model, image_size, source, trust_model=False, seed=0):
+    """Return the model of a `training.config.Model` for a source's images; it returns logits.
 
     The head of `--weights` is kept if its classes are known to be those of the source. Otherwise
     the head is new: its kernel is zero.
@@ -37,6 +39,7 @@ def build_model(model, image_size, source, trust_model=False):
         source: The `training.data.source.Source` of the images.
         trust_model: Whether a `.keras` file of `--weights` may execute what it names; see
             `training.keras_file.open_model`.
+        seed: Seed of `--input-permutation`.
 
     Raises:
         UserError: If the weights are not of this model, are corrupt or cannot be downloaded.
@@ -45,19 +48,31 @@ def build_model(model, image_size, source, trust_model=False):
     keeps_head = start is not None and start.has_classes(source.class_names)
     with contextlib.ExitStack() as stack:
         weights = start and stack.enter_context(start.open(trust_model))
-        mixer = _build(model, image_size, source, weights)
+        build = _build if model.architecture == "mixer" else _build_study_model
+        mixer = build(model, image_size, source, weights)
     if start and hosts.is_first():
         print(start.describe_head(keeps_head, source.class_names), flush=True)
     if not keeps_head:
         head = mixer.get_layer("head")
         head.kernel.assign(ops.zeros(head.kernel.shape))
         head.bias.assign(ops.full(head.bias.shape, model.head_bias))
+    if model.input_permutation != "none":
+        return permute_input(mixer, model.input_permutation, model.size.patch_size, seed)
     return mixer
+
+
+def _build_study_model(model, image_size, source, weights):
+    return build_study_model(
+        model.architecture, model.size, image_size, source.channels, len(source.class_names)
+    )
 
 
 def _build(model, image_size, source, weights):
     arguments = dataclasses.asdict(model)
-    for field in ("variant", "weights", "head_bias", *SIZE_FIELDS):
+    for field in (
+        *("variant", "weights", "head_bias", "architecture", "input_permutation"),
+        *SIZE_FIELDS,
+    ):
         del arguments[field]
     try:
         return constructor(model)(

@@ -203,14 +203,19 @@ def load_model(argument, activation="", class_names=(), trusted=False):
 
 
 def _load_run(argument, trusted):
-    folder = argument.folder
-    config = folder.read_config()
+    folder, config = argument.folder, argument.folder.read_config()
     if argument.is_finished:
         from training.keras_file import open_logits
 
         advice = f"Pass {folder.path}@best, a checkpoint of the same run, or train another run."
         model, _ = open_logits(folder.model, advice, trusted)
         _require_model_of_run(model, argument, config, advice)
+    elif not config.model.is_plain:
+        raise UserError(
+            "MODEL must be a finished run or a checkpoint of a plain Mixer. Received: "
+            f"{argument.text}, {config.model.architecture} with input permutation "
+            f"{config.model.input_permutation}. Finish the run, and pass {folder.path}."
+        )
     else:
         model = build_from_file(constructor(config.model), argument.path, config.hardware.precision)
         if (classes := model.output_shape[-1]) != (number := len(argument.class_names)):
@@ -235,7 +240,7 @@ def _require_model_of_run(model, argument, config, advice):
     classes, size = len(argument.class_names), config.data.image_size
     image = list(model.input_shape[1:3])
     found = f"images of {image[0]} × {image[1]} pixels and {model.output_shape[-1]} classes"
-    if find_mixer(model) is None:
+    if config.model.architecture == "mixer" and find_mixer(model) is None:
         found = f"a model without a Mixer, for {found}"
     elif (image, model.output_shape[-1]) == ([size, size], classes):
         return

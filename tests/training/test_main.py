@@ -22,7 +22,17 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
     [
         (
             ["--help"],
-            ["train", "show", "evaluate", "predict", "fewshot", "knn", "plan", "benchmark"],
+            [
+                "train",
+                "show",
+                "evaluate",
+                "predict",
+                "fewshot",
+                "knn",
+                "study",
+                "plan",
+                "benchmark",
+            ],
         ),
         (["train", "--help"], ["digits", "tiny", "KERAS_BACKEND"]),
         (["show", "--help"], ["digits", "tiny", "as the model sees them"]),
@@ -50,7 +60,7 @@ def test_help(call, arguments, expected):
 @pytest.mark.parametrize(
     "command, text",
     [
-        ("train tiny", "10 classes, included in scikit-learn), folder:PATH"),
+        ("train tiny", "10 classes, included in scikit-learn), shapes"),
         ("evaluate", "If a folder or a file of arrays has no test split, all its"),
         ("plan tiny", "each dimension, such as v5e:2x4"),
     ],
@@ -75,7 +85,10 @@ def test_help_of_a_recipe_lists_every_field(call):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "Expected one of {benchmark, evaluate, fewshot, knn, plan, predict, show, train}"),
+        (
+            [],
+            "Expected one of {benchmark, evaluate, fewshot, knn, plan, predict, show, study, train}",
+        ),
         (["trian"], "trian"),
         (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),
         (["train", "digist"], "digist"),

@@ -123,6 +123,7 @@ VALUES = {
 # Of --source: classes, channels, and (height, width) of raw pixels; None: JPEGs of photographs.
 KINDS = {
     "digits": (10, 1, (8, 8)),
+    "shapes": (32, 3, (32, 32)),
     "cifar10": (10, 3, (32, 32)),
     "cifar100": (100, 3, (32, 32)),
     "pets": (37, 3, None),
@@ -133,7 +134,7 @@ KINDS = {
 PHOTOS = [(500, 375), (333, 500), (500, 400), (640, 427)]  # width and height
 
 # Recipes that are tested with all blocks. The others have two blocks, and all in the slow tests.
-WHOLE = {"digits", "tiny", "cifar10-scratch", "finetune-pets"}
+WHOLE = {"digits", "shapes", "tiny", "cifar10-scratch", "finetune-pets"}
 EVERYWHERE = ("tiny", "cifar10-scratch")  # on each backend; the others on one backend each
 FEW_BLOCKS = 2
 
@@ -150,7 +151,7 @@ def fields(config):
 
 @pytest.mark.backend("torch")
 def test_every_recipe_has_its_values_here():
-    assert VALUES.keys() | {"digits", "tiny"} == RECIPES.keys()
+    assert VALUES.keys() | {"digits", "shapes", "tiny"} == RECIPES.keys()
 
 
 @pytest.mark.backend("torch")

@@ -9,7 +9,8 @@ import numpy as np
 
 import keras_mixer
 from training.benchmarks.timing import interleave, seconds
-from training.studies.models.vit import VitSize, build_vit
+from training.config.study_models import VitSize
+from training.studies.models.vit import build_vit
 
 # Mixer-S/16, and a Vision Transformer of the same patches, width, depth and MLP.
 PATCH_SIZE = 16
@@ -17,7 +18,7 @@ HIDDEN_DIM = 512
 BLOCKS = 8
 MLP_DIM = 4 * HIDDEN_DIM
 TOKENS_MLP_DIM = 256
-VIT = VitSize("S/16, wide", PATCH_SIZE, HIDDEN_DIM, BLOCKS, MLP_DIM, num_heads=8)
+VIT = VitSize(PATCH_SIZE, HIDDEN_DIM, BLOCKS, MLP_DIM, num_heads=8)
 CLASSES = 1000
 CHANNELS = 3
 MIXER = "Mixer"

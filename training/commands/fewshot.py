@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from training.cli.probe_options import ProbeOptions, read_probe_data
 from training.cli.terminal import print_rich, print_table
+from training.run.csv_file import write_csv
 from training.run.json_file import write_json
 from training.validation import LARGEST_INTEGER, not_writable, refuse_unless
 
@@ -70,7 +71,7 @@ def run(
 
 def _report(probes, features, options):
     """Write the results, and print them."""
-    from training.evaluation.fewshot import draw_fewshot, summarize, write_probes
+    from training.evaluation.fewshot import draw_fewshot, summarize
 
     means = summarize(probes)
     results = {
@@ -82,7 +83,7 @@ def _report(probes, features, options):
     folder = features.folder
     try:
         write_json(folder / "fewshot.json", results)
-        write_probes(probes, folder / "fewshot.csv")
+        write_csv(folder / "fewshot.csv", results["probes"])
         draw_fewshot(probes, f"{options.model} on {features.data.source}", folder / "fewshot.png")
     except OSError as error:
         raise not_writable(folder, error) from error

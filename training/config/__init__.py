@@ -12,6 +12,7 @@ from training.config.data import Data
 from training.config.hardware import Hardware
 from training.config.model import MOST_PARAMETERS, SIZE_FIELDS, Model, Variant
 from training.config.optimization import Optimization
+from training.config.study_models import VITS, check_study_model
 from training.validation import refuse_unless
 
 __all__ = [
@@ -82,13 +83,16 @@ class Config:
             self.seed,
             "Pass 0, for example.",
         )
+        check_study_model(self)
         size = self.model.size
         of_variant = f" with --variant {size.name}" if size.name else ""
-        nearest = max(1, round(self.data.image_size / size.patch_size)) * size.patch_size
+        vit = VITS.get(self.model.architecture)
+        patch_size = vit.patch_size if vit else size.patch_size
+        nearest = max(1, round(self.data.image_size / patch_size)) * patch_size
         refuse_unless(
-            self.data.image_size % size.patch_size == 0,
+            self.data.image_size % patch_size == 0,
             "image_size",
-            f"must be a multiple of the patch size, {size.patch_size}{of_variant}",
+            f"must be a multiple of the patch size, {patch_size}{of_variant}",
             self.data.image_size,
             f"Pass {nearest}, for example, or another --patch-size.",
         )

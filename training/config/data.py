@@ -16,11 +16,12 @@ else:
 class Data:
     source: str = "digits"
     """Dataset: digits (1,797 grayscale images of 8 × 8 pixels in 10 classes, included in
-    scikit-learn), folder:PATH (image files in PATH/train/CLASS, optionally PATH/validation/CLASS
-    or PATH/val/CLASS, and PATH/test/CLASS, or in PATH/CLASS), arrays:FILE.npz (arrays x_train,
-    y_train and so on), tfds:NAME (TensorFlow Datasets), or a preset: a TensorFlow dataset with its
-    usual splits, such as imagenet, cifar10, cifar100, pets, flowers102, imagenet-real or
-    fewshot-imagenet."""
+    scikit-learn), shapes (generated textured shapes, color images of 32 × 32 pixels in 32 classes;
+    shapes:train=5000,difficulty=0.8 changes them), folder:PATH (image files in PATH/train/CLASS,
+    optionally PATH/validation/CLASS or PATH/val/CLASS, and PATH/test/CLASS, or in PATH/CLASS),
+    arrays:FILE.npz (arrays x_train, y_train and so on), tfds:NAME (TensorFlow Datasets), or a
+    preset: a TensorFlow dataset with its usual splits, such as imagenet, cifar10, cifar100, pets,
+    flowers102, imagenet-real or fewshot-imagenet."""
 
     data_dir: str = ""
     """Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses. Manual
@@ -66,6 +67,10 @@ class Data:
     """Fraction of the images to hold out as the test split if a folder or a file of arrays has no
     test split."""
 
+    train_fraction: float = 1.0
+    """Fraction of the training images of each class to train on, the same ones in every run. For a
+    TensorFlow dataset, use --train-split train[:10%] instead."""
+
     training_crop: Literal["resize", "inception", "pad"] = "resize"
     """How a training image is resized and cropped to the input size: resize ignores the aspect
     ratio; inception takes a random crop with 5 to 100 % of the area and an aspect ratio of 3/4 to
@@ -83,6 +88,13 @@ class Data:
         """Raise UserError if a field is invalid."""
         require_positive(self, "image_size", "batch_size")
         require_fraction(self, "validation_fraction", "test_fraction")
+        refuse_unless(
+            0 < self.train_fraction <= 1,
+            "train_fraction",
+            "must be above 0 and at most 1",
+            self.train_fraction,
+            "Pass 0.1, for example.",
+        )
         refuse_unless(
             self.cache != "disk" or self.cache_dir,
             "cache_dir",

@@ -7,6 +7,7 @@ import tyro
 
 from keras_mixer.sizes import SIZES, MixerSize
 from keras_mixer.weights.catalog import NAMES
+from training.config.study_models import STUDY_MODELS
 from training.validation import (
     LARGEST_FLOAT,
     refuse_unless,
@@ -21,9 +22,11 @@ MOST_BLOCKS = 1000
 MOST_PARAMETERS = 10**10
 
 if TYPE_CHECKING:
+    Architecture = str
     Variant = str
     VariantOrNone = str
 else:
+    Architecture = Literal["mixer", *STUDY_MODELS]
     Variant = Literal[tuple(SIZES)]
     VariantOrNone = Literal["", *SIZES]
 
@@ -97,6 +100,15 @@ class Model:
     """Store only the input of each block and recompute the block in the backward pass: less memory
     for about a third more time, and the same weights."""
 
+    architecture: Architecture = "mixer"
+    """mixer, or a model that the studies compare with it. The other Mixers are those of appendix
+    A.1 and have the sizes above; a ViT or a ResNet has the size of its name."""
+
+    input_permutation: Literal["none", "patches", "pixels"] = "none"
+    """Shuffle the pixels of all images in the same way, which --seed determines (section 3.4 of the
+    paper): patches shuffles the order of the patches and the pixels within each patch, pixels
+    shuffles the pixels of the image."""
+
     @property
     def size(self):
         """The `keras_mixer.sizes.MixerSize` to build: the variant's, with the sizes that are given.
@@ -109,6 +121,11 @@ class Model:
         given = {name: size for name, size in sizes.items() if size is not None}
         size = dataclasses.replace(base, **given)
         return base if size == base else dataclasses.replace(size, name="")
+
+    @property
+    def is_plain(self):
+        """Whether this is the Mixer of the paper, on images as they are."""
+        return self.architecture == "mixer" and self.input_permutation == "none"
 
     def num_parameters(self, image_size):
         """Return the number of parameters without the head, for color images."""

@@ -6,6 +6,12 @@ from keras_mixer.sizes import SIZES
 from training.config import Config
 from training.config.schema import conform
 
+# Fields that are newer than 0.1.0, with the values of the runs without them.
+ADDED = {
+    "data": {"train_fraction": 1.0},
+    "model": {"architecture": "mixer", "input_permutation": "none"},
+}
+
 
 def to_entries(config):
     """Return a `Config` as nested dictionaries, with all sizes of the model given."""
@@ -24,8 +30,12 @@ def from_entries(entries):
 def upgrade(entries):
     """Return entries as `to_entries` writes them.
 
-    In 0.1.0 the sizes of a model with a variant are 0, which means the variant's.
+    In 0.1.0 the sizes of a model with a variant are 0, which means the variant's, and the fields
+    of `ADDED` do not exist.
     """
+    for section, fields in ADDED.items():
+        if isinstance(entries.get(section), dict):
+            entries = entries | {section: fields | entries[section]}
     model = entries.get("model")
     variant = model.get("variant") if isinstance(model, dict) else None
     if not isinstance(variant, str) or variant not in SIZES:

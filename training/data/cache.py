@@ -66,6 +66,7 @@ def _on_disk(split, name, source, data):
         "train_split",
         "validation_split",
         "validation_fraction",
+        "train_fraction",
         "test_fraction",
     )
     contents = [source.fingerprint(), name, len(split), *(getattr(data, field) for field in fields)]

@@ -69,6 +69,21 @@ class IndexedSplit:
     def __len__(self):
         return len(self.labels)
 
+    def fraction(self, share):
+        """Return the split with a share of the examples of each class, at least one.
+
+        A smaller share is a part of a larger one.
+        """
+        if share == 1:
+            return self
+        order = np.random.default_rng(0).permutation(len(self))
+        parts = [order[self.labels[order] == label] for label in np.unique(self.labels)]
+        kept = np.sort(np.concatenate([p[: max(1, round(share * len(p)))] for p in parts]))
+        load = self.load
+        assert load is not None, "a split without examples"
+        indices = tf.constant(kept, tf.int64)
+        return IndexedSplit(self.labels[kept], lambda index: load(indices[index]))
+
     def in_order(self, shard=ALL_EXAMPLES):
         """Return a dataset of every example once; with several hosts, of every `count`-th."""
         example = self._example_function()

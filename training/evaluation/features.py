@@ -133,7 +133,14 @@ def _digest(model, split, source, data):
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).data)
     fields = (
         *("source", "train_split", "validation_split", "test_split", "validation_fraction"),
-        *("test_fraction", "image_size", "evaluation_transform", "batch_size", "on_bad_image"),
+        *(
+            "test_fraction",
+            "train_fraction",
+            "image_size",
+            "evaluation_transform",
+            "batch_size",
+            "on_bad_image",
+        ),
     )
     contents = [
         json.dumps(model.get_config(), default=str),

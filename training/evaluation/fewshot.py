@@ -1,6 +1,5 @@
 """Linear few-shot accuracy (section 3.1, figures 2 and 4 of the paper)."""
 
-import csv
 import dataclasses
 import statistics
 
@@ -74,14 +73,6 @@ def summarize(probes):
         Summary(n, statistics.mean(a), statistics.stdev(a) if len(a) > 1 else None)
         for n, a in by_shots.items()
     ]
-
-
-def write_probes(probes, path):
-    """Write a CSV file with one line for each probe."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Probe)])
-        writer.writeheader()
-        writer.writerows(map(dataclasses.asdict, probes))
 
 
 def draw_fewshot(probes, title, path):

@@ -8,6 +8,8 @@ def layer_scale(model, layer_decay):
     it, … d^L for the first block, d^(L+1) for the stem. Weight decay is multiplied by the learning
     rate, and so scaled as well.
     """
+    if layer_decay == 1:
+        return lambda variable: 1.0
     blocks = [layer for layer in model.layers if layer.name.startswith("MixerBlock_")]
     distance = {"stem": len(blocks) + 1, "pre_head_layer_norm": 1, "head": 0}
     distance |= {block.name: len(blocks) - i for i, block in enumerate(blocks)}

@@ -26,7 +26,7 @@ def compiled_model(config, source, schedule, trust_model=False):
         UserError: See `build_model`.
     """
     optimization = config.optimization
-    model = build_model(config.model, config.data.image_size, source, trust_model)
+    model = build_model(config.model, config.data.image_size, source, trust_model, config.seed)
     freeze(model, optimization)
     model = sharpness_aware(model, optimization.sam_rho)
     model.compile(

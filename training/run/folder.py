@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from keras_mixer.files import read_text
 from training.config.schema import conform
 from training.errors import UserError
 from training.run.checkpoint_names import BEST, batches_of, newest_first
@@ -294,6 +295,13 @@ class RunFolder:
     def write_summary(self, summary):
         with self.writing():
             write_json(self.summary, summary)
+
+    def read_history(self):
+        """Return the rows of the history, one for each epoch so far: `{column: number}`."""
+        if not self.history.exists():
+            return []
+        rows = csv.DictReader(read_text(self.history).splitlines())
+        return [{key: float(value) for key, value in row.items() if value} for row in rows]
 
     def write_history(self, rows):
         """Replace the history: a dictionary for each epoch."""

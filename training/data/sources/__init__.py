@@ -37,7 +37,15 @@ def load_source(data):
                 f"Received: {getattr(data, field)} with --source {data.source}. Remove {option}; "
                 "--validation-fraction and --test-fraction hold out images."
             )
+    if data.train_fraction != 1 and _is_tfds(expanded):
+        raise UserError(
+            "--train-fraction must be 1 with a source from TensorFlow Datasets. Received: "
+            f"{data.train_fraction} with --source {data.source}. Pass a part of a split instead: "
+            f"--train-split 'train[:{max(1, round(100 * data.train_fraction))}%]'."
+        )
     source = reader.load(expanded)
+    if data.train_fraction != 1:
+        source = dataclasses.replace(source, train=source.train.fraction(data.train_fraction))
     _require_every_class(source, data.source)
     for split in (source.train, source.test):
         if isinstance(split, StreamedSplit) and len(split):

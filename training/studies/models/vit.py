@@ -4,36 +4,11 @@ images → patches → tokens and a class token → blocks of self-attention and
 class token. Pixels, stem, LayerNorm, GELU, MLP and the zero head are those of `keras_mixer`.
 """
 
-import dataclasses
-
 import keras
 from keras import ops
 
 EPSILON = 1e-6  # of LayerNorm, as in the Mixer
 TRUNCATED_NORMAL_STDDEV = 0.02  # of the position embedding
-
-
-@dataclasses.dataclass(frozen=True)
-class VitSize:
-    """One row of table 1 of the paper, or of appendix B.1 of DeiT (arXiv 2012.12877) for S."""
-
-    name: str
-    patch_size: int  # P, side of a square patch in pixels
-    hidden_dim: int  # D, width of a token
-    num_blocks: int
-    mlp_dim: int
-    num_heads: int
-
-
-SIZES = {
-    size.name: size
-    for size in (
-        #       name    P    D  blocks MLP heads
-        VitSize("S/16", 16, 384, 12, 1536, 6),
-        VitSize("B/16", 16, 768, 12, 3072, 12),
-        VitSize("L/16", 16, 1024, 24, 4096, 16),
-    )
-}
 
 
 @keras.saving.register_keras_serializable("keras_mixer_studies")
@@ -66,17 +41,18 @@ class ClassTokenAndPositions(keras.layers.Layer):
         return batch, 1 + patches, hidden_dim
 
 
-def build_vit(size, image_size, classes=1000, classifier_activation=None, dtype=None):
+def build_vit(size, image_size, classes=1000, classifier_activation=None, dtype=None, channels=3):
     """Build a Vision Transformer as a plain `keras.Model` of pixels in [0, 255].
 
     Args:
-        size: A `VitSize`.
+        size: A `training.config.study_models.VitSize`.
         image_size: Side of the square images in pixels, a multiple of the patch size.
         classes: Number of classes.
         classifier_activation: Activation of the head; None returns logits.
         dtype: Keras dtype or policy.
+        channels: Number of channels of the images.
     """
-    images = keras.Input((image_size, image_size, 3))
+    images = keras.Input((image_size, image_size, channels))
     x = keras.layers.Rescaling(2 / 255, offset=-1, name="preprocessing", dtype="float32")(images)
     x = keras.layers.Conv2D(
         size.hidden_dim,
@@ -106,14 +82,10 @@ def _block(x, size, name, dtype):
     )(y, y)
     u = keras.layers.Add(name=f"{name}_add_0", dtype=dtype)([x, y])
     y = _layer_norm(f"{name}_layer_norm_1", dtype)(u)
-    y = keras.layers.Dense(size.mlp_dim, activation=_gelu, name=f"{name}_dense_0", dtype=dtype)(y)
+    y = keras.layers.Dense(size.mlp_dim, name=f"{name}_dense_0", dtype=dtype)(y)
+    y = ops.gelu(y, approximate=True)  # as in the authors' code
     y = keras.layers.Dense(size.hidden_dim, name=f"{name}_dense_1", dtype=dtype)(y)
     return keras.layers.Add(name=f"{name}_add_1", dtype=dtype)([u, y])
-
-
-@keras.saving.register_keras_serializable("keras_mixer_studies")
-def _gelu(x):
-    return ops.gelu(x, approximate=True)  # as in the authors' code
 
 
 def _layer_norm(name, dtype):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from tests.support.reference import LARGEST_ERROR, gelu, layer_norm, relative_error
-from training.studies.models.vit import SIZES, VitSize, build_vit
+from training.config.study_models import VITS, VitSize
+from training.studies.models.vit import build_vit
 
-TINY = VitSize("tiny", patch_size=4, hidden_dim=12, num_blocks=2, mlp_dim=20, num_heads=3)
+TINY = VitSize(patch_size=4, hidden_dim=12, num_blocks=2, mlp_dim=20, num_heads=3)
 IMAGE_SIZE = 12
 CLASSES = 5
 
@@ -28,11 +29,11 @@ def parameters(size, patches, classes):
 )
 def test_published_parameter_counts(name, expected):
     """Of timm's vit_small, vit_base and vit_large_patch16_224."""
-    assert parameters(SIZES[name], patches=196, classes=1000) == expected
+    assert parameters(VITS[f"vit-{name}"], patches=196, classes=1000) == expected
 
 
 @pytest.mark.backend("torch")
-@pytest.mark.parametrize("size", [TINY, pytest.param(SIZES["S/16"], marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [TINY, pytest.param(VITS["vit-S/16"], marks=pytest.mark.long)])
 def test_the_model_has_as_many_parameters_as_the_equations(size):
     side = 3 * size.patch_size
     model = build_vit(size, side, CLASSES)

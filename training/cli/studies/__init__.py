@@ -1,0 +1,1 @@
+"""Options of the studies, which test claims of the paper."""

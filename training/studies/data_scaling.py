@@ -1,0 +1,92 @@
+"""Study of the number of training images (figure 2, right, of the paper)."""
+
+import dataclasses
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from training.studies.verdicts import Claim, judge_all, judge_larger, spread
+
+FRACTIONS = (0.1, 0.3, 1.0)
+MIXER = "mixer"
+
+
+def fraction_options(source, train_split, fraction):
+    """Return the options that train on a fraction of a dataset.
+
+    A dataset of TensorFlow Datasets is sliced by its order, in whole percent of the split.
+
+    Args:
+        source: The source with presets expanded, such as "tfds:imagenet2012".
+        train_split: The training split; "" for all.
+        fraction: One of `FRACTIONS`.
+    """
+    if fraction == 1:
+        return {}
+    if source.startswith("tfds:"):
+        return {"train_split": f"{train_split.partition('[')[0] or 'train'}[:{fraction:.0%}]"}
+    return {"train_fraction": fraction}
+
+
+def gains(trials, model):
+    """Return the accuracy with all images minus that with the fewest, for each seed."""
+    least, most = (accuracies(trials, model, f) for f in (min(FRACTIONS), max(FRACTIONS)))
+    return [b - a for a, b in zip(least, most, strict=True)]
+
+
+def accuracies(trials, model, fraction):
+    """Return the test accuracies of a model with a fraction of the images, by seed.
+
+    Args:
+        trials: `{fraction: [FinishedTrial, …]}`.
+        model: Name of the model.
+        fraction: One of `FRACTIONS`.
+    """
+    own = [t for t in trials[fraction] if t.trial.model == model]
+    return [t.summary["test_accuracy"] for t in sorted(own, key=lambda t: t.trial.seed)]
+
+
+def results(trials):
+    """Return the entries of `results.json`; `trials` is `{fraction: [FinishedTrial, …]}`."""
+    models = list(dict.fromkeys(t.trial.model for t in trials[1.0]))
+    of_gain = {model: gains(trials, model) for model in models}
+    others = [model for model in models if model != MIXER]
+    claims = []
+    if MIXER in models:
+        claim = Claim(
+            "Mixer gains more from more data than the other models.",
+            judge_all([judge_larger(of_gain[MIXER], of_gain[model]) for model in others]),
+            "The ranges over the seeds of the gain in accuracy do not overlap.",
+            of_gain,
+        )
+        claims.append(dataclasses.asdict(claim))
+    return {
+        "claims": claims,
+        "accuracy": {
+            model: {f"{f:.0%}": spread(accuracies(trials, model, f)) for f in FRACTIONS}
+            for model in models
+        },
+        "gain": {model: spread(values) for model, values in of_gain.items()},
+        "runs": [{"fraction": f, **t.entries} for f in FRACTIONS for t in trials[f]],
+    }
+
+
+def draw(trials, path):
+    """Plot the test accuracy against the fraction of the images: mean, and range over the seeds."""
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for model in dict.fromkeys(t.trial.model for t in trials[1.0]):
+        values = [accuracies(trials, model, f) for f in FRACTIONS]
+        means = [sum(v) / len(v) for v in values]
+        below = [mean - min(v) for mean, v in zip(means, values, strict=True)]
+        above = [max(v) - mean for mean, v in zip(means, values, strict=True)]
+        axes.errorbar(FRACTIONS, means, (below, above), marker="o", capsize=3, label=model)
+    axes.set_xscale("log")
+    axes.set_xticks(FRACTIONS, [f"{f:.0%}" for f in FRACTIONS])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("training images, with the same number of steps")
+    axes.set_ylabel("test accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)

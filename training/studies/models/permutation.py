@@ -1,0 +1,72 @@
+"""Fixed permutation of the pixels of all images (section 3.4 and figure 4 of the paper)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+KINDS = ("patches", "pixels")
+
+
+def patch_permutation(patches, pixels, seed):
+    """Return the order of the patches, and that of the pixels in each of them.
+
+    Args:
+        patches: Number of patches of an image.
+        pixels: Number of pixels of a patch.
+        seed: Seed of the two random permutations.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.permutation(patches), rng.permutation(pixels)
+
+
+def pixel_permutation(kind, height, width, patch_size, seed):
+    """Return the index of the input pixel at each pixel of the output, row by row.
+
+    Args:
+        kind: "patches" permutes the patches, and all pixels inside of a patch as those of the
+            other patches; "pixels" permutes all pixels of the image.
+        height: Of the images, in pixels.
+        width: Of the images.
+        patch_size: Side of a patch in pixels; it divides height and width if `kind` is "patches".
+        seed: Seed of the permutation.
+    """
+    if kind == "pixels":
+        return np.random.default_rng(seed).permutation(height * width)
+    grid = (height // patch_size, patch_size, width // patch_size, patch_size)
+    indices = np.arange(height * width).reshape(grid).transpose(0, 2, 1, 3)
+    indices = indices.reshape(-1, patch_size**2)  # (patches, pixels)
+    order, inner = patch_permutation(*indices.shape, seed)
+    indices = indices[order][:, inner].reshape(grid[0], grid[2], patch_size, patch_size)
+    return indices.transpose(0, 2, 1, 3).reshape(-1)
+
+
+@keras.saving.register_keras_serializable("keras_mixer_studies")
+class PixelPermutation(keras.layers.Layer):
+    """Permute the pixels of every image in the same way; see `pixel_permutation`."""
+
+    def __init__(self, kind, patch_size, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.patch_size, self.seed = kind, patch_size, seed
+
+    def build(self, input_shape):
+        _, height, width, _ = input_shape
+        self.indices = pixel_permutation(self.kind, height, width, self.patch_size, self.seed)
+
+    def call(self, images):
+        _, height, width, channels = images.shape
+        pixels = ops.reshape(images, (-1, height * width, channels))
+        return ops.reshape(ops.take(pixels, self.indices, axis=1), (-1, height, width, channels))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        own = {"kind": self.kind, "patch_size": self.patch_size, "seed": self.seed}
+        return {**super().get_config(), **own}
+
+
+def permute_input(model, kind, patch_size, seed):
+    """Return a model that permutes the pixels of its images and then is `model`."""
+    images = keras.Input(model.input_shape[1:])
+    permuted = PixelPermutation(kind, patch_size, seed, name="permutation", dtype="float32")(images)
+    return keras.Model(images, model(permuted), name=f"permuted_{model.name}")

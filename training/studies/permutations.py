@@ -1,0 +1,124 @@
+"""Study of input permutations (section 3.4 and figure 4 of the paper)."""
+
+import dataclasses
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from training.studies.verdicts import (
+    NOT_REPRODUCED,
+    REPRODUCED,
+    UNDECIDED,
+    Claim,
+    judge_all,
+    judge_larger,
+    spread,
+)
+
+PERMUTATIONS = ("none", "patches", "pixels")  # values of --input-permutation
+LABELS = {
+    "none": "original",
+    "patches": "patches + pixels within patches",
+    "pixels": "all pixels",
+}
+MIXER = "mixer"
+NEGLIGIBLE = 0.25  # of the drop with all pixels
+
+
+def permutation_of(finished):
+    """Return the permutation of a `training.studies.trials.FinishedTrial`."""
+    return finished.trial.options["input_permutation"]
+
+
+def accuracies(trials, model, permutation):
+    """Return the test accuracies of a model with a permutation, in the order of the seeds."""
+    own = [t for t in trials if (t.trial.model, permutation_of(t)) == (model, permutation)]
+    return [t.summary["test_accuracy"] for t in sorted(own, key=lambda t: t.trial.seed)]
+
+
+def relative_drops(trials, model, permutation):
+    """Return 1 - accuracy / accuracy without permutation, for each seed."""
+    pairs = zip(
+        accuracies(trials, model, permutation), accuracies(trials, model, "none"), strict=True
+    )
+    return [1 - permuted / original for permuted, original in pairs]
+
+
+def results(trials):
+    """Return the entries of `results.json`.
+
+    Args:
+        trials: `FinishedTrial`s of each model and permutation, with the same seeds.
+    """
+    models = list(dict.fromkeys(t.trial.model for t in trials))
+    return {
+        "claims": [dataclasses.asdict(claim) for claim in _claims(trials, models)],
+        "accuracy": {
+            model: {p: spread(accuracies(trials, model, p)) for p in PERMUTATIONS}
+            for model in models
+        },
+        "relative_drop": {
+            model: {p: spread(relative_drops(trials, model, p)) for p in PERMUTATIONS[1:]}
+            for model in models
+        },
+        "runs": [{"permutation": permutation_of(t), **t.entries} for t in trials],
+    }
+
+
+def _claims(trials, models):
+    if MIXER not in models:
+        return []
+    drops = {model: relative_drops(trials, model, "pixels") for model in models}
+    resnets = [model for model in models if model.startswith("resnet")]
+    return [
+        Claim(
+            "Permuting all pixels hurts Mixer less than ResNet.",
+            judge_all([judge_larger(drops[model], drops[MIXER]) for model in resnets]),
+            "The ranges over the seeds of the relative drop in accuracy do not overlap.",
+            drops,
+        ),
+        Claim(
+            "Permuting patches, and the pixels within them, does not hurt Mixer at all.",
+            _judge_invariance(trials),
+            "The ranges over the seeds of the accuracy overlap, and the mean drop is less than "
+            f"{NEGLIGIBLE} of that with all pixels permuted.",
+            {p: accuracies(trials, MIXER, p) for p in PERMUTATIONS},
+        ),
+    ]
+
+
+def _judge_invariance(trials):
+    original, patches = (accuracies(trials, MIXER, p) for p in ("none", "patches"))
+    if judge_larger(original, patches) == REPRODUCED:
+        return NOT_REPRODUCED
+    drop, largest = (
+        spread(relative_drops(trials, MIXER, p))["mean"] for p in ("patches", "pixels")
+    )
+    is_clear = len(original) > 1 and abs(drop) < NEGLIGIBLE * largest
+    return REPRODUCED if is_clear else UNDECIDED
+
+
+def draw(trials, path):
+    """Plot the validation accuracy over the training, one panel for each model (figure 4)."""
+    models = list(dict.fromkeys(t.trial.model for t in trials))
+    figure = Figure(figsize=(1 + 3.2 * len(models), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    for axes, model in zip(panels, models, strict=True):
+        for permutation in PERMUTATIONS:
+            own = [t for t in trials if (t.trial.model, permutation_of(t)) == (model, permutation)]
+            curves = [[row["val_accuracy"] for row in t.history] for t in own]
+            steps = [row["step"] for row in own[0].history]
+            columns = list(zip(*curves, strict=True))
+            means = [sum(column) / len(column) for column in columns]
+            (line,) = axes.plot(steps, means, label=LABELS[permutation])
+            axes.fill_between(
+                steps, [*map(min, columns)], [*map(max, columns)], alpha=0.2, color=line.get_color()
+            )
+        axes.set_title(model)
+        axes.set_xlabel("training step")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("validation accuracy")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, title="input permutation")
+    figure.savefig(path, dpi=120)
