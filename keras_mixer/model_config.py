@@ -136,7 +136,7 @@ def _check_object(value, owner, others):
         raise ModelConfigError(f"{module}.{name} of {config!r} in {owner!r}")
     if registered == f"{PACKAGE}>{name}":  # Keras finds the class by this name alone
         known = name in LAYERS_OF_THE_LIBRARY
-    elif registered in others:
+    elif isinstance(registered, str) and registered in others:
         known = registered.endswith(f">{name}")
     else:
         known = name in OBJECTS.get(module, ()) and registered in (None, name)

@@ -44,6 +44,7 @@ ONE_EPOCH = "--total-epochs 1 --warmup-steps 0"
 TWO_STEPS = "--variant S/32 --batch-size 8 --total-steps 2 --warmup-steps 1"
 EXECUTED = {
     "training train digits": ONE_EPOCH,
+    "training train shapes": ONE_EPOCH,
     "training train tiny": f"{ONE_EPOCH} --batch-size 8",
     "training train finetune-pets --source folder:photos": f"{TWO_STEPS} --weights gsam",
     "training train finetune-pets --source folder:more-photos --weights runs/photos": TWO_STEPS,
@@ -54,6 +55,7 @@ EXECUTED = {
     "training predict": "",
     "training fewshot": "",
     "training knn": "",
+    "training study comparison --preset smoke": "",
     "keras_mixer weights": "",
     "keras_mixer convert": "",
 }
@@ -64,6 +66,7 @@ ONLY_PARSED = {
     "training evaluate MixerB16:imagenet1k --source imagenet": "ImageNet is a manual download",
     "training fewshot MixerB16:imagenet21k --source fewshot-imagenet": "needs a download",
     "training plan": "the compiler for TPUs needs an environment of its own",
+    "training study": "a study takes minutes",
     "training benchmark": "a measurement takes minutes",
 }
 OTHER_PROGRAMS = {
@@ -384,6 +387,10 @@ def options():
         "training predict",
         "training fewshot",
         "training knn",
+        "training study comparison",
+        "training study weights",
+        "training study cost",
+        "training study robustness",
         "training benchmark loading",
         "training benchmark data",
         "training benchmark training",

@@ -57,7 +57,7 @@ def build_model(model, image_size, source, trust_model=False, seed=0):
         head.kernel.assign(ops.zeros(head.kernel.shape))
         head.bias.assign(ops.full(head.bias.shape, model.head_bias))
     if model.input_permutation != "none":
-        return permute_input(mixer, model.input_permutation, model.size.patch_size, seed)
+        return permute_input(mixer, model.input_permutation, model.input_patch_size, seed)
     return mixer
 
 
@@ -163,6 +163,13 @@ def _starting_weights(model):
     argument = parse(text, "--weights")
     if isinstance(argument, RunModel):
         config = argument.folder.read_config()
+        if not config.model.is_plain:
+            raise _invalid(
+                text,
+                f"It is a run with --architecture {config.model.architecture} and "
+                f"--input-permutation {config.model.input_permutation}. Pass a run of a plain "
+                "Mixer.",
+            )
         _require_same_size(text, model, config.model.size.dimensions)
         return _StartingWeights(text, argument.path, argument.class_names)
     if isinstance(argument, KerasModel):

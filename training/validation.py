@@ -53,8 +53,8 @@ def _require(options, arguments, is_valid, rule):
         refuse_unless(is_valid(value), argument, rule, value, f"Pass {example}, for example.")
 
 
-def require_output_dir(folder):
-    """Create the folder of `--output-dir`; raise UserError unless it is writable.
+def require_output_dir(folder, option="--output-dir"):
+    """Create the folder of an option; raise UserError unless it is writable.
 
     Call it before the work, so that the mistake is found at once.
     """
@@ -62,12 +62,12 @@ def require_output_dir(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise not_writable(folder, error) from error
+        raise not_writable(folder, error, option) from error
 
 
-def not_writable(folder, error):
-    """Return the UserError for an OSError that occurred while writing to `--output-dir`."""
+def not_writable(folder, error, option="--output-dir"):
+    """Return the UserError for an OSError while writing to the folder of an option."""
     return UserError(
-        "--output-dir must be a folder that can be written to, on a disk with free space. "
+        f"{option} must be a folder that can be written to, on a disk with free space. "
         f"Received: {folder}: {error.strerror or error}. Choose another folder."
     )

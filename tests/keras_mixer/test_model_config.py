@@ -106,6 +106,7 @@ REFUSED = {
     "no module": {"class_name": "Dense", "config": {}},
     "a module that is no string": DENSE | {"module": ["keras.layers"]},
     "a name that is no string": DENSE | {"class_name": ["Dense"]},
+    "a registered name that is no string": DENSE | {"registered_name": ["keras_mixer>Dense"]},
     "another registered name": DENSE | {"registered_name": "keras_cv>Rescaling"},
     "an unknown layer of the library": DENSE | {"registered_name": "keras_mixer>Dense"},
     "the name of a registered class": DENSE | {"config": {"activation": "keras_mixer>MlpBlock"}},
@@ -131,3 +132,25 @@ def test_a_class_registered_under_the_name_of_one_of_keras_is_refused():
     with keras.saving.custom_object_scope({"Dense": keras.layers.Lambda}):
         with pytest.raises(ModelConfigError, match="keras.layers.Dense in 'mine'"):
             check_model_config(DENSE)
+
+
+@keras.saving.register_keras_serializable("test_model_config")
+class Registered(keras.layers.Layer):
+    """A layer of another package."""
+
+
+def test_other_registered_classes_are_accepted_by_name_only():
+    config = keras.saving.serialize_keras_object(
+        keras.Sequential([Registered(), keras.layers.Dense(2)])
+    )
+    config = json.loads(json.dumps(config))
+    name = "test_model_config>Registered"
+    for others in (frozenset(), frozenset({"test_model_config>Other"})):
+        with pytest.raises(ModelConfigError, match=name):
+            check_model_config(config, others)
+    assert check_model_config(config, frozenset({name})) == without_compilation(config)
+    (layer,) = (one for one in config["config"]["layers"] if one["class_name"] == "Registered")
+    with pytest.raises(ModelConfigError, match=name):  # Keras reads both names
+        check_model_config(layer | {"class_name": "Lambda"}, frozenset({name}))
+    with pytest.raises(ModelConfigError, match="Lambda"):
+        check_model_config([layer, REFUSED["a layer that calls a function"]], frozenset({name}))

@@ -24,7 +24,7 @@ from training.config import (
     Optimization,
     Variant,
 )
-from training.config.serialization import from_entries, to_entries, upgrade
+from training.config.serialization import ADDED, from_entries, to_entries, upgrade
 from training.errors import UserError
 from training.recipes import RECIPES
 
@@ -48,6 +48,8 @@ def test_recipes_are_valid(name):
         ("hardware", "devices", -1, "--devices must be at least 0. Received: -1. Pass 0 for all"),
         ("data", "validation_fraction", 1.0, "--validation-fraction must be at least 0 and below"),
         ("data", "test_fraction", -0.1, "--test-fraction must be at least 0 and below"),
+        ("data", "train_fraction", 0.0, "--train-fraction must be above 0 and at most 1. Received"),
+        ("data", "train_fraction", 1.1, "--train-fraction must be above 0 and at most 1. Received"),
         ("data", "cache", "disk", "--cache-dir must name a folder with --cache disk"),
         ("augmentation", "shift_fraction", -0.1, "--shift-fraction must be at least 0 and below 1"),
         ("augmentation", "rotation_degrees", -1, "--rotation-degrees must be at least 0"),
@@ -200,6 +202,22 @@ def test_json_entries_of_version_0_1_0_can_be_read():
     assert from_entries(old) == config.resolved()
     assert from_entries(old).model.size == SIZES["B/16"]
     assert upgrade(to_entries(Config())) == to_entries(Config())
+
+
+def test_json_entries_of_version_0_1_0_lack_newer_fields():
+    entries = to_entries(Config())
+    old = entries | {
+        section: {k: v for k, v in entries[section].items() if k not in fields}
+        for section, fields in ADDED.items()
+    }
+    assert {"train_fraction"} == entries["data"].keys() - old["data"].keys()
+    assert {"architecture", "input_permutation"} == entries["model"].keys() - old["model"].keys()
+    assert upgrade(old) == entries
+    assert from_entries(old) == Config().resolved()
+    newer = Config().vary(train_fraction=0.5, architecture="mixer-untied")
+    assert from_entries(to_entries(newer)) == newer.resolved()
+    with pytest.raises(ValueError, match="data"):
+        from_entries(old | {"data": "digits"})
 
 
 def test_vary_changes_fields_of_any_part():

@@ -87,7 +87,7 @@ def test_help_of_a_recipe_lists_every_field(call):
     [
         (
             [],
-            "Expected one of {benchmark, evaluate, fewshot, knn, plan, predict, show, study, train}",
+            "{benchmark, evaluate, fewshot, knn, plan, predict, show, study, train}",
         ),
         (["trian"], "trian"),
         (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),

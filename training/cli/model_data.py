@@ -34,7 +34,7 @@ def choose_data(argument, source, fractions, data_dir, batch_size=0, **options):
     data = argument.data or Data()
     if source:
         splits = dict.fromkeys(("train_split", "validation_split", "test_split"), "")
-        data = dataclasses.replace(data, source=source, **splits, **fractions)
+        data = dataclasses.replace(data, source=source, train_fraction=1.0, **splits, **fractions)
     elif argument.data is None:
         raise UserError(
             f"--source must name a dataset for {argument.text}, which is not a run. "

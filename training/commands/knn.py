@@ -6,6 +6,7 @@ from rich.table import Table
 
 from training.cli.probe_options import ProbeOptions, read_probe_data
 from training.cli.terminal import print_rich, print_table
+from training.run.csv_file import write_csv
 from training.run.json_file import write_json
 from training.validation import not_writable, refuse_unless
 
@@ -41,7 +42,7 @@ def run(data: ProbeOptions, neighbors: tuple[int, ...] = (1, 5, 10, 20)):
 
     features = read_probe_data(data, "knn", check)
 
-    from training.evaluation.nearest_neighbors import nearest_neighbors_accuracies
+    from training.evaluation.nearest_neighbors import draw_neighbors, nearest_neighbors_accuracies
 
     train, test = features.train, features.test
     accuracies = nearest_neighbors_accuracies(
@@ -52,11 +53,14 @@ def run(data: ProbeOptions, neighbors: tuple[int, ...] = (1, 5, 10, 20)):
         **features.entries,
         "neighbors": [{"neighbors": k, "accuracy": a} for k, a in accuracies.items()],
     }
-    path = features.folder / "knn.json"
+    folder = features.folder
     try:
-        write_json(path, results)
+        write_json(folder / "knn.json", results)
+        write_csv(folder / "knn.csv", results["neighbors"])
+        title = f"{data.model} on {features.data.source}"
+        draw_neighbors(accuracies, title, folder / "knn.png")
     except OSError as error:
-        raise not_writable(features.folder, error) from error
+        raise not_writable(folder, error) from error
     if data.as_json:
         print(json.dumps(results, indent=2))
         return
@@ -64,4 +68,4 @@ def run(data: ProbeOptions, neighbors: tuple[int, ...] = (1, 5, 10, 20)):
     for k, accuracy in accuracies.items():
         table.add_row(str(k), f"{accuracy:.4f}")
     print_rich(table)
-    print_table({"results": path})
+    print_table({"results": folder / "knn.json", "figure": folder / "knn.png"})

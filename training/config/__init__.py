@@ -12,7 +12,7 @@ from training.config.data import Data
 from training.config.hardware import Hardware
 from training.config.model import MOST_PARAMETERS, SIZE_FIELDS, Model, Variant
 from training.config.optimization import Optimization
-from training.config.study_models import VITS, check_study_model
+from training.config.study_models import check_study_model
 from training.validation import refuse_unless
 
 __all__ = [
@@ -86,15 +86,15 @@ class Config:
         check_study_model(self)
         size = self.model.size
         of_variant = f" with --variant {size.name}" if size.name else ""
-        vit = VITS.get(self.model.architecture)
-        patch_size = vit.patch_size if vit else size.patch_size
+        patch_size = self.model.input_patch_size
+        is_own = patch_size == size.patch_size
         nearest = max(1, round(self.data.image_size / patch_size)) * patch_size
         refuse_unless(
             self.data.image_size % patch_size == 0,
             "image_size",
-            f"must be a multiple of the patch size, {patch_size}{of_variant}",
+            f"must be a multiple of the patch size, {patch_size}{of_variant if is_own else ''}",
             self.data.image_size,
-            f"Pass {nearest}, for example, or another --patch-size.",
+            f"Pass {nearest}, for example" + (", or another --patch-size." if is_own else "."),
         )
         parameters = self.model.num_parameters(self.data.image_size)
         refuse_unless(

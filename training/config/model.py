@@ -7,7 +7,7 @@ import tyro
 
 from keras_mixer.sizes import SIZES, MixerSize
 from keras_mixer.weights.catalog import NAMES
-from training.config.study_models import STUDY_MODELS
+from training.config.study_models import RESNETS, STUDY_MODELS, VITS
 from training.validation import (
     LARGEST_FLOAT,
     refuse_unless,
@@ -126,6 +126,18 @@ class Model:
     def is_plain(self):
         """Whether this is the Mixer of the paper, on images as they are."""
         return self.architecture == "mixer" and self.input_permutation == "none"
+
+    @property
+    def input_patch_size(self):
+        """Side of the patches that images are divided into, in pixels; 1 for a ResNet.
+
+        With permuted patches, a ResNet has those of the Mixer that it is compared with.
+        """
+        if self.architecture in VITS:
+            return VITS[self.architecture].patch_size
+        if self.architecture in RESNETS and self.input_permutation != "patches":
+            return 1
+        return self.size.patch_size
 
     def num_parameters(self, image_size):
         """Return the number of parameters without the head, for color images."""

@@ -74,14 +74,15 @@ class IndexedSplit:
 
         A smaller share is a part of a larger one.
         """
-        if share == 1:
+        if share == 1 or not len(self):
             return self
+        assert self.load is not None, "a split without examples"
         order = np.random.default_rng(0).permutation(len(self))
         parts = [order[self.labels[order] == label] for label in np.unique(self.labels)]
         kept = np.sort(np.concatenate([p[: max(1, round(share * len(p)))] for p in parts]))
-        load = self.load
-        assert load is not None, "a split without examples"
-        indices = tf.constant(kept, tf.int64)
+        load: Callable = self.load
+        with tf.device("CPU"):
+            indices = tf.constant(kept, tf.int64)
         return IndexedSplit(self.labels[kept], lambda index: load(indices[index]))
 
     def in_order(self, shard=ALL_EXAMPLES):

@@ -1,6 +1,8 @@
 """Classification by the nearest neighbors of frozen features (kNN probe)."""
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 CHUNK = 1024  # examples whose similarities to all neighbors are in memory at a time
 
@@ -32,6 +34,22 @@ def nearest_neighbors_accuracies(train, train_labels, test, test_labels, neighbo
             votes = _vote(train_labels[nearest[:, :k]], cosines[:, :k], classes)
             right[k] += int(np.sum(votes == test_labels[start : start + CHUNK]))
     return {k: number / len(test) for k, number in right.items()}
+
+
+def draw_neighbors(accuracies, title, path):
+    """Plot the accuracy against the number of neighbors; `accuracies` is `{k: accuracy}`."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(list(accuracies), list(accuracies.values()), "o-")
+    axes.set_xscale("log")
+    axes.set_xticks(list(accuracies), list(map(str, accuracies)))
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("nearest training images that vote")
+    axes.set_ylabel("test accuracy")
+    axes.grid(alpha=0.3)
+    figure.suptitle(title, parse_math=False)
+    figure.savefig(path, dpi=120)
 
 
 def _largest(cosines, number):

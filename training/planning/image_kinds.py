@@ -1,10 +1,15 @@
 """Number of classes and channels of a dataset, known without reading its images."""
 
 from training.data.presets import PRESETS
+from training.data.shapes import Dials
 from training.errors import UserError
 from training.validation import LARGEST_INTEGER
 
-CLASSES = {"digits": 10} | {name: preset.classes for name, preset in PRESETS.items()}
+CLASSES = {
+    "digits": 10,
+    "shapes": len(Dials().class_names),
+    **{name: preset.classes for name, preset in PRESETS.items()},
+}
 
 
 def classes_of(source, classes):

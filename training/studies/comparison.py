@@ -2,23 +2,26 @@
 
 import dataclasses
 import functools
+import math
 import statistics
 
-import keras
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training.benchmarks.timing import cores, interleave, seconds
 from training.config.study_models import RESNETS, VITS
+from training.devices.detection import detect_devices
 from training.evaluation.predict_batch import predict_batch
 from training.model_argument import load_model, parse
+from training.planning.image_kinds import channels_of
 from training.studies.cost import cost
 from training.studies.paper_tables import TABLE_2, TABLE_3
 from training.studies.verdicts import spread
 
 BATCH_SIZE = 64  # of inference
 REPEATS = 5
+WIDE_RANGE = 10  # ratio of the largest to the smallest number from which on an axis is logarithmic
 MARKERS = {"ImageNet": "o", "ImageNet-21k": "s", "JFT-300M": "^"}
 FAMILIES = {"Mixer": "C0", "ViT": "C1", "BiT": "C2"}  # with the colors of their points
 
@@ -32,7 +35,8 @@ class Row:
         accuracy: Test accuracy: `spread` over the seeds.
         parameters: Number of parameters.
         training_gigaflops: Of a training step, for one image; None if there is no formula.
-        core_hours: Of the training, on the cores or accelerators that it used; mean over the seeds.
+        core_hours: Of the training, on the cores or accelerators that it used; mean over the
+            seeds; None if no run had a second batch.
         images_per_second: Inference, per core or accelerator; median.
         on_front_of_throughput: Whether no other model is as accurate and faster.
         on_front_of_cost: Whether no other model is as accurate and takes fewer core-hours.
@@ -42,7 +46,7 @@ class Row:
     accuracy: dict
     parameters: int
     training_gigaflops: float | None
-    core_hours: float
+    core_hours: float | None
     images_per_second: float
     on_front_of_throughput: bool = False
     on_front_of_cost: bool = False
@@ -50,33 +54,44 @@ class Row:
 
 def measure_rows(trials):
     """Return a `Row` for each model of a list of `FinishedTrial`s; this measures inference."""
-    models = list(dict.fromkeys(t.trial.model for t in trials))
-    throughput = _throughput({t.trial.model: t.run for t in trials})
-    rows = []
-    for model in models:
-        own = [t for t in trials if t.trial.model == model]
-        rows.append(
-            Row(
-                model,
-                spread([t.summary["test_accuracy"] for t in own]),
-                own[0].summary["parameters"],
-                _training_gigaflops(own[0].trial.config, own[0].summary),
-                statistics.mean(map(core_hours, own)),
-                throughput[model],
-            )
+    of_model: dict = {}
+    for trial in trials:
+        of_model.setdefault(trial.trial.model, []).append(trial)
+    throughput = _throughput({name: own[0].run for name, own in of_model.items()})
+    rows = [
+        Row(
+            name,
+            spread([trial.summary["test_accuracy"] for trial in own]),
+            own[0].summary["parameters"],
+            _training_gigaflops(own[0].trial.config, own[0].summary),
+            _mean([core_hours(trial) for trial in own]),
+            throughput[name],
         )
+        for name, own in of_model.items()
+    ]
     accuracy = [row.accuracy["mean"] for row in rows]
     fast = pareto_front([row.images_per_second for row in rows], accuracy)
-    cheap = pareto_front([-row.core_hours for row in rows], accuracy)
+    costs = [math.inf if row.core_hours is None else row.core_hours for row in rows]
+    cheap = pareto_front([-hours for hours in costs], accuracy)
     return [
-        dataclasses.replace(row, on_front_of_throughput=a, on_front_of_cost=b)
-        for row, a, b in zip(rows, fast, cheap, strict=True)
+        dataclasses.replace(row, on_front_of_throughput=a, on_front_of_cost=b and c < math.inf)
+        for row, a, b, c in zip(rows, fast, cheap, costs, strict=True)
     ]
 
 
+def _mean(numbers):
+    known = [number for number in numbers if number is not None]
+    return statistics.mean(known) if known else None
+
+
 def core_hours(finished):
-    """Return the hours of all training steps of a run, times the cores or accelerators it used."""
+    """Return the hours of all training steps of a run, times the cores or accelerators it used.
+
+    None for a run of a single batch, which is not timed.
+    """
     config, summary = finished.trial.config, finished.summary
+    if summary["train_images_per_second"] is None:
+        return None
     updates = finished.history[-1]["step"]
     images = updates * config.optimization.accumulation_steps * config.data.batch_size
     hours = images / summary["train_images_per_second"] / 3600
@@ -106,12 +121,12 @@ def _processors(devices):
 
 
 def _training_gigaflops(config, summary):
-    model = config.model
-    size = {**VITS, **RESNETS, "mixer": model.size}.get(model.architecture)
+    """Return the FLOPs of a training step for one image; None for a model without a formula."""
+    size = {**VITS, **RESNETS, "mixer": config.model.size}.get(config.model.architecture)
     if size is None:
         return None
-    found = cost(size, config.data.image_size, classes=len(summary["class_names"]))
-    return found.training_flops / 1e9
+    channels, classes = channels_of(config.data.source), len(summary["class_names"])
+    return cost(size, config.data.image_size, channels, classes).training_flops / 1e9
 
 
 def _throughput(runs):
@@ -125,8 +140,7 @@ def _throughput(runs):
         predict()  # compiles
         calls[name] = functools.partial(seconds, predict)
     times = interleave(calls, REPEATS)
-    on_cpu = not keras.distribution.list_devices("gpu")
-    number = cores() if on_cpu else 1
+    number = cores() if detect_devices().kind == "cpu" else 1
     return {name: BATCH_SIZE / statistics.median(t) / number for name, t in times.items()}
 
 
@@ -135,61 +149,57 @@ def draw(rows, path):
     figure = Figure(figsize=(9, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 2, sharey="row")
-    for axes, field, label in zip(
-        above,
-        ("images_per_second", "core_hours"),
-        ("inference, images/s per core", "training, core-hours"),
-        strict=True,
-    ):
-        for i, row in enumerate(rows):
-            mean = row.accuracy["mean"]
-            errors = ([mean - row.accuracy["smallest"]], [row.accuracy["largest"] - mean])
-            axes.errorbar(
-                getattr(row, field),
-                mean,
-                errors,
-                fmt="o",
-                color=f"C{i}",
-                capsize=3,
-                label=row.model,
-            )
-        on_front = "on_front_of_cost" if field == "core_hours" else "on_front_of_throughput"
-        _draw_front(axes, rows, field, on_front)
-        axes.set_xlabel(label)
+    _draw_rows(above[0], rows, "images_per_second", "on_front_of_throughput", "steps-pre")
+    _draw_rows(above[1], rows, "core_hours", "on_front_of_cost", "steps-post")
+    above[0].set_xlabel("inference, images/s per core or accelerator")
+    above[1].set_xlabel("training, core-hours or accelerator-hours")
     above[0].set_ylabel("test accuracy, mean and range")
-    above[1].legend()
     above[0].set_title("these runs", loc="left")
-    own = [row for row in TABLE_3 if row.family in FAMILIES and row.resolution == 224]
-    for axes, field, label in zip(
-        below,
-        ("throughput", "core_days"),
-        ("inference, images/s per TPU-v3 core", "pre-training, TPU-v3 core-days"),
-        strict=True,
-    ):
-        for family, color in FAMILIES.items():
-            for pretraining, marker in (
-                ("ImageNet", "o"),
-                ("ImageNet-21k", "s"),
-                ("JFT-300M", "^"),
-            ):
-                points = [r for r in own if (r.family, r.pretraining) == (family, pretraining)]
-                axes.plot(
-                    [getattr(r, field) for r in points],
-                    [r.imagenet for r in points],
-                    f"{color}{marker}",
-                    label=f"{family}, {pretraining}" if points else None,
-                )
-        axes.set_xscale("log")
-        axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
+    above[1].legend()
+    _draw_paper(below[0], "throughput")
+    _draw_paper(below[1], "core_days")
+    below[0].set_xlabel("inference, images/s per TPU-v3 core")
+    below[1].set_xlabel("pre-training, TPU-v3 core-days")
     below[0].set_ylabel("ImageNet accuracy, %")
     below[0].set_title("the paper's numbers (table 3, 224 pixels), not measured here", loc="left")
     below[1].legend(fontsize="small")
     figure.savefig(path, dpi=120)
 
 
-def _draw_front(axes, rows, field, on_front):
-    front = sorted((getattr(r, field), r.accuracy["mean"]) for r in rows if getattr(r, on_front))
-    axes.plot(*zip(*front, strict=True), "k--", linewidth=1, zorder=0, label="Pareto front")
+def _draw_rows(axes, rows, field, on_front, drawstyle):
+    """Plot the models, and the Pareto front as a staircase."""
+    known = [row for row in rows if getattr(row, field) is not None]
+    for i, row in enumerate(known):
+        mean = row.accuracy["mean"]
+        errors = ([mean - row.accuracy["smallest"]], [row.accuracy["largest"] - mean])
+        point = axes.errorbar(getattr(row, field), mean, errors, fmt="o", color=f"C{i}", capsize=3)
+        point.set_label(row.model)
+    front = sorted((getattr(r, field), r.accuracy["mean"]) for r in known if getattr(r, on_front))
+    if front:
+        style = {"drawstyle": drawstyle, "linewidth": 1, "zorder": 0, "label": "Pareto front"}
+        axes.plot(*zip(*front, strict=True), "k--", **style)
+    values = [getattr(row, field) for row in known]
+    if values and max(values) > WIDE_RANGE * min(values):
+        axes.set_xscale("log")
+    else:
+        axes.locator_params(axis="x", nbins=5)
+    axes.grid(alpha=0.3)
+
+
+def _draw_paper(axes, field):
+    """Plot the rows of table 3 of three families."""
+    for family, color in FAMILIES.items():
+        for pretraining, marker in MARKERS.items():
+            points = [
+                row
+                for row in TABLE_3
+                if (row.family, row.pretraining, row.resolution) == (family, pretraining, 224)
+            ]
+            axes.plot(
+                [getattr(row, field) for row in points],
+                [row.imagenet for row in points],
+                f"{color}{marker}",
+                label=f"{family}, {pretraining}" if points else None,
+            )
     axes.set_xscale("log")
     axes.grid(alpha=0.3)

@@ -86,7 +86,7 @@ def draw(trials, path):
     axes.set_xticks(FRACTIONS, [f"{f:.0%}" for f in FRACTIONS])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("training images, with the same number of steps")
-    axes.set_ylabel("test accuracy")
+    axes.set_ylabel("test accuracy, mean and range")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -11,10 +11,11 @@ from training.optimization.duration import duration
 from training.studies.data_scaling import FRACTIONS, fraction_options
 from training.studies.permutations import PERMUTATIONS
 from training.studies.trials import Trial
+from training.validation import refuse_unless
 
 SHAPES = "shapes:train=6000,test=1000,classes=shape,difficulty=0.3"
 SMOKE = {
-    "source": "shapes:train=160,test=64,classes=shape,difficulty=0.0",
+    "source": "shapes:train=400,test=64,classes=shape,difficulty=0.0",
     "batch_size": 32,
     "hidden_dim": 8,
     "num_blocks": 1,
@@ -51,7 +52,7 @@ PRESETS = {
         3,
     ),
     "smoke": Preset("shapes", SMOKE, ("mixer",), 1),
-    "full": Preset("imagenet-b16", {"drop_path_rate": 0.0}, ("mixer", "vit-B/16", "resnet-50"), 3),
+    "full": Preset("imagenet-b16", {}, ("mixer", "vit-B/16", "resnet-50"), 3),
 }
 
 
@@ -61,6 +62,7 @@ def base_trials(preset):
     for model, seed in itertools.product(preset.models, range(preset.seeds)):
         name = f"{model.replace('/', '-')}-seed-{seed}"
         options = {"architecture": model} if model in STUDY_MODELS else {}
+        options |= {"drop_path_rate": 0.0, "dropout_rate": 0.0}  # which not all models have
         trials.append(Trial(name, model, seed, preset.recipe, preset.options | options))
     return trials
 
@@ -104,4 +106,13 @@ def scaled(trials):
 def _steps(config):
     """Return the number of updates of a configuration, without a held-out validation split."""
     data = config.vary(validation_fraction=0.0).data
-    return duration(config.optimization, steps_per_epoch(load_source(data).train, data)).updates
+    train = load_source(data).train
+    fewest = int(min(FRACTIONS) * len(train))
+    refuse_unless(
+        fewest >= data.batch_size,
+        "batch_size",
+        f"must be at most the number of images of the smallest fraction, {fewest}",
+        data.batch_size,
+        f"Pass {max(1, fewest)}, or a source with more training images.",
+    )
+    return duration(config.optimization, steps_per_epoch(train, data)).updates

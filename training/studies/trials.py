@@ -13,7 +13,6 @@ import keras
 from tqdm import tqdm
 
 from training.config import SIZE_FIELDS
-from training.devices.selection import find_distribution
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run.folder import RunFolder
@@ -51,14 +50,18 @@ class Trial:
 
     def command(self, run_dir):
         """Return the arguments of `python -m training` that train this run."""
-        options = {**self.options, "seed": self.seed, "run_dir": run_dir}
-        words = ["train", self.recipe]
-        for name, value in options.items():
+        words = ["train", self.recipe, f"--run-dir={run_dir}", f"--seed={self.seed}"]
+        defaults: dict = {}
+        for part in dataclasses.asdict(RECIPES[self.recipe].CONFIG).values():
+            defaults |= part if isinstance(part, dict) else {}
+        for name, value in self.options.items():
             option = name.replace("_", "-")
+            if value == defaults[name]:
+                continue
             if isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--no-{option}")
             else:
-                words += [f"--{option}", str(value)]
+                words.append(f"--{option}={value}")
         return words
 
 
@@ -136,11 +139,18 @@ def run_trials(trials, folder, jobs=1, show_progress=None):
 def check_trials(trials, folder):
     """Raise UserError if a trial cannot be trained in the folder of a study."""
     for trial in trials:
-        config = trial.config
+        config, run = trial.config, RunFolder(folder / "runs" / trial.name)
         config.check()
-        precision = find_distribution(config.hardware).precision
-        config = config.vary(precision=precision)  # as the run records it
-        RunFolder(folder / "runs" / trial.name).refuse_other_run(config, keras.backend.backend())
+        if config.hardware.precision == "auto" and run.config.exists():
+            # A run records what "auto" was; to find out again would occupy the devices.
+            config = config.vary(precision=run.read_config().hardware.precision)
+        try:
+            run.refuse_other_run(config, keras.backend.backend())
+        except UserError as error:
+            raise UserError(
+                f"--study-dir must be new, or that of the same study. Received: {folder}, which "
+                f"has other runs: {error} Pass another --study-dir."
+            ) from error
 
 
 def _start(trial, folder):

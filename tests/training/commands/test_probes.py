@@ -6,10 +6,12 @@ import statistics
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 from sklearn.linear_model import Ridge
 
 from tests.support.command_line import flat
+from tests.support.tfds import build_tfds
 from training.evaluation.features import features_model
 from training.model_argument import load_model, parse
 
@@ -101,6 +103,12 @@ def test_knn_of_a_run(call, finished, probe_dir):
     assert status == 0 and [row["neighbors"] for row in result["neighbors"]] == [1, 7]
     assert all(0.6 < row["accuracy"] < 1 for row in result["neighbors"])
     assert json.loads((probe_dir / "knn.json").read_text()) == result
+    with open(probe_dir / "knn.csv", newline="") as file:
+        assert [float(row["accuracy"]) for row in csv.DictReader(file)] == [
+            row["accuracy"] for row in result["neighbors"]
+        ]
+    with Image.open(probe_dir / "knn.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
     assert f"7 {result['neighbors'][1]['accuracy']:.4f}" in flat(
         call("knn", finished[0].path, "--neighbors", 1, 7)[1]
     )
@@ -122,6 +130,26 @@ def test_a_file_on_another_dataset_with_other_classes(call, finished, tmp_path, 
     assert status == 0, err
     assert json.loads(out)["classes"] == 2
     assert (tmp_path / "probes" / "model" / "fewshot.png").exists()
+
+
+def test_a_dataset_of_tensorflow_datasets(call, finished, tmp_path, capsys):
+    """As `--source fewshot-imagenet`: a part of its training split is drawn from."""
+    rng = np.random.default_rng(0)
+    splits = {
+        name: [(rng.integers(0, 256, (8, 8, 1), np.uint8), i % 3) for i in range(number)]
+        for name, number in (("train", 40), ("validation", 9))
+    }
+    build_tfds(tmp_path, "probed", tfds.features.ClassLabel(num_classes=3), splits)
+    capsys.readouterr()  # what building prints
+    status, out, err = call(
+        *("fewshot", finished[0].model, "--source", "tfds:probed", "--data-dir", tmp_path),
+        *("--train-split", "train[:30]", "--test-split", "validation", "--shots", 3, "--json"),
+        *("--output-dir", tmp_path / "probe"),
+    )
+    assert status == 0, err
+    result = json.loads(out)
+    assert (result["train_examples"], result["test_examples"]) == (30, 9)
+    assert len(result["probes"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -22,6 +23,11 @@ def test_the_scale_decreases_from_the_head_to_the_stem():
         "MixerBlock_0": {0.125},
         "stem": {0.0625},
     }
+    assert {layer_scale(model, 1.0)(variable) for variable in model.weights} == {1.0}
+
+
+def test_without_decay_a_model_need_not_be_a_mixer():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
     assert {layer_scale(model, 1.0)(variable) for variable in model.weights} == {1.0}
 
 

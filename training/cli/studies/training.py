@@ -50,7 +50,8 @@ class TrainingStudy:
     """Number of seeds, 0, 1 and so on. 0 uses that of the preset, 3 but for smoke."""
 
     jobs: int = 1
-    """Number of runs that are trained at the same time."""
+    """Number of runs that are trained at the same time. The core-hours of `comparison` then count
+    all cores for each of them."""
 
     study_dir: Path | None = None
     """Folder for the runs and the results. The same command resumes. Defaults to studies/NAME."""
@@ -75,7 +76,7 @@ class TrainingStudy:
         for model in self.models:
             advice = f"Pass one or more of {', '.join(MODELS)}."
             refuse_unless(model in MODELS, "models", "must be models of the studies", model, advice)
-        require_output_dir(self.folder)
+        require_output_dir(self.folder, "--study-dir")
 
     def chosen_preset(self):
         """Return the `training.studies.presets.Preset` with the options."""
@@ -122,7 +123,7 @@ class TrainingStudy:
             write_csv(self.folder / "results.csv", results["runs"])
             draw(figure)
         except OSError as error:
-            raise not_writable(self.folder, error) from error
+            raise not_writable(self.folder, error, "--study-dir") from error
         if self.as_json:
             print(json.dumps(results, indent=2))
             return
@@ -131,7 +132,7 @@ class TrainingStudy:
             table.add_row(*row.values())
         print_rich(table)
         for claim in results.get("claims", []):
-            print(f"{claim['claim']} {claim['verdict'].capitalize()}. {claim['rule']}")
+            print(f"{claim['claim']} {claim['verdict'].capitalize()}. Rule: {claim['rule']}")
         print_table({"results": self.folder / "results.json", "figure": figure})
 
 
@@ -139,6 +140,10 @@ def show(spread):
     """Return "0.812 ± 0.004" for the `training.studies.verdicts.spread` of some accuracies."""
     stddev = "" if spread["stddev"] is None else f" ± {spread['stddev']:.3f}"
     return f"{spread['mean']:.3f}{stddev}"
+
+
+def _number(value, form):
+    return "–" if value is None else format(value, form)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,9 +213,9 @@ class Comparison(TrainingStudy):
                 "model": row.model,
                 "accuracy": show(row.accuracy),
                 "parameters": f"{row.parameters:,}",
-                "GFLOPs of training": f"{row.training_gigaflops or float('nan'):.3f}",
-                "core-hours": f"{row.core_hours:.4f}",
-                "images/s per core": f"{row.images_per_second:,.0f}",
+                "GFLOPs": _number(row.training_gigaflops, ".3f"),
+                "core-hours": _number(row.core_hours, ".4f"),
+                "images/s": _number(row.images_per_second, ",.0f"),
             }
             for row in measured
         ]

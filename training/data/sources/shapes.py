@@ -65,8 +65,8 @@ def parse_dials(source):
 def _invalid(setting):
     defaults = ",".join(f"{name}={value}" for name, value in dataclasses.asdict(Dials()).items())
     return UserError(
-        "--source shapes:DIALS must have dials NAME=VALUE: train, at least 20 images of "
-        f"each class, and test, at most {MOST_IMAGES:,} images each; classes, one of "
+        "--source shapes:DIALS must be NAME=VALUE,…: train, at least 20 images of each class; "
+        f"test, at least one of each; at most {MOST_IMAGES:,} images each; classes, one of "
         f"{', '.join(CLASSES)}; difficulty from 0 to 1; seed. Received: {setting}. Pass "
         f"--source shapes:{defaults}, for example."
     )

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-KINDS = ("patches", "pixels")
-
 
 def patch_permutation(patches, pixels, seed):
     """Return the order of the patches, and that of the pixels in each of them.

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.backend("torch")  # tf.data reads under every backend
 
 
 def test_every_kind_of_source_is_a_module():
-    assert KINDS == ["arrays", "digits", "folder", "tfds"]
+    assert KINDS == ["arrays", "digits", "folder", "shapes", "tfds"]
 
 
 def test_the_help_names_every_kind_of_source_and_the_presets():
@@ -29,7 +29,7 @@ def test_the_help_names_every_kind_of_source_and_the_presets():
 
 @pytest.mark.parametrize("source", ["digit", "digits:", "folder:", "tfds", "zip:a.zip", ""])
 def test_unknown_sources_are_refused(source):
-    forms = "arrays:FILE.npz, digits, folder:PATH, tfds:NAME or one of imagenet, cifar10, "
+    forms = "arrays:FILE.npz, digits, folder:PATH, shapes, tfds:NAME or one of imagenet, cifar10, "
     assert_refused(f"--source must be {forms}", source=source)
 
 
