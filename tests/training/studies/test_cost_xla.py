@@ -97,7 +97,7 @@ def xla_counts(name, image_size):
         pytest.param(
             name,
             image_size,
-            marks=() if name in QUICK and image_size == 224 else pytest.mark.long,
+            marks=() if name in QUICK and image_size == 224 else pytest.mark.slow,
         )
         for name in WIDE
         for image_size in (SIZES_IN_PIXELS if name in SIZES else SIZES_IN_PIXELS[:1])

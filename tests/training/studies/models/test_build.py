@@ -44,7 +44,7 @@ def source(channels, classes=5):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     "architecture",
-    [pytest.param(n, marks=pytest.mark.long) if n in LARGE else n for n in STUDY_MODELS],
+    [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in STUDY_MODELS],
 )
 def test_new_models_have_logits_of_a_zero_head(architecture, channels):
     config = dataclasses.replace(SMALL, architecture=architecture, head_bias=-2.0)
