@@ -62,9 +62,7 @@ def build_model(model, image_size, source, trust_model=False, seed=0):
 
 
 def _build_study_model(model, image_size, source, weights):
-    return build_study_model(
-        model.architecture, model.size, image_size, source.channels, len(source.class_names)
-    )
+    return build_study_model(model, image_size, source.channels, len(source.class_names))
 
 
 def _build(model, image_size, source, weights):

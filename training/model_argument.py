@@ -10,13 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from keras_mixer.files import read_text
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
 from training.config import Data
 from training.errors import UserError
 from training.run.folder import RunFolder
-from training.run.json_file import parse_json
 
 FORMS = (
     "a folder of a run (RUN, RUN@best or RUN@step-1200), a file FILE.keras, or a constructor and "
@@ -207,14 +205,18 @@ def _load_run(argument, trusted):
     if argument.is_finished:
         from training.keras_file import open_logits
 
-        advice = f"Pass {folder.path}@best, a checkpoint of the same run, or train another run."
+        advice = "Train another run."
+        if config.model.is_plain:
+            advice = f"Pass {folder.path}@best, a checkpoint of the same run, or train another run."
         model, _ = open_logits(folder.model, advice, trusted)
         _require_model_of_run(model, argument, config, advice)
     elif not config.model.is_plain:
         raise UserError(
-            "MODEL must be a finished run or a checkpoint of a plain Mixer. Received: "
-            f"{argument.text}, {config.model.architecture} with input permutation "
-            f"{config.model.input_permutation}. Finish the run, and pass {folder.path}."
+            "MODEL must be a finished run, or a checkpoint of a plain Mixer. Received: "
+            f"{argument.text}, of a run with --architecture "
+            f"{config.model.architecture} --input-permutation {config.model.input_permutation}. "
+            + ("Pass " if folder.is_finished() else "Resume it with the same command, then pass ")
+            + f"{folder.path}."
         )
     else:
         model = build_from_file(constructor(config.model), argument.path, config.hardware.precision)
@@ -245,7 +247,7 @@ def _require_model_of_run(model, argument, config, advice):
     elif (image, model.output_shape[-1]) == ([size, size], classes):
         return
     raise UserError(
-        f"model.keras must be the Mixer of its run, for images of {size} × {size} pixels and "
+        f"model.keras must be the model of its run, for images of {size} × {size} pixels and "
         f"the {classes} classes of class_names.json. Received: {argument.path} with {found}. "
         f"{advice}"
     )
@@ -319,25 +321,6 @@ def published_classes(classes):
 
     ids, names = zip(*labels.class_names(classes), strict=True)
     return ids, names
-
-
-def read_class_names(path):
-    """Return the names in a file: one on each line, or a JSON list.
-
-    Raises:
-        UserError: If the file cannot be read, or is JSON of another kind.
-    """
-    try:
-        text = read_text(path, errors="surrogateescape")
-        names = parse_json(text) if text.lstrip().startswith(("[", "{")) else text.splitlines()
-        if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
-            raise ValueError("it has an empty line, or entries that are not strings")
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "--class-names must be a file with one name on each line, or a JSON list of names. "
-            f"Received: {path}: {error}. Pass class_names.json of a run, or write such a file."
-        ) from error
-    return tuple(names)
 
 
 def _known_weights(constructor):

@@ -10,6 +10,7 @@ from tests.support import reference
 from tests.support.models import random_pixels
 from tests.support.runs import CLASS_NAMES as NAMES
 from tests.support.runs import train_run
+from training.cli.model_options import read_class_names
 from training.errors import UserError
 from training.model_argument import (
     KerasModel,
@@ -17,7 +18,6 @@ from training.model_argument import (
     RunModel,
     load_model,
     parse,
-    read_class_names,
 )
 
 PIXELS = random_pixels((4, 8, 8, 3))

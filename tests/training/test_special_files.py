@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.special_files import SPECIAL, make_special
+from training.cli.model_options import read_class_names
 from training.config import Data
 from training.data import cache, image_files
 from training.data.decode import Encoded, read_image
@@ -15,7 +16,7 @@ from training.data.sources import arrays
 from training.data.splits import IndexedSplit
 from training.errors import UserError
 from training.keras_file import open_model
-from training.model_argument import parse, read_class_names
+from training.model_argument import parse
 from training.run.checkpoint_file import CorruptCheckpointError, read_checkpoint_file
 from training.run.folder import RunFolder
 

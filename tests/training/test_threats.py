@@ -360,7 +360,7 @@ def test_a_model_of_other_classes_than_the_run_is_refused(call, run, tmp_path):
 def test_a_model_without_a_mixer_is_refused_as_that_of_a_run(call, run, tmp_path):
     layers = keras.layers
     keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)]).save(run.model)
-    expected = "must be the Mixer of its run", "a model without a Mixer", f"{run.path}@best"
+    expected = "must be the model of its run", "a model without a Mixer", f"{run.path}@best"
     assert_refused(call("predict", run.path, "image.png"), tmp_path / "canary", *expected)
     assert call("predict", run.model, "image.png")[0] == 0  # as any file of the user's
 

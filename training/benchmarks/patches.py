@@ -147,7 +147,7 @@ def tokens_mlp_dim(name, patches):
 def build_model(name, image_size):
     """Return one of `MODELS` for square images, with random weights."""
     if name == TRANSFORMER:
-        return build_vit(VIT, image_size, CLASSES)
+        return build_vit(VIT, image_size, classes=CLASSES)
     return keras_mixer.MlpMixer(
         patch_size=PATCH_SIZE,
         hidden_dim=HIDDEN_DIM,

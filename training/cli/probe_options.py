@@ -24,10 +24,10 @@ class ProbeOptions:
     dataset of the run."""
 
     train_split: str = ""
-    """Split of a tfds dataset whose images are examples. Defaults to its training split."""
+    """Split of a tfds dataset to fit the probe to. Defaults to its training split."""
 
     test_split: str = ""
-    """Split of a tfds dataset whose images are classified. Defaults to its test split."""
+    """Split of a tfds dataset to test the probe on. Defaults to its test split."""
 
     data_dir: str = ""
     """Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses."""

@@ -30,8 +30,8 @@ def run(data: ProbeOptions, neighbors: tuple[int, ...] = (1, 5, 10, 20)):
     )
     neighbors = tuple(sorted(set(neighbors)))
 
-    def check(source):
-        most = len(source.train)
+    def check(images):
+        most = len(images)
         refuse_unless(
             neighbors[-1] <= most,
             "neighbors",
@@ -40,7 +40,8 @@ def run(data: ProbeOptions, neighbors: tuple[int, ...] = (1, 5, 10, 20)):
             f"Pass {most} or less.",
         )
 
-    features = read_probe_data(data, "knn", check)
+    features = read_probe_data(data, "knn", lambda source: check(source.train))
+    check(features.train.labels)  # fewer, if some images have no label
 
     from training.evaluation.nearest_neighbors import draw_neighbors, nearest_neighbors_accuracies
 

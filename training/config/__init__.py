@@ -12,7 +12,7 @@ from training.config.data import Data
 from training.config.hardware import Hardware
 from training.config.model import MOST_PARAMETERS, SIZE_FIELDS, Model, Variant
 from training.config.optimization import Optimization
-from training.config.study_models import check_study_model
+from training.config.study_models import VITS, check_study_model
 from training.validation import refuse_unless
 
 __all__ = [
@@ -87,7 +87,7 @@ class Config:
         size = self.model.size
         of_variant = f" with --variant {size.name}" if size.name else ""
         patch_size = self.model.input_patch_size
-        is_own = patch_size == size.patch_size
+        is_own = self.model.architecture not in VITS
         nearest = max(1, round(self.data.image_size / patch_size)) * patch_size
         refuse_unless(
             self.data.image_size % patch_size == 0,

@@ -67,20 +67,17 @@ def check_study_model(config):
         "weights": (model.weights, ""),
         "freeze": (optimization.freeze, "nothing"),
         "frozen_blocks": (optimization.frozen_blocks, 0),
-        "layer_decay": (optimization.layer_decay, 1.0),
+        "layer_decay": (optimization.layer_decay, 1),
         "model_devices": (config.hardware.model_devices, 1),
     }
     if model.architecture != "mixer":
-        plain |= {
-            "drop_path_rate": (model.drop_path_rate, 0.0),
-            "dropout_rate": (model.dropout_rate, 0.0),
-            "rematerialize": (model.rematerialize, False),
-        }
+        plain["rematerialize"] = (model.rematerialize, False)
+    if model.architecture in (*VITS, *RESNETS):
+        plain["drop_path_rate"] = (model.drop_path_rate, 0)
+        plain["dropout_rate"] = (model.dropout_rate, 0)
     for name, (value, default) in plain.items():
-        refuse_unless(
-            value == default,
-            name,
-            f"must be {default or 'left out'} with {chosen}",
-            value,
-            "Drop one of the two options.",
-        )
+        option = "--" + name.replace("_", "-")
+        rule, advice = f"must be {default}", f"Pass {option} {default}."
+        if default == "" or default is False:
+            rule, advice = "must be left out", f"Drop {option}, or choose a recipe without it."
+        refuse_unless(value == default, name, f"{rule} with {chosen}", value, advice)

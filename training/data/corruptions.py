@@ -32,7 +32,7 @@ def corrupt(image, name, severity, seed):
     severities, so that these differ in strength rather than in chance.
 
     Args:
-        image: uint8 `(height, width, channels)` with 1 or 3 channels, from 8 × 8 pixels.
+        image: uint8 `(height, width, channels)` with 1 or 3 channels, at least 8 × 8 pixels.
         name: A key of `CORRUPTIONS`.
         severity: 1 to 5.
         seed: Non-negative integer or sequence of such, such as a seed and the image's position.
@@ -88,7 +88,7 @@ def motion_blur(pixels, severity, rng):
 
 
 def zoom_blur(pixels, severity, rng):
-    """Average over enlargements about the center, from none to the strength, a factor less 1."""
+    """Average over enlargements about the center; the strength is the largest of them, minus 1."""
     zoom = (0.06, 0.12, 0.18, 0.25, 0.33)[severity - 1]
     picture, total = _to_picture(pixels), np.zeros_like(pixels)
     width, height = picture.size

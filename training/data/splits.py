@@ -74,7 +74,7 @@ class IndexedSplit:
 
         A smaller share is a part of a larger one.
         """
-        if share == 1 or not len(self):
+        if not len(self):
             return self
         assert self.load is not None, "a split without examples"
         order = np.random.default_rng(0).permutation(len(self))

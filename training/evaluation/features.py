@@ -2,7 +2,7 @@
 
 The features of a split are in a folder of their own, named after a digest of the model, the images
 and the transform. Each file has those of `IMAGES_PER_FILE` images and is written when it is
-complete, so that an interrupted extraction goes on after the last file.
+complete, so that an interrupted extraction resumes after the last file.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-CHUNK = 1024  # examples whose similarities to all neighbors are in memory at a time
+LARGEST_BLOCK = 2**24  # similarities in memory at a time
 
 
 def nearest_neighbors_accuracies(train, train_labels, test, test_labels, neighbors):
@@ -26,13 +26,14 @@ def nearest_neighbors_accuracies(train, train_labels, test, test_labels, neighbo
     train, test = map(_normalized, (train, test))
     classes = int(max(np.max(train_labels), np.max(test_labels))) + 1
     right = dict.fromkeys(neighbors, 0)
-    for start in range(0, len(test), CHUNK):
-        cosines = test[start : start + CHUNK] @ train.T
+    rows = max(1, LARGEST_BLOCK // len(train))
+    for start in range(0, len(test), rows):
+        cosines = test[start : start + rows] @ train.T
         nearest = _largest(cosines, max(neighbors))
         cosines = np.take_along_axis(cosines, nearest, axis=1)
         for k in neighbors:
             votes = _vote(train_labels[nearest[:, :k]], cosines[:, :k], classes)
-            right[k] += int(np.sum(votes == test_labels[start : start + CHUNK]))
+            right[k] += int(np.sum(votes == test_labels[start : start + rows]))
     return {k: number / len(test) for k, number in right.items()}
 
 

@@ -35,6 +35,8 @@ def candidates(config, chips):
     Rematerialization costs a third more compute; sharding the weights costs communication.
     """
     found = [Candidate(config)]
+    if not config.model.is_plain:  # neither can be rematerialized or sharded
+        return found
     if not config.model.rematerialize:
         found.append(found[0].rematerialized())
     unsharded, model_devices = found[-1], 2 * config.hardware.model_devices

@@ -1,8 +1,9 @@
-"""Generated textured shapes from scratch, in some minutes on two CPU cores.
+"""Generated textured shapes from scratch, in minutes on two CPU cores.
 
     python3 run.py train shapes
 
-The studies of `python3 run.py study` train with this recipe.
+Test accuracy, measured here: 0.761 with the seed 0 on TensorFlow. The small and smoke presets of
+`python3 run.py study` use this recipe.
 """
 
 from training.config import Config, Data, Model, Optimization

@@ -29,7 +29,7 @@ def draw_growth(growths, path):
                 growth.patches,
                 getattr(growth, costs),
                 marker=marker,
-                label=f"{growth.model}: {overall:.2f}, at the end {end:.2f}",
+                label=f"{growth.model}: {overall:.2f}, at the largest three sizes {end:.2f}",
             )
         axes.set(xscale="log", yscale="log", xlabel="patches", ylabel=unit, title=title)
         ticks = growths[0].patches

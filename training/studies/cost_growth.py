@@ -6,12 +6,12 @@ from keras_mixer.sizes import MixerSize
 from training.benchmarks import patches
 from training.config.study_models import VitSize
 from training.studies.cost import cost
+from training.studies.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 
 # The last sizes are far above those of the paper, where attention is the larger part of a ViT.
 IMAGE_SIZES = (224, 448, 896, 1792, 3584)
 LINEAR = 1.25  # largest exponent that counts as linear; measured times have noise
 QUADRATIC = 1.5  # smallest exponent that counts as quadratic
-REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "not decidable here"
 CLAIM = (
     "The cost of a Mixer is linear in the number of patches, and that of a Vision Transformer is "
     "quadratic (section 2 of the paper)."

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 
-from training.config.study_models import STUDY_MODELS
+from training.config.study_models import MIXERS, STUDY_MODELS
 from training.data.pipeline import steps_per_epoch
 from training.data.presets import expand_preset
 from training.data.sources import load_source
@@ -57,12 +57,17 @@ PRESETS = {
 
 
 def base_trials(preset):
-    """Return a `Trial` for each model and seed of a `Preset`."""
+    """Return a `Trial` for each model and seed of a `Preset`.
+
+    All models have the regularization that each of them can have: no stochastic depth and no
+    dropout beside a ViT or a ResNet.
+    """
+    are_mixers = set(preset.models) <= {"mixer", *MIXERS}
     trials = []
     for model, seed in itertools.product(preset.models, range(preset.seeds)):
         name = f"{model.replace('/', '-')}-seed-{seed}"
         options = {"architecture": model} if model in STUDY_MODELS else {}
-        options |= {"drop_path_rate": 0.0, "dropout_rate": 0.0}  # which not all models have
+        options |= {} if are_mixers else {"drop_path_rate": 0.0, "dropout_rate": 0.0}
         trials.append(Trial(name, model, seed, preset.recipe, preset.options | options))
     return trials
 
@@ -87,11 +92,13 @@ def scaled(trials):
     Raises:
         UserError: If the source is invalid.
     """
-    data, steps = expand_preset(trials[0].config.data), _steps(trials[0].config)
+    config = trials[0].config.vary(validation_fraction=0.0)
+    data, train = expand_preset(config.data), load_source(config.data).train
+    steps = _steps(config, train)
     by_fraction = {}
     for fraction in FRACTIONS:
         changes = {"validation_fraction": 0.0, "total_steps": steps}
-        changes |= fraction_options(data.source, data.train_split, fraction)
+        changes |= fraction_options(data.source, data.train_split, fraction, len(train))
         by_fraction[fraction] = [
             dataclasses.replace(
                 trial,
@@ -103,16 +110,14 @@ def scaled(trials):
     return by_fraction
 
 
-def _steps(config):
-    """Return the number of updates of a configuration, without a held-out validation split."""
-    data = config.vary(validation_fraction=0.0).data
-    train = load_source(data).train
-    fewest = int(min(FRACTIONS) * len(train))
+def _steps(config, train):
+    """Return the number of updates on a training split; refuse one too small for a fraction."""
+    fewest, batch_size = int(min(FRACTIONS) * len(train)), config.data.batch_size
     refuse_unless(
-        fewest >= data.batch_size,
+        fewest >= batch_size,
         "batch_size",
         f"must be at most the number of images of the smallest fraction, {fewest}",
-        data.batch_size,
+        batch_size,
         f"Pass {max(1, fewest)}, or a source with more training images.",
     )
-    return duration(config.optimization, steps_per_epoch(train, data)).updates
+    return duration(config.optimization, steps_per_epoch(train, config.data)).updates

@@ -6,14 +6,14 @@ import threading
 
 
 def main():
-    """Run the command line of `python -m training`; on the end of standard input, as by SIGTERM."""
-    threading.Thread(target=_end_with_the_study, daemon=True).start()
+    """Run `python -m training`, and send SIGTERM to itself when standard input closes."""
+    threading.Thread(target=_terminate_when_stdin_closes, daemon=True).start()
     from training.__main__ import main
 
     main()
 
 
-def _end_with_the_study():
+def _terminate_when_stdin_closes():
     while os.read(0, 1):  # the standard input ends when the study closes the pipe, or is killed
         pass
     os.kill(os.getpid(), signal.SIGTERM)  # which saves a checkpoint

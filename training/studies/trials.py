@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 from tqdm import tqdm
 
-from training.config import SIZE_FIELDS
+from keras_mixer.files import read_text
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run.folder import RunFolder
@@ -43,10 +43,7 @@ class Trial:
     @property
     def config(self):
         """The `training.config.Config`."""
-        changes = {**self.options, "seed": self.seed}
-        if "variant" in self.options:
-            changes = dict.fromkeys(SIZE_FIELDS) | changes
-        return RECIPES[self.recipe].CONFIG.vary(**changes)
+        return RECIPES[self.recipe].CONFIG.vary(**self.options, seed=self.seed)
 
     def command(self, run_dir):
         """Return the arguments of `python -m training` that train this run."""
@@ -82,13 +79,17 @@ class FinishedTrial:
     history: list
 
     @property
+    def _command(self):
+        return shlex.join(["python", "-m", "training", *self.trial.command(self.run)])
+
+    @property
     def entries(self):
         """Where the numbers come from: for the results of a study."""
         return {
             "model": self.trial.model,
             "seed": self.trial.seed,
             "run": str(self.run),
-            "command": shlex.join(["python", "-m", "training", *self.trial.command(self.run)]),
+            "command": f"KERAS_BACKEND={self.summary['backend']} {self._command}",
             "test_accuracy": self.summary["test_accuracy"],
             "test_loss": self.summary["test_loss"],
             "parameters": self.summary["parameters"],
@@ -175,7 +176,7 @@ def _start(trial, folder):
 
 
 def _wait_for_lock(run):
-    """Wait until a run that the end of an earlier study ended has saved its checkpoint."""
+    """Wait until a run of an interrupted study has saved its checkpoint."""
     if not run.path.exists():
         return
     end = time.monotonic() + SECONDS_TO_SAVE
@@ -189,7 +190,7 @@ def _refuse_failure(process, trial, folder):
     if process.returncode == 0:
         return
     log = folder / "logs" / f"{trial.name}.log"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in read_text(log, errors="replace").splitlines() if line.strip()]
     raise UserError(
         f"Every run of the study must finish. Received: status {process.returncode} of "
         f"{trial.name}, whose last output is {' / '.join(lines[-3:])!r}. Read {log}, and run the "

@@ -15,12 +15,12 @@ from training.errors import UserError
 from training.keras_file import STEM, find_mixer
 from training.model_argument import RunModel, load_model
 from training.run.checkpoint_names import batches_of, newest_first
+from training.studies.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 
 SEEDS = 20  # of each control
 PERCENTILE = 95  # of a control, which the units must exceed
 MARGIN = 0.05  # of the mean cosine, so that a negligible difference does not count
 HIGHEST_CHANCE = 0.9  # above it, units without any structure have partners as good as any
-REPRODUCED, NOT_REPRODUCED, NOT_DECIDABLE = "reproduced", "not reproduced", "not decidable"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class BlockResult:
     """Whether the hidden units of a block are pairs of opposite phase, as in the paper.
 
     The verdict is "reproduced" if the mean cosine is above the 95th percentile of every control by
-    more than `MARGIN`, "not reproduced" if it is not above all of them, and "not decidable" in
+    more than `MARGIN`, "not reproduced" if it is not above all of them, and "not decidable here" in
     between, or if a control is above `HIGHEST_CHANCE`.
 
     Args:
@@ -147,12 +147,16 @@ def _refusal(rule, received, advice):
 def checkpoint_steps(argument):
     """Return the steps of the checkpoints of a run, ascending; none unless MODEL is a whole run.
 
+    Only plain Mixers have checkpoints that can be read.
+
     Args:
         argument: What `training.model_argument.parse` returned.
     """
     if not isinstance(argument, RunModel) or argument.checkpoint:
         return []
     folder = argument.folder
+    if not folder.read_config().model.is_plain:
+        return []
     batches = map(batches_of, newest_first(folder.checkpoints))
     # The weights only change after the last batch of an update.
     return sorted({n // folder.read_config().optimization.accumulation_steps for n in batches})
@@ -265,7 +269,7 @@ def judge_pairs(units, block):
     controls = {name: _chance(units.maps, control) for name, control in CONTROLS.items()}
     limit = max(controls.values())
     if limit > HIGHEST_CHANCE or 0 < mean - limit <= MARGIN:
-        verdict = NOT_DECIDABLE
+        verdict = UNDECIDED
     else:
         verdict = REPRODUCED if mean > limit else NOT_REPRODUCED
     return BlockResult(

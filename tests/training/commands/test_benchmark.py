@@ -66,7 +66,7 @@ def small_patches(monkeypatch):
 
     for name, value in {"HIDDEN_DIM": 8, "MLP_DIM": 16, "BLOCKS": 1, "TOKENS_PER_BATCH": 1}.items():
         monkeypatch.setattr(patches, name, value)
-    monkeypatch.setattr(patches, "VIT", patches.VitSize("tiny", 16, 8, 1, 16, 2))
+    monkeypatch.setattr(patches, "VIT", patches.VitSize(16, 8, 1, 16, 2))
 
 
 @pytest.mark.backend("torch")

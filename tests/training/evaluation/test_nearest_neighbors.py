@@ -16,7 +16,9 @@ def examples(number, seed):
 
 
 def test_accuracies_are_those_of_scikit_learn(monkeypatch):
-    monkeypatch.setattr(nearest_neighbors, "CHUNK", 17)  # the last chunk is smaller
+    monkeypatch.setattr(
+        nearest_neighbors, "LARGEST_BLOCK", 17 * 80
+    )  # of 17 rows; the last is smaller
     (train, train_labels), (test, test_labels) = examples(80, 0), examples(50, 1)
     keep = test_labels != 3  # a class may be missing from one of the two
     test, test_labels = test[keep], test_labels[keep]

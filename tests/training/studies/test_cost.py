@@ -35,7 +35,7 @@ PUBLISHED = {  # at 224 pixels, with 1000 classes
 
 def build(size, image_size, channels=3):
     if isinstance(size, VitSize):
-        return build_vit(size, image_size, CLASSES)
+        return build_vit(size, image_size, classes=CLASSES)
     if isinstance(size, ResnetSize):
         return build_resnet(size, image_size, channels, CLASSES)
     return keras_mixer.MlpMixer(

@@ -31,7 +31,7 @@ PRODUCTS = ("dot_general", "conv_general_dilated")
 def build(name, image_size):
     size = MODELS[name]
     if isinstance(size, VitSize):
-        model = build_vit(size, image_size, CLASSES)
+        model = build_vit(size, image_size, classes=CLASSES)
     elif isinstance(size, ResnetSize):
         model = build_resnet(size, image_size, classes=CLASSES)
     else:

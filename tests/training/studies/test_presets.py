@@ -105,7 +105,7 @@ def duration_of_all_images(preset):
 def test_imagenet_is_sliced():
     by_fraction = scaled(base_trials(PRESETS["full"]))
     splits = {f: {t.config.data.train_split for t in own} for f, own in by_fraction.items()}
-    assert splits == {0.1: {"train[:10%]"}, 0.3: {"train[:30%]"}, 1.0: {""}}
+    assert splits == {0.1: {"train[:126836]"}, 0.3: {"train[:380506]"}, 1.0: {""}}
     configs = [trial.config for own in by_fraction.values() for trial in own]
     assert {config.data.train_fraction for config in configs} == {1.0}
     data, optimization = configs[0].data, configs[0].optimization

@@ -82,9 +82,10 @@ def test_results_come_from_the_run_folders(study, monkeypatch):
         assert entries["backend"] == keras.backend.backend()
         for key in ("test_accuracy", "test_loss", "parameters"):
             assert entries[key] == found.summary[key]
-        python, *words = shlex.split(entries["command"])
+        backend, python, *words = shlex.split(entries["command"])
+        assert backend == f"KERAS_BACKEND={keras.backend.backend()}"
         assert [python, *words[:2]] == ["python", "-m", "training"]
-        assert words[-2:] == ["--run-dir", str(found.run)]
+        assert f"--run-dir={found.run}" in words
         config = found.trial.config
         assert parsed_config(words[2:], monkeypatch) == config
         assert run.read_config() == config.vary(precision=found.summary["precision"])
@@ -213,8 +214,6 @@ def test_an_invalid_configuration_is_refused(tmp_path):
         ("shapes", {"head_bias": -6.9, "weight_decay": 1e-05, "train_fraction": 0.1}),
         ("shapes", {"source": "folder:my photos", "data_dir": "a 'quoted' $folder"}),
         ("shapes", {"architecture": "vit-tiny/4", "input_permutation": "pixels"}),
-        ("shapes", {"variant": "S/32", "image_size": 64}),
-        ("shapes", {"variant": "S/32", "image_size": 64, "num_blocks": 2}),
         ("imagenet-b16", {"drop_path_rate": 0.0, "train_split": "train[:10%]"}),
     ],
 )

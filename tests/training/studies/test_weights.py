@@ -10,7 +10,7 @@ from tests.support.models import randomize, small_mixer
 from tests.support.reference import LARGEST_ERROR, relative_error
 from training.errors import UserError
 from training.studies import weights as study
-from training.studies.weights import NOT_DECIDABLE, NOT_REPRODUCED, REPRODUCED
+from training.studies.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 
 numpy_only = pytest.mark.backend("torch")  # computed by NumPy
 GRID = (5, 6)
@@ -150,10 +150,10 @@ class TestControls:
         "mean, limit, expected",
         [
             (0.56, 0.5, REPRODUCED),
-            (0.54, 0.5, NOT_DECIDABLE),
+            (0.54, 0.5, UNDECIDED),
             (0.5, 0.5, NOT_REPRODUCED),
             (0.2, 0.5, NOT_REPRODUCED),
-            (0.99, 0.91, NOT_DECIDABLE),
+            (0.99, 0.91, UNDECIDED),
         ],
     )
     def test_the_rule(self, mean, limit, expected, monkeypatch):

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -63,6 +63,10 @@ class Robustness:
     """Some of gaussian_noise, shot_noise, impulse_noise, defocus_blur, motion_blur, zoom_blur, fog,
     brightness, contrast, desaturation (of color images), pixelation, jpeg and elastic; or all; or
     none, which measures the images as they are."""
+
+    on_bad_image: Literal["", "error", "skip"] = ""
+    """Whether an unreadable image file is an error, or is skipped. Defaults to the setting of the
+    runs, or to error."""
 
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Strengths of the corruptions, some of 1 to 5."""
@@ -123,12 +127,20 @@ class Robustness:
         arguments = [read_model_options(model, "")[0] for model in self.models]
         fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
         options = {"test_split": self.test_split, "batch_size": self.batch_size}
+        options["on_bad_image"] = self.on_bad_image
         first, *others = (
             choose_data(argument, self.source, fractions, self.data_dir, **options)
             for argument in arguments
         )
         for argument, data in zip(arguments[1:], others, strict=True):
-            if any(getattr(data, field) != getattr(first, field) for field in TEST_FIELDS):
+            differing = [f for f in TEST_FIELDS if getattr(data, f) != getattr(first, f)]
+            if differing == ["on_bad_image"]:
+                raise UserError(
+                    "--on-bad-image must be given unless runs have the same. Received: nothing, "
+                    f"with {first.on_bad_image} in {arguments[0].text} and {data.on_bad_image} in "
+                    f"{argument.text}. Pass --on-bad-image skip, for example."
+                )
+            if differing:
                 raise UserError(
                     "--source must be given unless all runs have the same test images. Received: "
                     f"nothing, with {arguments[0].text} on {first.source} and {argument.text} on "

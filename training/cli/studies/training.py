@@ -24,7 +24,8 @@ class TrainingStudy:
     works. full: Mixer-B/16, ViT-B/16 and ResNet-50 on ImageNet with the recipe of the paper."""
 
     recipe: str = ""
-    """Recipe of all runs. Defaults to that of the preset."""
+    """Recipe of all runs, which can be one that you write for the accumulation of gradients, the
+    precision or another learning rate. Defaults to that of the preset."""
 
     source: str = ""
     """Dataset: digits, shapes, folder:PATH, arrays:FILE.npz, tfds:NAME or a preset of `train`.
@@ -47,13 +48,13 @@ class TrainingStudy:
     Defaults to those of the preset."""
 
     seeds: int = 0
-    """Number of seeds, 0, 1 and so on. 0 uses that of the preset, 3 but for smoke."""
+    """Number of seeds: 0, 1 and so on. 0 uses that of the preset: 3, or 1 for smoke."""
 
     jobs: int = 1
     """Number of runs that are trained at the same time. The core-hours of `comparison` then count
     all cores for each of them."""
 
-    study_dir: Path | None = None
+    study_dir: str = ""
     """Folder for the runs and the results. The same command resumes. Defaults to studies/NAME."""
 
     as_json: JsonFlag = False
@@ -63,7 +64,7 @@ class TrainingStudy:
 
     @property
     def folder(self):
-        return self.study_dir or Path("studies") / self.name
+        return Path(self.study_dir or f"studies/{self.name}")
 
     def check(self):
         for field in ("image_size", "batch_size", "total_epochs", "seeds"):
@@ -136,7 +137,7 @@ class TrainingStudy:
         print_table({"results": self.folder / "results.json", "figure": figure})
 
 
-def show(spread):
+def format_mean(spread):
     """Return "0.812 ± 0.004" for the `training.studies.verdicts.spread` of some accuracies."""
     stddev = "" if spread["stddev"] is None else f" ± {spread['stddev']:.3f}"
     return f"{spread['mean']:.3f}{stddev}"
@@ -163,7 +164,7 @@ class Permutations(TrainingStudy):
         trials = self.train(permuted(base_trials(self.chosen_preset())))
         results = study.results(trials)
         rows = [
-            {"model": m, **{study.LABELS[p]: show(s) for p, s in of_model.items()}}
+            {"model": m, **{study.LABELS[p]: format_mean(s) for p, s in of_model.items()}}
             for m, of_model in results["accuracy"].items()
         ]
         self.report(results, rows, lambda path: study.draw(trials, path))
@@ -184,7 +185,11 @@ class DataScaling(TrainingStudy):
         trials = {f: [next(finished) for _ in own] for f, own in by_fraction.items()}
         results = study.results(trials)
         rows = [
-            {"model": m, **{f: show(s) for f, s in of_model.items()}, "gain": show(gain)}
+            {
+                "model": m,
+                **{f: format_mean(s) for f, s in of_model.items()},
+                "gain": format_mean(gain),
+            }
             for (m, of_model), gain in zip(
                 results["accuracy"].items(), results["gain"].values(), strict=True
             )
@@ -197,7 +202,7 @@ class Comparison(TrainingStudy):
     """Compare models of like size with the same data, recipe and budget (tables 2, 3, figure 2).
 
     Accuracy, parameters, FLOPs, core-hours of the training and images per second, and the Pareto
-    fronts. The numbers of the paper's tables stand beside, marked as such.
+    fronts. The numbers of the paper's tables are shown for comparison.
     """
 
     name: ClassVar[str] = "comparison"
@@ -211,7 +216,7 @@ class Comparison(TrainingStudy):
         rows = [
             {
                 "model": row.model,
-                "accuracy": show(row.accuracy),
+                "accuracy": format_mean(row.accuracy),
                 "parameters": f"{row.parameters:,}",
                 "GFLOPs": _number(row.training_gigaflops, ".3f"),
                 "core-hours": _number(row.core_hours, ".4f"),

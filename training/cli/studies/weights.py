@@ -16,8 +16,9 @@ from training.validation import not_writable, refuse_unless, require_output_dir
 class Weights:
     """Draw the learned weights: hidden units of token mixing, stem, and their change in a run.
 
-    `study weights MixerB16:imagenet21k` draws figures 5, 6 and 7 of the paper for published
-    weights. Each hidden unit is beside its closest inverse, and the pairs are compared to controls.
+    `study weights MixerB16:imagenet21k` draws figures 5 and 7, and a column of figure 6, of the
+    paper from published weights. Each hidden unit is beside its closest inverse, and the pairs are
+    compared to controls.
     """
 
     model: ModelText

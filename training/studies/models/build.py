@@ -6,19 +6,19 @@ from training.studies.models.resnet import build_resnet
 from training.studies.models.vit import build_vit
 
 
-def build_study_model(architecture, size, image_size, channels, classes):
+def build_study_model(model, image_size, channels, classes):
     """Return a model of logits for pixels in [0, 255].
 
     Args:
-        architecture: One of `training.config.study_models.STUDY_MODELS`.
-        size: The `keras_mixer.sizes.MixerSize` of the Mixers among them.
+        model: A `training.config.Model` whose architecture is a study model.
         image_size: Side of the square images in pixels.
         channels: Number of channels of the images.
         classes: Number of classes.
     """
-    arguments = {"image_size": image_size, "channels": channels, "classes": classes}
-    if architecture in VITS:
-        return build_vit(VITS[architecture], **arguments)
-    if architecture in RESNETS:
-        return build_resnet(RESNETS[architecture], **arguments)
-    return build_mixer_variation(architecture, size, **arguments)
+    name, arguments = model.architecture, (image_size, channels, classes)
+    if name in VITS:
+        return build_vit(VITS[name], *arguments)
+    if name in RESNETS:
+        return build_resnet(RESNETS[name], *arguments)
+    rates = {"drop_path_rate": model.drop_path_rate, "dropout_rate": model.dropout_rate}
+    return build_mixer_variation(name, model.size, *arguments, **rates)

@@ -44,7 +44,6 @@ def build_mixer_variation(
     image_size,
     channels=3,
     classes=1000,
-    classifier_activation=None,
     dtype=None,
     drop_path_rate=0.0,
     dropout_rate=0.0,
@@ -59,7 +58,6 @@ def build_mixer_variation(
         image_size: Side of the square images in pixels, a multiple of the patch size.
         channels: 3, or 1 for grayscale images.
         classes: Number of classes.
-        classifier_activation: Activation of the head; None returns logits.
         dtype: Keras dtype or policy. Preprocessing, pooling and head keep the variables' dtype.
         drop_path_rate: Rate of stochastic depth in the last block, on a linear ramp from 0.
         dropout_rate: Dropout rate inside the MLPs.
@@ -97,7 +95,6 @@ def build_mixer_variation(
     x = keras.layers.GlobalAveragePooling1D("channels_last", name="avg_pool", dtype=exact)(x)
     head = keras.layers.Dense(
         classes,
-        activation=classifier_activation,
         kernel_initializer="zeros",
         name="head",
         dtype=exact,

@@ -4,7 +4,6 @@ import importlib
 
 PACKAGE = "keras_mixer_studies"  # of the names under which Keras knows the layers
 LAYERS = {
-    "mixer_variations": (),
     "permutation": ("PixelPermutation",),
     "resnet": ("WeightStandardizedConv2D",),
     "vit": ("ClassTokenAndPositions",),

@@ -36,17 +36,14 @@ class WeightStandardizedConv2D(keras.layers.Conv2D):
         return super().convolution_op(inputs, ops.cast(kernel, inputs.dtype))
 
 
-def build_resnet(
-    size, image_size, channels=3, classes=1000, classifier_activation=None, dtype=None
-):
-    """Build a ResNet as a plain `keras.Model` of pixels in [0, 255], channels last.
+def build_resnet(size, image_size, channels=3, classes=1000, dtype=None):
+    """Build a ResNet as a plain `keras.Model` of logits for pixels in [0, 255], channels last.
 
     Args:
         size: A `training.config.study_models.ResnetSize`.
         image_size: Side of the square images in pixels.
         channels: Number of channels of the images.
         classes: Number of classes.
-        classifier_activation: Activation of the head; None returns logits.
         dtype: Keras dtype or policy. Scaling of pixels, mean over positions and head are in
             float32.
     """
@@ -62,7 +59,6 @@ def build_resnet(
     x = keras.layers.GlobalAveragePooling2D(CHANNELS_LAST, name="avg_pool", dtype="float32")(x)
     outputs = keras.layers.Dense(
         classes,
-        activation=classifier_activation,
         kernel_initializer="zeros",
         name="head",
         dtype="float32",

@@ -41,16 +41,15 @@ class ClassTokenAndPositions(keras.layers.Layer):
         return batch, 1 + patches, hidden_dim
 
 
-def build_vit(size, image_size, classes=1000, classifier_activation=None, dtype=None, channels=3):
+def build_vit(size, image_size, channels=3, classes=1000, dtype=None):
     """Build a Vision Transformer as a plain `keras.Model` of pixels in [0, 255].
 
     Args:
         size: A `training.config.study_models.VitSize`.
         image_size: Side of the square images in pixels, a multiple of the patch size.
-        classes: Number of classes.
-        classifier_activation: Activation of the head; None returns logits.
-        dtype: Keras dtype or policy.
         channels: Number of channels of the images.
+        classes: Number of classes.
+        dtype: Keras dtype or policy.
     """
     images = keras.Input((image_size, image_size, channels))
     x = keras.layers.Rescaling(2 / 255, offset=-1, name="preprocessing", dtype="float32")(images)
@@ -68,7 +67,7 @@ def build_vit(size, image_size, classes=1000, classifier_activation=None, dtype=
     for i in range(size.num_blocks):
         x = _block(x, size, f"block_{i}", dtype)
     x = _layer_norm("pre_head_layer_norm", dtype)(x)
-    return keras.Model(images, _head(x, classes, classifier_activation), name="vit")
+    return keras.Model(images, _head(x, classes), name="vit")
 
 
 def _block(x, size, name, dtype):
@@ -92,8 +91,8 @@ def _layer_norm(name, dtype):
     return keras.layers.LayerNormalization(epsilon=EPSILON, name=name, dtype=dtype)
 
 
-def _head(x, classes, activation):
+def _head(x, classes):
     """Return the outputs for the class token, in float32 under every policy."""
-    return keras.layers.Dense(
-        classes, activation=activation, kernel_initializer="zeros", name="head", dtype="float32"
-    )(x[:, 0])  # (batch, classes)
+    return keras.layers.Dense(classes, kernel_initializer="zeros", name="head", dtype="float32")(
+        x[:, 0]
+    )  # (batch, classes)

@@ -11,7 +11,13 @@ import pytest
 
 from tests.support.command_line import flat
 from tests.support.trials import finished_trial
-from training.cli.studies.training import Comparison, DataScaling, Permutations, Variations, show
+from training.cli.studies.training import (
+    Comparison,
+    DataScaling,
+    Permutations,
+    Variations,
+    format_mean,
+)
 from training.config.study_models import MIXERS
 from training.run.folder import RunFolder
 from training.studies import comparison, trials
@@ -174,5 +180,5 @@ def test_a_full_disk_is_one_message(untrained, tmp_path, call, monkeypatch):
 def test_accuracy_of_the_table():
     values = [0.5, 0.75]
     spread = {"mean": 0.625, "stddev": statistics.stdev(values)}
-    assert show(spread) == "0.625 ± 0.177"
-    assert show(spread | {"stddev": None}) == "0.625"
+    assert format_mean(spread) == "0.625 ± 0.177"
+    assert format_mean(spread | {"stddev": None}) == "0.625"

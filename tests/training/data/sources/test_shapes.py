@@ -78,7 +78,7 @@ def test_invalid_dials_are_refused(setting):
     with pytest.raises(UserError) as error:
         load(f"shapes:{setting}")
     message = str(error.value)
-    assert message.startswith("--source shapes:DIALS must have dials NAME=VALUE: train, at least ")
+    assert message.startswith("--source shapes:DIALS must be NAME=VALUE,…: train, at least ")
     assert f" Received: {setting}. Pass --source shapes:" in message
     advised = re.search(r"Pass --source (shapes:\S+), for example", message)[1]
     assert parse_dials(advised) == Dials()

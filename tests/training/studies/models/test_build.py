@@ -8,11 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mixer.sizes import MixerSize
 from tests.support.models import random_pixels
 from tests.support.runs import CLASS_NAMES, SMALL
 from training.commands import evaluate
-from training.config import Config, Data, Optimization
+from training.config import Config, Data, Model, Optimization
 from training.config.study_models import STUDY_MODELS
 from training.data.source import Source
 from training.data.splits import in_memory
@@ -59,10 +58,12 @@ def test_new_models_have_logits_of_a_zero_head(architecture, channels):
 
 
 def test_the_mixers_have_the_sizes_of_the_configuration():
-    size = MixerSize("", 8, hidden_dim=6, num_blocks=3, tokens_mlp_dim=4, channels_mlp_dim=10)
-    model = build_study_model("mixer-untied", size, SIDE, 3, 5)
+    sizes = {"hidden_dim": 6, "num_blocks": 3, "tokens_mlp_dim": 4, "channels_mlp_dim": 10}
+    config = Model(architecture="mixer-untied", patch_size=8, drop_path_rate=0.1, **sizes)
+    model = build_study_model(config, SIDE, 3, 5)
     assert model.get_layer("stem").kernel.shape == (8, 8, 3, 6)
     assert model.get_layer("block_2_token_mixing_dense_0").kernel.shape == (6, 16, 4)
+    assert model.get_layer("block_2_drop_path_0").drop_path_rate == 0.1
 
 
 def test_permuted_images_reach_the_same_mixer():
@@ -129,9 +130,9 @@ def test_a_checkpoint_is_refused(run):
     with pytest.raises(UserError) as error:
         load_model(parse(f"{run.path}@best"))
     assert str(error.value) == (
-        "MODEL must be a finished run or a checkpoint of a plain Mixer. Received: "
-        f"{run.path}@best, {model.architecture} with input permutation "
-        f"{model.input_permutation}. Finish the run, and pass {run.path}."
+        "MODEL must be a finished run, or a checkpoint of a plain Mixer. Received: "
+        f"{run.path}@best, of a run with --architecture {model.architecture} "
+        f"--input-permutation {model.input_permutation}. Pass {run.path}."
     )
 
 

@@ -36,12 +36,12 @@ def test_published_parameter_counts(name, expected):
 @pytest.mark.parametrize("size", [TINY, pytest.param(VITS["vit-S/16"], marks=pytest.mark.long)])
 def test_the_model_has_as_many_parameters_as_the_equations(size):
     side = 3 * size.patch_size
-    model = build_vit(size, side, CLASSES)
+    model = build_vit(size, side, classes=CLASSES)
     assert model.count_params() == parameters(size, patches=9, classes=CLASSES)
 
 
 def random_vit(seed=0, **arguments):
-    model = build_vit(TINY, IMAGE_SIZE, CLASSES, **arguments)
+    model = build_vit(TINY, IMAGE_SIZE, classes=CLASSES, **arguments)
     rng = np.random.default_rng(seed)
     model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.weights])
     return model
