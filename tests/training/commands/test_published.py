@@ -131,7 +131,7 @@ def test_evaluate_asks_for_a_dataset_before_anything_is_downloaded(call, publish
     before = len(published[0].requests)
     status, _, err = call("evaluate", "MixerB16:imagenet1k")
     assert status == 2
-    assert "--source must name a dataset to evaluate MixerB16:imagenet1k on" in err
+    assert "--source must name a dataset for MixerB16:imagenet1k" in err
     assert "Pass --source imagenet" in err and len(published[0].requests) == before
 
 
