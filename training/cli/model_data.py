@@ -43,8 +43,8 @@ def choose_data(argument, source, fractions, data_dir, batch_size=0, **options):
     else:
         read_from = dataclasses.replace(data, data_dir=data.data_dir or data_dir)
         _require_inert_source(argument, read_from)
+    options["batch_size"] = batch_size
     given = {field: value for field, value in options.items() if value}
-    given |= {"batch_size": batch_size} if batch_size else {}
     # Files may be downloaded to `data_dir`, so it is not where the run says.
     return dataclasses.replace(data, data_dir=data_dir, **given)
 

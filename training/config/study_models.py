@@ -4,6 +4,8 @@ import dataclasses
 
 from training.validation import refuse_unless
 
+EXPANSION = 4  # output channels of a bottleneck block, relative to the channels inside
+
 
 @dataclasses.dataclass(frozen=True)
 class VitSize:
@@ -22,7 +24,7 @@ class ResnetSize:
 
     Args:
         width: Width inside the blocks of the first stage; it doubles with each stage. The output
-            of a block is four times as wide.
+            of a block is `EXPANSION` times as wide.
         blocks: Number of blocks of each stage.
         stem: "large" for a 7 × 7 convolution with stride 2 and pooling with stride 2, "small" for
             a 3 × 3 convolution with stride 2, for images of about 32 pixels.

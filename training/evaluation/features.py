@@ -6,8 +6,6 @@ complete, so that an interrupted extraction resumes after the last file.
 """
 
 import dataclasses
-import hashlib
-import json
 import math
 import os
 
@@ -18,10 +16,24 @@ from tqdm import tqdm
 from keras_mixer.files import open_regular
 from training.data.pipeline import evaluation_batches
 from training.errors import UserError
+from training.evaluation.digest import digest_of
 from training.evaluation.predict_batch import predict_batch
 
 NAME = "features"  # not one that Keras numbers, since it is a part of the digest
 IMAGES_PER_FILE = 8192
+DATA_FIELDS = (  # of `training.config.Data`, on which features depend
+    "source",
+    "train_split",
+    "validation_split",
+    "test_split",
+    "validation_fraction",
+    "test_fraction",
+    "train_fraction",
+    "image_size",
+    "evaluation_transform",
+    "batch_size",
+    "on_bad_image",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,31 +140,14 @@ def _extract(model, batches, number, progress):
 
 def _digest(model, split, source, data):
     """Return a digest of all that the features of a split depend on."""
-    digest = hashlib.sha256()
-    for variable in model.variables:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).data)
-    fields = (
-        *("source", "train_split", "validation_split", "test_split", "validation_fraction"),
-        *(
-            "test_fraction",
-            "train_fraction",
-            "image_size",
-            "evaluation_transform",
-            "batch_size",
-            "on_bad_image",
-        ),
-    )
-    contents = [
-        json.dumps(model.get_config(), default=str),
-        keras.backend.backend(),
+    return digest_of(
+        model,
         split,
         len(getattr(source, split)),
         source.class_names,
         source.fingerprint(),
-        [getattr(data, field) for field in fields],
-    ]
-    digest.update(json.dumps(contents).encode())
-    return digest.hexdigest()[:16]
+        [getattr(data, field) for field in DATA_FIELDS],
+    )
 
 
 def _write(path, features):

@@ -19,10 +19,9 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from keras_mixer.sizes import SIZES, MixerSize
-from training.config.study_models import RESNETS, VITS, ResnetSize, VitSize
+from training.config.study_models import EXPANSION, RESNETS, VITS, ResnetSize, VitSize
 
 FLOAT32_BYTES = 4
-EXPANSION = 4  # output channels of a bottleneck block, relative to the channels inside
 MODELS: dict[str, MixerSize | VitSize | ResnetSize] = {**SIZES, **VITS, **RESNETS}
 
 

@@ -4,7 +4,6 @@ import dataclasses
 
 from keras_mixer.sizes import MixerSize
 from training.benchmarks import patches
-from training.config.study_models import VitSize
 from training.studies.cost import cost
 from training.studies.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 
@@ -62,9 +61,9 @@ def grow(image_sizes=IMAGE_SIZES):
 
 def size_of(model, image_size):
     """Return the size of one of `training.benchmarks.patches.MODELS` as it is named in `cost`."""
-    sizes = patches.PATCH_SIZE, patches.HIDDEN_DIM, patches.BLOCKS
     if model == patches.TRANSFORMER:
-        return VitSize(*sizes, patches.MLP_DIM, patches.VIT.num_heads)
+        return patches.VIT
+    sizes = patches.PATCH_SIZE, patches.HIDDEN_DIM, patches.BLOCKS
     tokens_mlp_dim = patches.tokens_mlp_dim(model, patches.patches_of(image_size))
     return MixerSize(model, *sizes, tokens_mlp_dim, patches.MLP_DIM)
 

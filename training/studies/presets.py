@@ -24,7 +24,7 @@ SMOKE = {
     "warmup_steps": 0,
     "total_epochs": 1,
 }
-VARIATIONS = ("mixer", "mixer-untied", "mixer-grouped", "mixer-views", "mixer-pyramid")
+VARIATIONS = ("mixer", *MIXERS)
 
 
 @dataclasses.dataclass(frozen=True)

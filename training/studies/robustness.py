@@ -5,14 +5,11 @@ ImageNet-C (arXiv 1903.12261).
 """
 
 import dataclasses
-import hashlib
 import inspect
-import json
 import math
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -23,6 +20,7 @@ from training.data.pipeline import evaluation_batches
 from training.data.source import Source
 from training.errors import UserError
 from training.evaluation.accuracy import Accuracy, evaluate_accuracy
+from training.evaluation.digest import digest_of
 from training.model_argument import LoadedModel
 from training.run.json_file import read_json, write_json
 from training.validation import not_writable
@@ -234,20 +232,15 @@ class _Finished:
 
 def _digest(contestant, seed):
     """Return a digest of all that the results of a model depend on."""
-    model, source, data = contestant.loaded.model, contestant.source, contestant.data
-    digest = hashlib.sha256(inspect.getsource(corruptions_module).encode())
-    for variable in model.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).data)
+    source, data = contestant.source, contestant.data
     fields = ("source", "test_split", "test_fraction", "on_bad_image")
-    contents = [
-        json.dumps(model.get_config(), default=str),
-        keras.backend.backend(),
+    return digest_of(
+        contestant.loaded.model,
+        inspect.getsource(corruptions_module),
         contestant.loaded.activation,
         contestant.input,
         len(source.test),
         source.fingerprint(),
         [getattr(data, field) for field in fields],
         seed,
-    ]
-    digest.update(json.dumps(contents).encode())
-    return digest.hexdigest()[:16]
+    )

@@ -10,7 +10,8 @@ import math
 import keras
 from keras import ops
 
-EXPANSION = 4  # output channels of a block, relative to the channels inside
+from training.config.study_models import EXPANSION
+
 GROUPS = 32  # of GroupNorm, where the number of channels is a multiple of it
 GROUP_NORM_EPSILON = 1e-5
 KERNEL_VARIANCE_EPSILON = 1e-10
