@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+import sys
 from pathlib import Path
 
 from training.config import Data
@@ -78,6 +79,26 @@ def require_same_inputs(source, loaded):
             f"--source must have images with {channels} channel{'s' * (channels > 1)}, as the "
             f"model. Received: {source.channels}. Choose a dataset with such images."
         )
+
+
+def known_class_names(loaded, theirs):
+    """Return the names of the classes of a model, to match them with those of a source, or None.
+
+    Those of published weights are WordNet IDs, which are downloaded once.
+
+    Args:
+        loaded: The `training.model_argument.LoadedModel`.
+        theirs: Names of the classes of the source.
+    """
+    from training.model_argument import are_wordnet_ids, published_classes
+
+    if loaded.class_names is not None or not (loaded.published and are_wordnet_ids(theirs)):
+        return loaded.class_names
+    try:
+        return published_classes(loaded.classes)[0]
+    except OSError as error:
+        print(f"warning: the order of the classes is not checked: {error}", file=sys.stderr)
+        return None
 
 
 def results_dir(argument, output_dir, kind):

@@ -3,13 +3,12 @@
 import dataclasses
 import json
 import math
-import sys
 from typing import Literal
 
 from tqdm import tqdm
 
 from training.backend import require_backend
-from training.cli.model_data import choose_data, require_same_inputs, results_dir
+from training.cli.model_data import choose_data, known_class_names, require_same_inputs, results_dir
 from training.cli.model_options import (
     Activation,
     ClassNames,
@@ -135,11 +134,9 @@ def run(
 def _match_classes(source, loaded, data):
     """Return a source with the classes of the model, matched by name as far as both are known."""
     from training.data.class_matching import match_classes
-    from training.model_argument import are_wordnet_ids
 
-    theirs, ours = tuple(source.class_names), loaded.class_names
-    if ours is None and loaded.published and are_wordnet_ids(theirs):
-        ours = _published_ids(loaded.classes)
+    theirs = tuple(source.class_names)
+    ours = known_class_names(loaded, theirs)
     if ours is None and len(theirs) == loaded.classes:
         return source
     if ours is None and data.source.startswith("arrays:") and all(map(str.isdecimal, theirs)):
@@ -160,16 +157,6 @@ def _match_classes(source, loaded, data):
             f"{abbreviate(ours)}. Received: {len(unknown)}: {abbreviate(unknown)}. {advice}"
         )
     return matched
-
-
-def _published_ids(classes):
-    from training.model_argument import published_classes
-
-    try:
-        return published_classes(classes)[0]
-    except OSError as error:
-        print(f"warning: the order of the classes is not checked: {error}", file=sys.stderr)
-        return None
 
 
 def _report(result, confusion, examples, data, output, as_json):

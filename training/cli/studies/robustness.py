@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +9,7 @@ import tyro
 from rich.table import Table
 
 from keras_mixer.terminal import printable
-from training.cli.model_data import choose_data, require_same_inputs
+from training.cli.model_data import choose_data, known_class_names, require_same_inputs
 from training.cli.model_options import read_model_options
 from training.cli.terminal import JsonFlag, abbreviate, print_rich, print_table
 from training.config import Hardware
@@ -227,14 +226,9 @@ def _are_some_of(values, valid):
 def _match_classes(source, loaded, text):
     """Return a source with the classes of a model, matched by name where its names are known."""
     from training.data.class_matching import match_classes
-    from training.model_argument import are_wordnet_ids, published_classes
 
-    theirs, ours = tuple(source.class_names), loaded.class_names
-    if ours is None and loaded.published and are_wordnet_ids(theirs):
-        try:
-            ours, _ = published_classes(loaded.classes)
-        except OSError as error:
-            print(f"warning: the order of the classes is not checked: {error}", file=sys.stderr)
+    theirs = tuple(source.class_names)
+    ours = known_class_names(loaded, theirs)
     if ours is None and len(theirs) == loaded.classes:
         return source
     matched, unknown = (None, theirs) if ours is None else match_classes(source, ours)
