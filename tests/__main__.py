@@ -109,6 +109,16 @@ def count_outcomes(suites):
     return counts
 
 
+def failed_tests(suites):
+    """Return a line for each test that failed: its name, and the first line of the reason."""
+    lines = []
+    for case in (case for suite in suites for case in suite.iter("testcase")):
+        for outcome in (child for child in case if child.tag in ("failure", "error")):
+            reason = (outcome.get("message") or "").partition("\n")[0]
+            lines.append(f"{case.get('classname')}::{case.get('name')}: {reason}")
+    return lines
+
+
 def write_report(path, suites_by_backend):
     """Write one JUnit report of all backends, each a suite with the backend's name."""
     root = ElementTree.Element("testsuites")
@@ -142,6 +152,8 @@ def main():
         counts = count_outcomes(suites[backend])
         total += counts
         print(f"  {backend}: {counts['passed']} passed, pytest's exit status {statuses[backend]}")
+        for line in failed_tests(suites[backend]):
+            print(f"    {line}")
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     # Some of the selected tests may not exist on a backend, but at least one must have passed.
     succeeded = set(statuses.values()) <= {0, NO_TESTS_COLLECTED} and total["passed"] > 0

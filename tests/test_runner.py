@@ -15,7 +15,11 @@ pytestmark = pytest.mark.backend("torch")  # no backend is involved
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10">
-<testcase classname="tests.test_a" name="test_b" /></testsuite></testsuites>"""
+<testcase classname="tests.test_a" name="test_b" />
+<testcase classname="tests.test_a" name="test_c"><failure message="assert 1 == 2&#10;where">long
+</failure></testcase>
+<testcase classname="" name="tests.test_d"><error message="collection failure" /></testcase>
+</testsuite></testsuites>"""
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,15 @@ def test_outcomes_of_all_backends_are_written_to_one_report(tmp_path):
     runner.write_report(tmp_path / "new" / "all.xml", suites)
     root = ElementTree.parse(tmp_path / "new" / "all.xml").getroot()
     assert [suite.get("name") for suite in root] == ["jax", "torch"]
-    assert [case.get("name") for case in root.iter("testcase")] == ["test_b", "test_b"]
+    assert [case.get("name") for case in root.iter("testcase")] == 2 * [
+        "test_b",
+        "test_c",
+        "tests.test_d",
+    ]
+    assert runner.failed_tests(suites["jax"]) == [
+        "tests.test_a::test_c: assert 1 == 2",
+        "::tests.test_d: collection failure",
+    ]
     once = {"passed": 4, "failed": 3, "skipped": 3}
     assert runner.count_outcomes(suites["jax"]) == once
     assert runner.count_outcomes(list(root)) == {name: 2 * n for name, n in once.items()}
