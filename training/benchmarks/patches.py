@@ -8,8 +8,10 @@ import keras
 import numpy as np
 
 import keras_mixer
+from keras_mixer.sizes import MixerSize
 from training.benchmarks.timing import interleave, seconds
 from training.config.study_models import VitSize
+from training.studies.cost import cost
 from training.studies.models.vit import build_vit
 
 # Mixer-S/16, and a Vision Transformer of the same patches, width, depth and MLP.
@@ -118,7 +120,7 @@ def measure(repeats, image_sizes):
             patches=patches_of(image_size),
             batch_size=batch_sizes[image_size],
             milliseconds_per_image=1000 * statistics.median(values) / batch_sizes[image_size],
-            gigaflops_per_image=flops(name, patches_of(image_size)) / 1e9,
+            gigaflops_per_image=flops(name, image_size) / 1e9,
         )
         for (name, image_size), values in times.items()
     )
@@ -160,19 +162,17 @@ def build_model(name, image_size):
     )
 
 
-def flops(name, patches):
-    """Return the FLOPs of all matrix products for one image."""
-    s, c = patches, HIDDEN_DIM
-    stem_and_head = 2 * s * CHANNELS * PATCH_SIZE**2 * c + 2 * c * CLASSES
+def size_of(name, image_size):
+    """Return the size of one of `MODELS`, a `MixerSize` or a `VitSize`."""
     if name == TRANSFORMER:
-        n = s + 1  # with the class token
-        projections = 4 * 2 * n * c * c  # query, key, value and output
-        attention = 2 * 2 * n * n * c  # scores, and sums of values
-        block = projections + attention + 2 * 2 * n * c * MLP_DIM
-    else:
-        token_mixing = 2 * 2 * c * s * tokens_mlp_dim(name, patches)
-        block = token_mixing + 2 * 2 * s * c * MLP_DIM
-    return stem_and_head + BLOCKS * block
+        return VIT
+    tokens_dim = tokens_mlp_dim(name, patches_of(image_size))
+    return MixerSize(name, PATCH_SIZE, HIDDEN_DIM, BLOCKS, tokens_dim, MLP_DIM)
+
+
+def flops(name, image_size):
+    """Return the FLOPs of all matrix products for one image."""
+    return cost(size_of(name, image_size), image_size, CHANNELS, CLASSES).inference_flops
 
 
 def exponent(patches, costs):

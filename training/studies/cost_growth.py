@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from keras_mixer.sizes import MixerSize
 from training.benchmarks import patches
 from training.studies.cost import cost
 from training.studies.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
@@ -59,18 +58,9 @@ def grow(image_sizes=IMAGE_SIZES):
     return tuple(_growth(model, image_sizes) for model in patches.MODELS)
 
 
-def size_of(model, image_size):
-    """Return the size of one of `training.benchmarks.patches.MODELS` as it is named in `cost`."""
-    if model == patches.TRANSFORMER:
-        return patches.VIT
-    sizes = patches.PATCH_SIZE, patches.HIDDEN_DIM, patches.BLOCKS
-    tokens_mlp_dim = patches.tokens_mlp_dim(model, patches.patches_of(image_size))
-    return MixerSize(model, *sizes, tokens_mlp_dim, patches.MLP_DIM)
-
-
 def _growth(model, image_sizes):
     costs = [
-        cost(size_of(model, image_size), image_size, patches.CHANNELS, patches.CLASSES)
+        cost(patches.size_of(model, image_size), image_size, patches.CHANNELS, patches.CLASSES)
         for image_size in image_sizes
     ]
     counts = [patches.patches_of(image_size) for image_size in image_sizes]

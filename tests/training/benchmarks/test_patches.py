@@ -47,7 +47,8 @@ def test_exponent():
 @pytest.mark.parametrize("name", patches.MODELS)
 def test_flops_are_two_for_each_use_of_a_weight(tiny, name):
     """All kernels are used once per token, apart from the head and from the token mixing."""
-    model, count = patches.build_model(name, 64), 16
+    image_size, count = 64, 16
+    model = patches.build_model(name, image_size)
     shapes = {weight.path: weight.shape for weight in model.weights}
     uses = dict.fromkeys(shapes, count + (name == patches.TRANSFORMER))
     uses |= {path: count for path in shapes if path.startswith("stem/")}
@@ -58,15 +59,16 @@ def test_flops_are_two_for_each_use_of_a_weight(tiny, name):
     )
     if name == patches.TRANSFORMER:
         expected += 2 * 2 * 17**2 * 8  # scores, and sums of values
-    assert patches.flops(name, count) == expected
+    assert patches.flops(name, image_size) == expected
 
 
 @pytest.mark.backend("torch")
 def test_exponents_of_the_flops():
     """Linear for a fixed D_S, quadratic in the limit for attention and for a growing D_S."""
-    ends = [10**6, 10**7]
+    image_sizes = [2**14, 2**16]
+    counts = [patches.patches_of(image_size) for image_size in image_sizes]
     slopes = {
-        name: patches.exponent(ends, [patches.flops(name, s) for s in ends])
+        name: patches.exponent(counts, [patches.flops(name, size) for size in image_sizes])
         for name in patches.MODELS
     }
     assert slopes == pytest.approx(

@@ -14,7 +14,6 @@ from training.studies.cost_growth import (
     Growth,
     decide,
     grow,
-    size_of,
     verdicts,
 )
 
@@ -28,16 +27,9 @@ def planted(model, flops, memory):
 
 
 @pytest.mark.parametrize("model", patches.MODELS)
-@pytest.mark.parametrize("image_size", [112, 448])
-def test_flops_are_those_of_the_benchmark(model, image_size):
-    counted = cost(size_of(model, image_size), image_size)
-    assert counted.inference_flops == patches.flops(model, patches.patches_of(image_size))
-
-
-@pytest.mark.parametrize("model", patches.MODELS)
 def test_parameters_are_those_of_the_model_that_is_timed(model):
     built = patches.build_model(model, 32)
-    assert built.count_params() == cost(size_of(model, 32), 32).parameters
+    assert built.count_params() == cost(patches.size_of(model, 32), 32).parameters
 
 
 def test_exponents_of_planted_costs(monkeypatch):

@@ -140,11 +140,9 @@ class Cost:
 def _notes(growths):
     """Return sentences on what the verdicts depend on."""
     from training.benchmarks import patches
-    from training.studies.cost_growth import size_of
 
     growing = next(growth for growth in growths if growth.model == patches.GROWING_MIXER)
-    size = size_of(patches.TRANSFORMER, 224)
-    dominates, of_b16 = (attention_dominates_from(s) for s in (size, MODELS["vit-B/16"]))
+    dominates, of_b16 = (attention_dominates_from(s) for s in (patches.VIT, MODELS["vit-B/16"]))
     return [
         "D_S is fixed, as in table 1. With D_S proportional to the number of patches, as when "
         "weights are adapted to larger images (appendix C), the Mixer is not linear: its FLOPs "
