@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from training.studies.weights import mean_frequencies
+from training.studies.hidden_units import mean_frequencies
 
 DPI = 120
 SHAPE = 1.25  # width of a mosaic divided by its height, about

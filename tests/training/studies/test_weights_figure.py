@@ -5,7 +5,8 @@ import pytest
 from matplotlib.image import imread
 
 from training.studies import weights_figure as figure
-from training.studies.weights import Change, judge_pairs, study_units
+from training.studies.hidden_units import judge_pairs, study_units
+from training.studies.weights import Change
 
 pytestmark = pytest.mark.backend("torch")  # drawn by matplotlib
 NAN = np.nan

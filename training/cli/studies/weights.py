@@ -52,6 +52,7 @@ class Weights:
     def run(self):
         from training.model_argument import load_model
         from training.studies import weights as study
+        from training.studies.hidden_units import judge_pairs, study_units
 
         argument, _ = read_model_options(self.model, "")
         weights = study.read_weights(load_model(argument, trusted=self.trust_model).model)
@@ -59,8 +60,8 @@ class Weights:
         rule = f"must be below {number}, the number of blocks of the model"
         self._check_blocks(max(self.blocks, default=0) < number, rule)
         blocks = self.blocks or range(min(3, number))
-        units = {i: study.study_units(weights.kernels[i], weights.grid) for i in blocks}
-        results = [study.judge_pairs(of_block, i) for i, of_block in units.items()]
+        units = {i: study_units(weights.kernels[i], weights.grid) for i in blocks}
+        results = [judge_pairs(of_block, i) for i, of_block in units.items()]
         steps = study.checkpoint_steps(argument)
         changes = []
         if len(steps) > 1:
@@ -74,7 +75,7 @@ class Weights:
         """Write the figures and the results, and print the results."""
         from training.run.json_file import write_json
         from training.studies import weights_figure as figure
-        from training.studies.weights import mean_frequencies, write_units
+        from training.studies.hidden_units import mean_frequencies, write_csv
 
         folder, title = self.output_dir, printable(self.model)
         for result in results:
@@ -83,7 +84,7 @@ class Weights:
         figure.draw_stem(weights.stem, title, folder / "stem.png")
         if changes:
             figure.draw_changes(changes, title, folder / "changes.png")
-        write_units(units, folder / "units.csv")
+        write_csv(units, folder / "units.csv")
         height, width, _, filters = weights.stem.shape
         frequencies = mean_frequencies(weights.stem.transpose(3, 0, 1, 2))
         entries = {
@@ -105,7 +106,7 @@ class Weights:
 
 
 def _print_results(results, folder):
-    from training.studies.weights import MARGIN, PERCENTILE
+    from training.studies.hidden_units import MARGIN, PERCENTILE
 
     table = Table("block", "units", "mean frequency", "mean cosine", "by chance", "pairs")
     for r in results:
