@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from training.cli.terminal import abbreviate
 from training.config import Data
 from training.errors import UserError
 from training.validation import LARGEST_INTEGER, refuse_unless
@@ -81,7 +82,45 @@ def require_same_inputs(source, loaded):
         )
 
 
-def known_class_names(loaded, theirs):
+def match_classes_of_model(source, loaded, data, model="the model"):
+    """Return a source with the classes of a model, matched by name as far as both are known.
+
+    Args:
+        source: The `training.data.source.Source`.
+        loaded: The `training.model_argument.LoadedModel`.
+        data: The `training.config.Data` of the source.
+        model: What messages call the model.
+
+    Raises:
+        UserError: If the source has other classes, or the names are needed and not known.
+    """
+    from training.data.class_matching import match_classes
+
+    theirs = tuple(source.class_names)
+    ours = _known_class_names(loaded, theirs)
+    if ours is None and len(theirs) == loaded.classes:
+        return source
+    if ours is None and data.source.startswith("arrays:") and all(map(str.isdecimal, theirs)):
+        ours = loaded.names_or_numbers
+    if ours is None:
+        raise UserError(
+            f"--source must have the {loaded.classes} classes of {model}, whose names are not "
+            f"known. Received: {len(theirs)}: {abbreviate(theirs)}. Pass --class-names FILE with "
+            "the names of all its classes, to match them by name."
+        )
+    matched, unknown = match_classes(source, ours)
+    if unknown:
+        advice = "Leave their images out, or choose a dataset with classes of the model."
+        if data.source.startswith("arrays:") and all(map(str.isdecimal, theirs)):
+            advice = "If labels are numbers of classes, save class_names with their names too."
+        raise UserError(
+            f"--source must have no classes other than those of {model}, {loaded.classes}: "
+            f"{abbreviate(ours)}. Received: {len(unknown)}: {abbreviate(unknown)}. {advice}"
+        )
+    return matched
+
+
+def _known_class_names(loaded, theirs):
     """Return the names of the classes of a model, to match them with those of a source, or None.
 
     Those of published weights are WordNet IDs, which are downloaded once.

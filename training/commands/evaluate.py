@@ -8,7 +8,12 @@ from typing import Literal
 from tqdm import tqdm
 
 from training.backend import require_backend
-from training.cli.model_data import choose_data, known_class_names, require_same_inputs, results_dir
+from training.cli.model_data import (
+    choose_data,
+    match_classes_of_model,
+    require_same_inputs,
+    results_dir,
+)
 from training.cli.model_options import (
     Activation,
     ClassNames,
@@ -18,7 +23,7 @@ from training.cli.model_options import (
 )
 from training.cli.terminal import JsonFlag, abbreviate, print_table
 from training.config import Hardware
-from training.errors import UserError, out_of_memory_as_user_error
+from training.errors import out_of_memory_as_user_error
 from training.validation import require_output_dir
 
 
@@ -105,7 +110,7 @@ def run(
     with hardware.scope(), memory, changes:
         loaded = load_model(argument, activation, names, trust_model)
         require_same_inputs(examples, loaded)
-        examples = _match_classes(examples, loaded, data)
+        examples = match_classes_of_model(examples, loaded, data)
         require_output_dir(output)
         transform = evaluation_transform or loaded.evaluation_transform
         size = loaded.model.input_shape[1]
@@ -129,34 +134,6 @@ def run(
         with out_of_memory_as_user_error(received, "Pass a smaller --batch-size."):
             result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
     _report(result, confusion, examples, data, output, as_json)
-
-
-def _match_classes(source, loaded, data):
-    """Return a source with the classes of the model, matched by name as far as both are known."""
-    from training.data.class_matching import match_classes
-
-    theirs = tuple(source.class_names)
-    ours = known_class_names(loaded, theirs)
-    if ours is None and len(theirs) == loaded.classes:
-        return source
-    if ours is None and data.source.startswith("arrays:") and all(map(str.isdecimal, theirs)):
-        ours = loaded.names_or_numbers
-    if ours is None:
-        raise UserError(
-            f"--source must have the {loaded.classes} classes of the model, whose names are not "
-            f"known. Received: {len(theirs)}: {abbreviate(theirs)}. Pass --class-names FILE with "
-            "the names of all its classes, to match them by name."
-        )
-    matched, unknown = match_classes(source, ours)
-    if unknown:
-        advice = "Leave their images out, or choose a dataset with classes of the model."
-        if data.source.startswith("arrays:") and all(map(str.isdecimal, theirs)):
-            advice = "If labels are numbers of classes, save class_names with their names too."
-        raise UserError(
-            f"--source must have no classes other than those of the model, {loaded.classes}: "
-            f"{abbreviate(ours)}. Received: {len(unknown)}: {abbreviate(unknown)}. {advice}"
-        )
-    return matched
 
 
 def _report(result, confusion, examples, data, output, as_json):

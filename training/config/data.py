@@ -12,6 +12,10 @@ else:
     EvaluationTransform = Literal[tuple(TRANSFORMS)]
 
 
+# Fields that select the test images: models with the same ones can be compared.
+TEST_FIELDS = ("source", "test_split", "test_fraction", "on_bad_image")
+
+
 @dataclasses.dataclass(frozen=True)
 class Data:
     source: str = "digits"

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from training.config import Data
+from training.config.data import TEST_FIELDS
 from training.data import corruptions as corruptions_module
 from training.data.corruptions import corrupt
 from training.data.pipeline import evaluation_batches
@@ -233,7 +234,6 @@ class _Finished:
 def _digest(contestant, seed):
     """Return a digest of all that the results of a model depend on."""
     source, data = contestant.source, contestant.data
-    fields = ("source", "test_split", "test_fraction", "on_bad_image")
     return digest_of(
         contestant.loaded.model,
         inspect.getsource(corruptions_module),
@@ -241,6 +241,6 @@ def _digest(contestant, seed):
         contestant.input,
         len(source.test),
         source.fingerprint(),
-        [getattr(data, field) for field in fields],
+        [getattr(data, field) for field in TEST_FIELDS],
         seed,
     )

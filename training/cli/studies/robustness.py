@@ -9,11 +9,18 @@ import tyro
 from rich.table import Table
 
 from keras_mixer.terminal import printable
-from training.cli.model_data import choose_data, known_class_names, require_same_inputs
-from training.cli.model_options import read_model_options
-from training.cli.terminal import JsonFlag, abbreviate, print_rich, print_table
+from training.cli.model_data import choose_data, match_classes_of_model, require_same_inputs
+from training.cli.model_options import (
+    Activation,
+    ClassNames,
+    EvaluationTransform,
+    read_class_names,
+)
+from training.cli.terminal import JsonFlag, print_rich, print_table
 from training.config import Hardware
+from training.config.data import TEST_FIELDS
 from training.errors import UserError, out_of_memory_as_user_error
+from training.model_argument import parse
 from training.validation import (
     LARGEST_INTEGER,
     refuse_unless,
@@ -27,7 +34,6 @@ ModelTexts = Annotated[
     tyro.conf.arg(metavar="MODEL...", help_behavior_hint="(one or more)"),
 ]
 ALL, NONE = "all", "none"
-TEST_FIELDS = ("source", "test_split", "test_fraction", "on_bad_image")  # which images are tested
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +63,18 @@ class Robustness:
 
     batch_size: int = 0
     """Images per batch. 0 uses that of the first run, or 64."""
+
+    evaluation_transform: EvaluationTransform = ""
+    """How images are resized and cropped for every model; see keras_mixer.preprocessing. Defaults
+    to the transform of each run, or of the published weights; else resmall-crop."""
+
+    activation: Activation = ""
+    """How logits of every model become probabilities. Defaults to the loss of each run, or to the
+    last activation of the file; else softmax."""
+
+    class_names: ClassNames = ""
+    """File with the names of the classes of all models, one on each line or as a JSON list, such as
+    class_names.json of a run. Defaults to the names that each run knows."""
 
     corruptions: tuple[str, ...] = (ALL,)
     """Some of gaussian_noise, shot_noise, impulse_noise, defocus_blur, motion_blur, zoom_blur, fog,
@@ -115,7 +133,12 @@ class Robustness:
         require_range(self, "seed", LARGEST_INTEGER)
         self._hardware.check()
         self._choose_data()
+        _ = self._class_names  # can be read
         require_output_dir(self.output_dir)
+
+    @property
+    def _class_names(self):
+        return read_class_names(Path(self.class_names)) if self.class_names else ()
 
     @property
     def _hardware(self):
@@ -123,7 +146,7 @@ class Robustness:
 
     def _choose_data(self):
         """Return the parsed MODELs, and the `Data` of the images, the same for all of them."""
-        arguments = [read_model_options(model, "")[0] for model in self.models]
+        arguments = [parse(model) for model in self.models]
         fractions = {"validation_fraction": 0.0, "test_fraction": 1.0}
         options = {"test_split": self.test_split, "batch_size": self.batch_size}
         options["on_bad_image"] = self.on_bad_image
@@ -195,16 +218,15 @@ class Robustness:
         from training.model_argument import load_model
         from training.studies.robustness import Contestant
 
-        loaded = load_model(argument, trusted=self.trust_model)
+        loaded = load_model(argument, self.activation, self._class_names, self.trust_model)
         require_same_inputs(source, loaded)
         data = dataclasses.replace(
             data,
             image_size=loaded.model.input_shape[1],
-            evaluation_transform=loaded.evaluation_transform,
+            evaluation_transform=self.evaluation_transform or loaded.evaluation_transform,
         )
-        return Contestant(
-            argument.text, loaded, _match_classes(source, loaded, argument.text), data
-        )
+        source = match_classes_of_model(source, loaded, data, argument.text)
+        return Contestant(argument.text, loaded, source, data)
 
     def _report(self, results, data):
         """Write the results, and print them."""
@@ -221,24 +243,6 @@ class Robustness:
 
 def _are_some_of(values, valid):
     return bool(values) and set(values) <= set(valid) and len(set(values)) == len(values)
-
-
-def _match_classes(source, loaded, text):
-    """Return a source with the classes of a model, matched by name where its names are known."""
-    from training.data.class_matching import match_classes
-
-    theirs = tuple(source.class_names)
-    ours = known_class_names(loaded, theirs)
-    if ours is None and len(theirs) == loaded.classes:
-        return source
-    matched, unknown = (None, theirs) if ours is None else match_classes(source, ours)
-    if matched is None:
-        known = "whose names are not known" if ours is None else abbreviate(ours)
-        raise UserError(
-            f"--source must have classes of {text}, {loaded.classes}: {known}. Received others: "
-            f"{abbreviate(unknown)}. Choose a dataset with classes of the model."
-        )
-    return matched
 
 
 def _print_results(results, summaries):

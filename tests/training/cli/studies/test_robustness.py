@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 
 from tests.support.command_line import flat
@@ -11,10 +10,7 @@ from tests.support.models import randomize, small_mixer
 from training.cli.studies import robustness
 from training.cli.studies.robustness import Robustness
 from training.data.corruptions import CORRUPTIONS
-from training.data.source import Source
-from training.data.splits import in_memory
 from training.errors import UserError
-from training.model_argument import LoadedModel
 
 PRETRAINED = "MixerB16:imagenet1k"
 
@@ -123,38 +119,3 @@ def test_clean_images_alone_and_all_corruptions_of_gray_images(digits_model, tmp
     assert {r["corruption"] for r in results} == {"none", *CORRUPTIONS} - {"desaturation"}
     with pytest.raises(UserError, match="must not have desaturation for gray images"):
         study(digits_model, corruptions=("desaturation",), output_dir=tmp_path).run()
-
-
-def source_of(names):
-    split = in_memory(np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1]))
-    return Source(tuple(names), 3, split, split, split)
-
-
-@pytest.mark.backend("torch")
-def test_classes_are_matched_by_name(capsys, monkeypatch):
-    model = small_mixer(input_shape=(8, 8, 3))
-    named = LoadedModel(model, tuple("edcba"))
-    matched = robustness._match_classes(source_of("abcde"), named, "M")
-    assert matched.class_names == named.class_names and matched.test.labels.tolist() == [4, 3]
-    unnamed = source_of("abcde")
-    assert robustness._match_classes(unnamed, LoadedModel(model), "M") is unnamed
-    for source, loaded, expected in (
-        (source_of("xy"), named, "classes of M, 5: e, d, c, b, a. Received others: x, y."),
-        (source_of("ab"), LoadedModel(model), "names are not known. Received others: a, b."),
-    ):
-        with pytest.raises(UserError, match=expected):
-            robustness._match_classes(source, loaded, "M")
-    ids = [f"n0000000{i}" for i in range(5)]
-    published = LoadedModel(model, published=True)
-    monkeypatch.setattr(
-        "training.model_argument.published_classes", lambda classes: (tuple(ids[::-1]), ())
-    )
-    matched = robustness._match_classes(source_of(ids), published, "M")
-    assert matched.test.labels.tolist() == [4, 3]
-
-    def no_network(classes):
-        raise OSError("no network")
-
-    monkeypatch.setattr("training.model_argument.published_classes", no_network)
-    robustness._match_classes(source_of(ids), published, "M")
-    assert "order of the classes is not checked: no network" in capsys.readouterr().err
