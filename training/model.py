@@ -10,6 +10,7 @@ from keras_mixer.sizes import SIZES
 from keras_mixer.weights.catalog import ALIASES, CATALOG, NAMES, resolve
 from keras_mixer.weights.download import DownloadError
 from training.config import SIZE_FIELDS
+from training.config.study_models import MIXER
 from training.devices import hosts
 from training.errors import UserError
 from training.keras_file import mixer_weights
@@ -48,7 +49,7 @@ def build_model(model, image_size, source, trust_model=False, seed=0):
     keeps_head = start is not None and start.has_classes(source.class_names)
     with contextlib.ExitStack() as stack:
         weights = start and stack.enter_context(start.open(trust_model))
-        build = _build if model.architecture == "mixer" else _build_study_model
+        build = _build if model.architecture == MIXER else _build_study_model
         mixer = build(model, image_size, source, weights)
     if start and hosts.is_first():
         print(start.describe_head(keeps_head, source.class_names), flush=True)

@@ -13,6 +13,7 @@ from typing import Any
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights import catalog
 from training.config import Data
+from training.config.study_models import MIXER
 from training.errors import UserError
 from training.run.folder import RunFolder
 
@@ -242,7 +243,7 @@ def _require_model_of_run(model, argument, config, advice):
     classes, size = len(argument.class_names), config.data.image_size
     image = list(model.input_shape[1:3])
     found = f"images of {image[0]} × {image[1]} pixels and {model.output_shape[-1]} classes"
-    if config.model.architecture == "mixer" and find_mixer(model) is None:
+    if config.model.architecture == MIXER and find_mixer(model) is None:
         found = f"a model without a Mixer, for {found}"
     elif (image, model.output_shape[-1]) == ([size, size], classes):
         return

@@ -7,7 +7,7 @@ import tyro
 
 from keras_mixer.sizes import SIZES, MixerSize
 from keras_mixer.weights.catalog import NAMES
-from training.config.study_models import RESNETS, STUDY_MODELS, VITS
+from training.config.study_models import MIXER, RESNETS, STUDY_MODELS, VITS
 from training.validation import (
     LARGEST_FLOAT,
     refuse_unless,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Variant = str
     VariantOrNone = str
 else:
-    Architecture = Literal["mixer", *STUDY_MODELS]
+    Architecture = Literal[MIXER, *STUDY_MODELS]
     Variant = Literal[tuple(SIZES)]
     VariantOrNone = Literal["", *SIZES]
 
@@ -100,7 +100,7 @@ class Model:
     """Store only the input of each block and recompute the block in the backward pass: less memory
     for about a third more time, and the same weights."""
 
-    architecture: Architecture = "mixer"
+    architecture: Architecture = MIXER
     """mixer, or a model that the studies compare with it. The other Mixers are those of appendix
     A.1 and have the sizes above; a ViT or a ResNet has the size of its name."""
 
@@ -125,7 +125,7 @@ class Model:
     @property
     def is_plain(self):
         """Whether this is the Mixer of the paper, on images as they are."""
-        return self.architecture == "mixer" and self.input_permutation == "none"
+        return self.architecture == MIXER and self.input_permutation == "none"
 
     @property
     def input_patch_size(self):

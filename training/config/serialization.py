@@ -5,11 +5,12 @@ import dataclasses
 from keras_mixer.sizes import SIZES
 from training.config import Config
 from training.config.schema import conform
+from training.config.study_models import MIXER
 
 # Fields that are newer than 0.1.0, with the values of the runs without them.
 ADDED = {
     "data": {"train_fraction": 1.0},
-    "model": {"architecture": "mixer", "input_permutation": "none"},
+    "model": {"architecture": MIXER, "input_permutation": "none"},
 }
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 from training.validation import refuse_unless
 
+MIXER = "mixer"  # the architecture of the paper, beside the study models below
 EXPANSION = 4  # output channels of a bottleneck block, relative to the channels inside
 
 
@@ -72,7 +73,7 @@ def check_study_model(config):
         "layer_decay": (optimization.layer_decay, 1),
         "model_devices": (config.hardware.model_devices, 1),
     }
-    if model.architecture != "mixer":
+    if model.architecture != MIXER:
         plain["rematerialize"] = (model.rematerialize, False)
     if model.architecture in (*VITS, *RESNETS):
         plain["drop_path_rate"] = (model.drop_path_rate, 0)

@@ -5,10 +5,11 @@ import dataclasses
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from training.config.study_models import MIXER
+from training.studies.trials import accuracies
 from training.studies.verdicts import Claim, judge_all, judge_larger, spread
 
 FRACTIONS = (0.1, 0.3, 1.0)
-MIXER = "mixer"
 
 
 def fraction_options(source, train_split, fraction, images):
@@ -32,20 +33,8 @@ def fraction_options(source, train_split, fraction, images):
 
 def gains(trials, model):
     """Return the accuracy with all images minus that with the fewest, for each seed."""
-    least, most = (accuracies(trials, model, f) for f in (min(FRACTIONS), max(FRACTIONS)))
+    least, most = (accuracies(trials[f], model) for f in (min(FRACTIONS), max(FRACTIONS)))
     return [b - a for a, b in zip(least, most, strict=True)]
-
-
-def accuracies(trials, model, fraction):
-    """Return the test accuracies of a model with a fraction of the images, by seed.
-
-    Args:
-        trials: `{fraction: [FinishedTrial, …]}`.
-        model: Name of the model.
-        fraction: One of `FRACTIONS`.
-    """
-    own = [t for t in trials[fraction] if t.trial.model == model]
-    return [t.summary["test_accuracy"] for t in sorted(own, key=lambda t: t.trial.seed)]
 
 
 def results(trials):
@@ -67,7 +56,7 @@ def results(trials):
     return {
         "claims": claims,
         "accuracy": {
-            model: {f"{f:.0%}": spread(accuracies(trials, model, f)) for f in FRACTIONS}
+            model: {f"{f:.0%}": spread(accuracies(trials[f], model)) for f in FRACTIONS}
             for model in models
         },
         "gain": {model: spread(values) for model, values in of_gain.items()},
@@ -81,7 +70,7 @@ def draw(trials, path):
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for model in dict.fromkeys(t.trial.model for t in trials[1.0]):
-        values = [accuracies(trials, model, f) for f in FRACTIONS]
+        values = [accuracies(trials[f], model) for f in FRACTIONS]
         means = [sum(v) / len(v) for v in values]
         below = [mean - min(v) for mean, v in zip(means, values, strict=True)]
         above = [max(v) - mean for mean, v in zip(means, values, strict=True)]

@@ -6,6 +6,8 @@ import statistics
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from training.config.study_models import MIXER
+from training.studies.trials import accuracies
 from training.studies.verdicts import (
     NOT_REPRODUCED,
     REPRODUCED,
@@ -22,7 +24,6 @@ LABELS = {
     "patches": "patches + pixels within patches",
     "pixels": "all pixels",
 }
-MIXER = "mixer"
 
 
 def permutation_of(finished):
@@ -30,18 +31,15 @@ def permutation_of(finished):
     return finished.trial.options["input_permutation"]
 
 
-def accuracies(trials, model, permutation):
-    """Return the test accuracies of a model with a permutation, in the order of the seeds."""
-    own = [t for t in trials if (t.trial.model, permutation_of(t)) == (model, permutation)]
-    return [t.summary["test_accuracy"] for t in sorted(own, key=lambda t: t.trial.seed)]
+def permuted(trials, permutation):
+    """Return the trials with a permutation."""
+    return [t for t in trials if permutation_of(t) == permutation]
 
 
 def relative_drops(trials, model, permutation):
     """Return 1 - accuracy / accuracy without permutation for each seed; 0 if that is 0."""
-    pairs = zip(
-        accuracies(trials, model, permutation), accuracies(trials, model, "none"), strict=True
-    )
-    return [1 - permuted / original if original else 0.0 for permuted, original in pairs]
+    after, before = (accuracies(permuted(trials, p), model) for p in (permutation, "none"))
+    return [1 - a / b if b else 0.0 for a, b in zip(after, before, strict=True)]
 
 
 def results(trials):
@@ -54,7 +52,7 @@ def results(trials):
     return {
         "claims": [dataclasses.asdict(claim) for claim in _claims(trials, models)],
         "accuracy": {
-            model: {p: spread(accuracies(trials, model, p)) for p in PERMUTATIONS}
+            model: {p: spread(accuracies(permuted(trials, p), model)) for p in PERMUTATIONS}
             for model in models
         },
         "relative_drop": {
@@ -85,13 +83,13 @@ def _claims(trials, models):
             "Reproduced if the mean accuracy over the seeds is at least the smallest one on the "
             "original images; not reproduced if even the largest is below that; not decidable here "
             "otherwise.",
-            {p: accuracies(trials, MIXER, p) for p in PERMUTATIONS},
+            {p: accuracies(permuted(trials, p), MIXER) for p in PERMUTATIONS},
         ),
     ]
 
 
 def _judge_invariance(trials):
-    original, patches = (accuracies(trials, MIXER, p) for p in ("none", "patches"))
+    original, patches = (accuracies(permuted(trials, p), MIXER) for p in ("none", "patches"))
     if len(original) < 2:
         return UNDECIDED
     if statistics.mean(patches) >= min(original):
@@ -112,7 +110,7 @@ def draw(trials, path):
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
     for axes, model in zip(panels, models, strict=True):
         for permutation in PERMUTATIONS:
-            own = [t for t in trials if (t.trial.model, permutation_of(t)) == (model, permutation)]
+            own = [t for t in permuted(trials, permutation) if t.trial.model == model]
             curves = [[row[metric] for row in t.history] for t in own]
             steps = [row["step"] for row in own[0].history]
             columns = list(zip(*curves, strict=True))

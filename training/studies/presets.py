@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 
-from training.config.study_models import MIXERS, STUDY_MODELS
+from training.config.study_models import MIXER, MIXERS, STUDY_MODELS
 from training.data.pipeline import steps_per_epoch
 from training.data.presets import expand_preset
 from training.data.sources import load_source
@@ -24,7 +24,7 @@ SMOKE = {
     "warmup_steps": 0,
     "total_epochs": 1,
 }
-VARIATIONS = ("mixer", *MIXERS)
+VARIATIONS = (MIXER, *MIXERS)
 
 
 @dataclasses.dataclass(frozen=True)

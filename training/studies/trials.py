@@ -97,6 +97,12 @@ class FinishedTrial:
         }
 
 
+def accuracies(trials, model):
+    """Return the test accuracies of a model, in the order of the seeds, of `FinishedTrial`s."""
+    own = [t for t in trials if t.trial.model == model]
+    return [t.summary["test_accuracy"] for t in sorted(own, key=lambda t: t.trial.seed)]
+
+
 def run_trials(trials, folder, jobs=1, show_progress=None):
     """Train what is not yet trained, and return a `FinishedTrial` for each trial.
 

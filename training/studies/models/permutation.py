@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from training.studies.models.registration import PACKAGE
+
 
 def patch_permutation(patches, pixels, seed):
     """Return the order of the patches, and that of the pixels in each of them.
@@ -38,7 +40,7 @@ def pixel_permutation(kind, height, width, patch_size, seed):
     return indices.transpose(0, 2, 1, 3).reshape(-1)
 
 
-@keras.saving.register_keras_serializable("keras_mixer_studies")
+@keras.saving.register_keras_serializable(PACKAGE)
 class PixelPermutation(keras.layers.Layer):
     """Permute the pixels of every image in the same way; see `pixel_permutation`."""
 

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from training.config.study_models import EXPANSION
+from training.studies.models.registration import PACKAGE
 
 GROUPS = 32  # of GroupNorm, where the number of channels is a multiple of it
 GROUP_NORM_EPSILON = 1e-5
@@ -18,7 +19,7 @@ KERNEL_VARIANCE_EPSILON = 1e-10
 CHANNELS_LAST = "channels_last"
 
 
-@keras.saving.register_keras_serializable("keras_mixer_studies")
+@keras.saving.register_keras_serializable(PACKAGE)
 class WeightStandardizedConv2D(keras.layers.Conv2D):
     """Convolution whose kernel has mean 0 and variance 1 for each filter (arXiv 1903.10520).
 

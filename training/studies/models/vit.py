@@ -7,11 +7,13 @@ class token. Pixels, stem, LayerNorm, GELU, MLP and the zero head are those of `
 import keras
 from keras import ops
 
+from training.studies.models.registration import PACKAGE
+
 EPSILON = 1e-6  # of LayerNorm, as in the Mixer
 TRUNCATED_NORMAL_STDDEV = 0.02  # of the position embedding
 
 
-@keras.saving.register_keras_serializable("keras_mixer_studies")
+@keras.saving.register_keras_serializable(PACKAGE)
 class ClassTokenAndPositions(keras.layers.Layer):
     """Prepend the learned class token, and add a learned embedding of the position to each token.
 
