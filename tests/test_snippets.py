@@ -44,7 +44,7 @@ ONE_EPOCH = "--total-epochs 1 --warmup-steps 0"
 TWO_STEPS = "--variant S/32 --batch-size 8 --total-steps 2 --warmup-steps 1"
 EXECUTED = {
     "training train digits": ONE_EPOCH,
-    "training train shapes": f"{ONE_EPOCH} --source shapes:train=700,test=64",
+    "training train shapes": f"{ONE_EPOCH} --source shapes:train=700,test=64 --batch-size 32",
     "training train tiny": f"{ONE_EPOCH} --batch-size 8",
     "training train finetune-pets --source folder:photos": f"{TWO_STEPS} --weights gsam",
     "training train finetune-pets --source folder:more-photos --weights runs/photos": TWO_STEPS,
