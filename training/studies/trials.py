@@ -13,11 +13,14 @@ import keras
 from tqdm import tqdm
 
 from keras_mixer.files import read_text
+from training.benchmarks.timing import cores
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run.folder import RunFolder
 
 POLL_SECONDS = 0.5
+# Number of threads of OpenMP (PyTorch), TensorFlow and XLA (JAX).
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC")
 SECONDS_TO_SAVE = 60  # of a run whose study has ended
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,7 +129,7 @@ def run_trials(trials, folder, jobs=1, show_progress=None):
         while waiting or running:
             while waiting and len(running) < jobs:
                 trial = waiting.pop(0)
-                running[_start(trial, folder)] = trial
+                running[_start(trial, folder, jobs)] = trial
             time.sleep(POLL_SECONDS)
             progress.update([*running.values()])
             for process in [process for process in running if process.poll() is not None]:
@@ -160,8 +163,12 @@ def check_trials(trials, folder):
             ) from error
 
 
-def _start(trial, folder):
-    """Start the process of a trial; closing its standard input ends it."""
+def _start(trial, folder, jobs):
+    """Start the process of a trial; closing its standard input ends it.
+
+    Processes that run at the same time share the cores: each would start a thread for all of them.
+    """
+    threads = dict.fromkeys(THREADS, str(max(1, cores() // jobs))) if jobs > 1 else {}
     run = RunFolder(folder / "runs" / trial.name)
     _wait_for_lock(run)
     command = [sys.executable, "-P", "-m", "training.studies.run_process"]
@@ -174,6 +181,7 @@ def _start(trial, folder):
             stderr=log,
             env={
                 "JAX_COMPILATION_CACHE_DIR": str(folder / "jax-cache"),  # seeds share programs
+                **threads,
                 **os.environ,
                 "PYTHONPATH": path,
             },

@@ -21,6 +21,7 @@ from training.studies.presets import SMOKE
 from training.studies.trials import Trial, check_trials, run_trials
 
 EPOCHS = 8
+JOBS = 2  # in all calls: the number of threads can change the last digits
 ROOT = Path(__file__).resolve().parents[3]
 TINY = Trial("tiny", "mixer", 0, "shapes", SMOKE)
 LONGER = [
@@ -29,10 +30,10 @@ LONGER = [
 ]
 STUDY = """
 import pathlib, sys
-from tests.training.studies.test_trials import LONGER
+from tests.training.studies.test_trials import JOBS, LONGER
 from training.studies.trials import run_trials
 
-run_trials(LONGER[:1], pathlib.Path(sys.argv[1]))
+run_trials(LONGER[:1], pathlib.Path(sys.argv[1]), JOBS)
 """
 
 
@@ -40,7 +41,7 @@ run_trials(LONGER[:1], pathlib.Path(sys.argv[1]))
 def study(tmp_path_factory):
     """The folder of a study of the trials `LONGER`, and what `run_trials` returned."""
     folder = tmp_path_factory.mktemp("study")
-    return folder, run_trials(LONGER, folder, jobs=2)
+    return folder, run_trials(LONGER, folder, JOBS)
 
 
 def state(run):
@@ -65,6 +66,24 @@ def parsed_config(words, monkeypatch):
         changes.setattr(sys, "argv", ["training", *words])
         application.main()
     return configs[0]
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("jobs, expected", [(1, None), (2, "4"), (3, "2"), (100, "1")])
+def test_processes_share_the_cores(jobs, expected, tmp_path, monkeypatch):
+    """A number that the user has set is kept, and a process without others has all cores."""
+    started = []
+    monkeypatch.setattr(module, "cores", lambda: 8)
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, env, **_: started.append(env))
+    monkeypatch.setenv("NPROC", "7")
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "logs").mkdir()
+    module._start(TINY, tmp_path, jobs)
+    (environment,) = started
+    assert environment["NPROC"] == "7"
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        assert environment.get(name) == expected
 
 
 @pytest.mark.long
@@ -97,7 +116,7 @@ def test_results_come_from_the_run_folders(study, monkeypatch):
 def test_a_finished_study_trains_nothing(study, monkeypatch):
     folder, finished = study
     monkeypatch.setattr(module, "_start", lambda *_: pytest.fail("a run was started"))
-    assert run_trials(LONGER, folder, jobs=2) == finished
+    assert run_trials(LONGER, folder, JOBS) == finished
 
 
 @pytest.mark.long
@@ -112,7 +131,7 @@ def test_after_ctrl_c_the_same_call_resumes(study, tmp_path, monkeypatch, capsys
         changes.setattr(module, "POLL_SECONDS", 0.05)
         changes.setattr(module._Progress, "update", interrupt_in_the_middle)
         with pytest.raises(KeyboardInterrupt):
-            run_trials(LONGER[:1], tmp_path)
+            run_trials(LONGER[:1], tmp_path, JOBS)
     assert "Saving checkpoints. Run the same command to resume." in capsys.readouterr().err
     require_saved(run, tmp_path)
     finish(run, study, tmp_path)
@@ -152,7 +171,7 @@ def require_saved(run, folder):
 def finish(run, study, folder):
     """Require that the interrupted study ends as the one without interruption did."""
     other, (expected, _) = study
-    (found,) = run_trials(LONGER[:1], folder)
+    (found,) = run_trials(LONGER[:1], folder, JOBS)
     assert state(run) == state(RunFolder(other / "runs" / LONGER[0].name))
     for key in ("test_accuracy", "test_loss", "test_calibration_error"):
         assert found.summary[key] == expected.summary[key]
