@@ -30,14 +30,17 @@ COMMANDS = [
     *sorted(path.stem for path in (ROOT / "training" / "commands").glob("[!_]*.py")),
     "test",
 ]
+# What some commands need beside the backend.
+EXTRAS = {"export": {"export"}, "share": {"hub"}}
 
 
 def needed_extras(command):
     """Return the extras of setup.cfg that `command` needs."""
     if command == "test":
-        return {"training", "test", *BACKENDS}
+        return {"training", "test", *BACKENDS, "export", "hub", "keras-hub"}
     # tf.data feeds every backend, so the application always needs TensorFlow.
-    return {"training", "tensorflow"} | ({keras_backend()} & set(BACKENDS))
+    needed = {"training", "tensorflow"} | ({keras_backend()} & set(BACKENDS))
+    return needed | EXTRAS.get(command, set())
 
 
 def keras_backend():
@@ -62,7 +65,7 @@ def installed_extras():
     """Return the extras that are installed, and the digest of their pins."""
     installed = read_object(INSTALLED)
     extras = installed.get("extras")
-    known = {"training", "test", *BACKENDS}
+    known = needed_extras("test")
     return {e for e in known if isinstance(extras, list) and e in extras}, installed.get("pins")
 
 

@@ -33,7 +33,12 @@ def test_ci_and_the_readme_name_the_same_test_command():
         ("train", "tensorflow", {"training", "tensorflow"}),
         ("predict", "jax", {"training", "tensorflow", "jax"}),
         ("train", "no_such", {"training", "tensorflow"}),
-        ("test", "jax", {"training", "test", "tensorflow", "jax", "torch"}),
+        ("export", "jax", {"training", "tensorflow", "jax", "export"}),
+        (
+            "test",
+            "jax",
+            {"training", "test", "tensorflow", "jax", "torch", "export", "hub", "keras-hub"},
+        ),
     ],
 )
 def test_a_command_installs_the_extras_it_needs(monkeypatch, command, backend, extras):
@@ -97,7 +102,7 @@ def test_an_extra_is_installed_once(monkeypatch, called, capsys):
     assert called("evaluate", "runs/digits") == [
         ["-P", "-m", "training", "evaluate", "runs/digits"]
     ]
-    everything = "jax,tensorflow,test,torch,training"
+    everything = "export,hub,jax,keras-hub,tensorflow,test,torch,training"
     assert called("test", "-k", "x") == [everything, ["-P", "-m", "tests", "-k", "x"]]
     assert called("train", "digits") == [started]
     monkeypatch.setattr(run, "digest_of_pins", lambda: "changed")
@@ -271,7 +276,10 @@ def direct_requirements(extras):
 
 
 EXTRAS_BY_CONSTRAINTS = {
-    "constraints.txt": {"tensorflow", "jax", "torch", "training", "benchmark", "plan", "test"},
+    "constraints.txt": {
+        *("tensorflow", "jax", "torch", "training", "benchmark", "plan", "test"),
+        *("export", "hub", "keras-hub"),
+    },
     "constraints-tpu.txt": {"tensorflow-tpu", "training"},
 }
 
