@@ -94,7 +94,7 @@ LEVELS_OF_THE_APPLICATION = (
         *("run.folder", "run.json_file", "run.csv_file", "run.checkpoints"),
         *("data", "devices", "optimization"),
     ),
-    ("studies.models", "studies.cost"),
+    ("studies.models", "studies.cost", "studies.paper_tables"),
     ("keras_file",),
     ("model_argument",),
     ("model", "evaluation"),

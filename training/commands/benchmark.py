@@ -12,6 +12,7 @@ from training.cli.cost_benchmarks import Patches, Precision, Rematerialization
 from training.cli.results import print_fields, print_json
 from training.cli.terminal import JsonFlag, print_rich
 from training.cli.tpu_benchmark import Tpu
+from training.cli.variants_benchmark import Variants
 from training.config import Variant
 from training.errors import out_of_memory_as_user_error
 from training.validation import refuse_unless, require_output_dir, require_positive
@@ -253,6 +254,7 @@ def run(
     | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
     | Annotated[Patches, tyro.conf.subcommand("patches")]
     | Annotated[Speed, tyro.conf.subcommand("speed")]
+    | Annotated[Variants, tyro.conf.subcommand("variants")]
     | Annotated[Startup, tyro.conf.subcommand("startup")]
     | Annotated[Tpu, tyro.conf.subcommand("tpu")],
 ):

@@ -144,3 +144,30 @@ def test_benchmark_patches_refuses_image_sizes(call, sizes):
 def test_benchmark_patches_refuses_a_figure_before_measuring(call, tmp_path, name):
     status, _, err = call("benchmark", "patches", "--figure", tmp_path / name)
     assert status == 2 and "Pass patches.svg, for example." in flat(err)
+
+
+@pytest.mark.backend("torch")
+def test_benchmark_variants_prints_speeds_and_accuracies(call, monkeypatch, tmp_path):
+    from training.benchmarks import variants
+
+    small = functools.partial(variants.measure, image_size=32)
+    monkeypatch.setattr(variants, "measure", small)
+    arguments = ("benchmark", "variants", "--variants", "S/32", "--batch-size=1", "--repeats=1")
+    status, out, _ = call(*arguments, f"--output-dir={tmp_path / 'new'}")
+    assert status == 0
+    for words in ("S/32", "GFLOPs", "JFT-300M, 5 epochs", "68.70", "variants.png"):
+        assert words in flat(out)
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == ["accuracies.csv", "variants.csv", "variants.png"]
+    head, row = (tmp_path / "new" / "variants.csv").read_text().splitlines()
+    assert head.startswith("variant,parameters,gigaflops") and row.startswith("S/32,")
+    status, out, _ = call(*arguments, "--json")
+    assert status == 0
+    assert [row["variant"] for row in json.loads(out)["variants"]] == ["S/32"]
+
+
+@pytest.mark.backend("torch")
+def test_benchmark_variants_refuses_the_same_twice(call):
+    status, _, err = call("benchmark", "variants", "--variants", "S/32", "S/32")
+    assert status == 2
+    assert "--variants must be one or more different ones. Received: S/32 S/32. Pass" in flat(err)
