@@ -47,8 +47,9 @@ def MlpMixer(
             scales them itself. If False, it takes images in the `value_range` of its weights.
         weights: `None` for random weights, or the path of a weight file: `.npz`, `.safetensors`,
             `.weights.h5`, `.keras` or the checkpoint of a training run. The format is recognized
-            by content, and loading is strict. The variants also take names of published weights,
-            which are downloaded into Keras's cache and verified.
+            by content, and loading is strict. `"hf://USER/REPO"`, also with `@REVISION`, is a
+            repository on the Hugging Face Hub with `model.safetensors`, such as timm's. The
+            variants also take names of published weights, which are cached and verified.
         input_tensor: Keras tensor of images to build on, instead of a new input.
         input_shape: `(height, width, channels)`; height and width in pixels, multiples of the
             patch size. Defaults to the size that a weight file was trained at, otherwise to
@@ -87,7 +88,7 @@ def MlpMixer(
     Raises:
         ValueError: If an argument is unknown or invalid, or if a weight file is corrupt or does
             not hold exactly the arrays of this model.
-        DownloadError: If published weights cannot be downloaded.
+        DownloadError: If weights cannot be downloaded.
 
     Examples:
         A small Mixer for images of 32 × 32 pixels, with random weights:

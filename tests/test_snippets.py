@@ -56,6 +56,7 @@ EXECUTED = {
     "training fewshot": "",
     "training knn": "",
     "training study comparison --preset smoke": "",
+    "training share": "",
     "keras_mixer weights": "",
     "keras_mixer convert": "",
 }
@@ -66,6 +67,8 @@ ONLY_PARSED = {
     "training evaluate MixerB16:imagenet1k --source imagenet": "ImageNet is a manual download",
     "training fewshot MixerB16:imagenet21k --source fewshot-imagenet": "needs a download",
     "training plan": "the compiler for TPUs needs an environment of its own",
+    "training share runs/digits --to hf://": "needs the Hub",
+    "training predict hf://": "needs the Hub",
     "training study": "a study takes minutes",
     "training benchmark": "a measurement takes minutes",
 }
@@ -395,6 +398,7 @@ def options():
         "training predict",
         "training fewshot",
         "training knn",
+        "training share",
         "training study comparison",
         "training study weights",
         "training study cost",

@@ -24,6 +24,7 @@ from training.model_argument import (
     parse,
     published_classes,
 )
+from training.sharing.shared_model import SharedModel
 from training.studies.models.build import build_study_model
 from training.studies.models.permutation import permute_input
 
@@ -173,6 +174,8 @@ def _starting_weights(model):
         return _StartingWeights(text, argument.path, argument.class_names)
     if isinstance(argument, KerasModel):
         return _StartingWeights(text, argument.path)
+    if isinstance(argument, SharedModel):
+        return _StartingWeights(text, argument.weights)
     _require_same_size(text, model, CONSTRUCTORS[argument.constructor].dimensions)
     number = _published_classes(argument.constructor, argument.weights)
     return _StartingWeights(text, argument.weights, published_classes=number)

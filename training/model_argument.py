@@ -1,4 +1,4 @@
-"""MODEL, the argument that names a model: a run, a `.keras` file, or a constructor and weights.
+"""MODEL, the argument that names a model: a run, a file, a shared model, or published weights.
 
 `parse` reads the text and needs no Keras; `load_model` builds or opens the model.
 """
@@ -16,10 +16,12 @@ from training.config import Data
 from training.config.study_models import MIXER
 from training.errors import UserError
 from training.run.folder import RunFolder
+from training.sharing.shared_model import SharedModel, find_shared
 
 FORMS = (
-    "a folder of a run (RUN, RUN@best or RUN@step-1200), a file FILE.keras, or a constructor and "
-    "its weights, such as MixerB16:imagenet1k or MixerB16:FILE.npz"
+    "a folder of a run (RUN, RUN@best or RUN@step-1200), a file FILE.keras, a shared model "
+    "(hf://USER/REPO or its folder), or a constructor and its weights, such as "
+    "MixerB16:imagenet1k, MixerB16:FILE.npz or MixerB16:hf://USER/REPO"
 )
 CONSTRUCTORS = {size.constructor_name: size for size in SIZES.values()}
 EVALUATION_TRANSFORM = "resmall-crop"  # of the published weights, table 3 of the paper
@@ -123,7 +125,7 @@ class LoadedModel:
 
 
 def parse(text, argument="MODEL"):
-    """Return the `RunModel`, `KerasModel` or `PretrainedModel` that `text` names.
+    """Return the `RunModel`, `KerasModel`, `PretrainedModel` or `SharedModel` of `text`.
 
     Args:
         text: What the user passed.
@@ -133,6 +135,8 @@ def parse(text, argument="MODEL"):
         UserError: If it has none of the forms, or names a file or folder that does not exist.
     """
     path = Path(text)
+    if shared := find_shared(text, argument):
+        return shared
     if path.is_dir():
         return RunModel(text, _run_folder(argument, path))
     if path.exists():
@@ -188,6 +192,7 @@ def load_model(argument, activation="", class_names=(), trusted=False):
 
     hide_accelerators_from_tensorflow()
     load = {RunModel: _load_run, KerasModel: _load_keras, PretrainedModel: _load_pretrained}
+    load[SharedModel] = _load_shared
     loaded = load[type(argument)](argument, trusted)
     if activation:
         loaded = dataclasses.replace(loaded, activation=activation)
@@ -270,6 +275,12 @@ def _load_pretrained(argument, trusted):
     if published is None:
         return LoadedModel(model)
     return LoadedModel(model, evaluation_transform=published.transform, published=True)
+
+
+def _load_shared(argument, trusted):
+    from training.sharing.reading import load_shared
+
+    return LoadedModel(**load_shared(argument.source, argument.constructor))
 
 
 def build_from_file(build, weights, precision):

@@ -7,6 +7,7 @@ from keras_mixer.sizes import SIZES
 
 BUCKET = "https://storage.googleapis.com/mixer_models"
 HUB = "https://huggingface.co/timm"
+HUB_PREFIX = "hf://"  # of repositories on the Hugging Face Hub: see keras_mixer.weights.hub
 IMAGE_SIZE = 224  # pixels a side, which all of them were trained at
 ALIASES = {"imagenet": "imagenet1k"}  # the name in keras.applications
 
@@ -149,7 +150,7 @@ def find(variant, name):
     others = f"{wanted!r} exists for {', '.join(elsewhere)}." if elsewhere else ""
     raise ValueError(
         f"{variant}: `weights` must be the name of published weights of this variant, the "
-        f"path of a weight file, or None. Received: weights={name!r}. "
+        f"path of a weight file, {HUB_PREFIX}USER/REPO, or None. Received: weights={name!r}. "
         f"{listed or f'No weights of {variant} were ever published.'} "
         f"{others or f'No variant has weights called {name!r}.'} "
         "keras_mixer.list_weights() shows all; pass weights=None for random weights."
@@ -157,12 +158,12 @@ def find(variant, name):
 
 
 def resolve(variant, weights):
-    """Return `weights`, or its row of the catalog if it is a name rather than a path.
+    """Return `weights`, or its row of the catalog if it is the name of published weights.
 
     Raises:
         ValueError: If a name is not one of this variant's.
     """
-    if not isinstance(weights, str):
+    if not isinstance(weights, str) or weights.startswith(HUB_PREFIX):
         return weights
     is_path = os.sep in weights or os.path.splitext(weights)[1] or os.path.isfile(weights)
     return weights if is_path and weights not in NAMES else find(variant, weights)

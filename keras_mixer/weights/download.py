@@ -29,6 +29,10 @@ class DownloadError(OSError):
     """A file could not be downloaded; the message says which, why, and what to do."""
 
 
+class MissingFileError(DownloadError):
+    """A server says that it does not have a file."""
+
+
 def fetch(url, path, num_bytes=None, digest=None, most_bytes=None, find_flaw=None):
     """Return the path of a file in Keras's cache; download the file if it is not there.
 

@@ -9,6 +9,7 @@ from keras_mixer.weights.architecture import Architecture
 from keras_mixer.weights.catalog import IMAGE_SIZE, PretrainedWeights
 from keras_mixer.weights.download import fetch
 from keras_mixer.weights.formats import WeightsError, open_arrays
+from keras_mixer.weights.hub import WEIGHTS_FILE, Repository, is_on_hub, stated_numerics
 from keras_mixer.weights.layouts import MixerFile, recognize
 from keras_mixer.weights.numerics import Numerics
 
@@ -20,8 +21,9 @@ TOKEN_MIXING = "/token_mixing/"
 
 @contextlib.contextmanager
 def open_weights(weights):
-    """Open a path or a row of the catalog, which is downloaded first; yield `OpenedWeights`.
+    """Open a path, or what is downloaded first, and yield `OpenedWeights`.
 
+    Rows of the catalog and repositories (`hf://USER/REPO`, or a `Repository`) are downloaded.
     `OpenedWeights` are yielded as they are.
 
     Raises:
@@ -32,7 +34,11 @@ def open_weights(weights):
         yield weights
         return
     published = isinstance(weights, PretrainedWeights)
-    path = weights
+    path, config = weights, {}
+    if is_on_hub(weights):
+        weights = Repository.parse(weights).pin()
+    if isinstance(weights, Repository):
+        config, path = weights.read_config(), weights.fetch(WEIGHTS_FILE)
     if published:
         shapes = _published_shapes(weights)
         path = fetch(
@@ -44,14 +50,26 @@ def open_weights(weights):
             lambda file: _find_flaw(file, shapes),
         )
     with open_arrays(path) as arrays:
+        if isinstance(weights, Repository):
+            require_safetensors(arrays)
         file = recognize(arrays)
         if published:
             stated = Numerics(weights.approximate_gelu, weights.value_range, weights.grid)
         else:
-            stated = _stated_numerics(file)
+            stated = _stated_numerics(file, config)
         _check_grid(file, stated)
         of_layout = Numerics(file.layout.approximate_gelu)
         yield OpenedWeights(file, stated.or_else(of_layout).or_else(DEFAULT_NUMERICS))
+
+
+def require_safetensors(arrays):
+    """Raise WeightsError unless an `ArrayFile` is what the name of a shared file says."""
+    if arrays.format != "safetensors":
+        raise WeightsError(
+            arrays.path,
+            f"is not in the format safetensors but in {arrays.format}.",
+            "Ask who shared it to convert it: python -m keras_mixer convert IN OUT.safetensors.",
+        )
 
 
 def _published_shapes(published):
@@ -72,14 +90,14 @@ def _find_flaw(path, shapes):
     return None
 
 
-def _stated_numerics(file):
-    """Return the numerics that a file states."""
+def _stated_numerics(file, config):
+    """Return the numerics that a file states, or else the `config.json` beside it."""
     read = {
         "keras": Numerics.from_keras_config,
         "checkpoint": Numerics.from_checkpoint,
     }.get(file.arrays.format, Numerics.from_metadata)
     try:
-        return read(file.arrays.metadata)
+        return read(file.arrays.metadata).or_else(stated_numerics(config))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WeightsError(
             file.path,

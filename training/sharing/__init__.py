@@ -1,0 +1,1 @@
+"""Models as folders and repositories for others: weights, configuration, classes, model card."""
