@@ -522,7 +522,7 @@ def test_results_are_not_written_through_links(call, run, tmp_path):
     folder.mkdir()
     precious = tmp_path / "precious"
     precious.write_text("kept")
-    for name in ("evaluation.json", "confusion.csv", "confusion.png"):
+    for name in ("evaluation.json", "confusion.csv", "classes.csv", "mistakes.png"):
         (folder / name).symlink_to(precious)
     images = random_pixels((6, 8, 8, 3))
     names = {"class_names": np.array(CLASS_NAMES)}

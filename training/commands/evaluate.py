@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import sys
+from contextlib import ExitStack
 from typing import Literal
 
 from tqdm import tqdm
@@ -37,6 +39,7 @@ def run(
     activation: Activation = "",
     class_names: ClassNames = "",
     on_bad_image: Literal["", "error", "skip"] = "",
+    predictions: bool = False,
     devices: int = 0,
     output_dir: str = "",
     trust_model: bool = False,
@@ -67,9 +70,13 @@ def run(
             list, such as class_names.json of a run. Defaults to the names that the run knows.
         on_bad_image: Whether an unreadable image file is an error, or is skipped. Defaults to the
             setting of the run, or to error.
+        predictions: Write predictions.csv too, with the true and the predicted class of each image
+            and their probabilities.
         devices: Number of devices to use, the first that the backend finds. 0 uses all.
-        output_dir: Folder for evaluation.json, confusion.csv and confusion.png, which are
-            replaced. Defaults to RUN/evaluation, or to evaluations/NAME for a model without a run.
+        output_dir: Folder for evaluation.json, classes.csv, confusion.csv, confusion.png,
+            mistakes.png and predictions.csv. Those of an earlier evaluation are replaced, or
+            removed if there is no new one. Defaults to RUN/evaluation, or to evaluations/NAME for
+            a model without a run.
         trust_model: Load a .keras file that has more than a Mixer and layers of Keras that only
             compute, such as a Lambda layer. What such a file names is executed with your rights.
         as_json: Print JSON instead of a table.
@@ -89,11 +96,9 @@ def run(
 
     require_backend()
     from training.data.changed_files import changed_files_as_user_errors
-    from training.data.pipeline import evaluation_batches
     from training.data.sources import load_source, test_only
     from training.devices.selection import find_distribution, refuse_several_hosts
-    from training.evaluation.accuracy import evaluate_accuracy
-    from training.evaluation.confusion import Confusion
+    from training.evaluation.report import Draft
     from training.model_argument import load_model
 
     refuse_several_hosts("evaluate")
@@ -107,58 +112,90 @@ def run(
         f"--batch-size {data.batch_size}", "Pass a smaller --batch-size."
     )
     changes = changed_files_as_user_errors(examples, "Then evaluate again.")
-    with hardware.scope(), memory, changes:
-        loaded = load_model(argument, activation, names, trust_model)
-        require_same_inputs(examples, loaded)
-        examples = match_classes_of_model(examples, loaded, data)
-        require_output_dir(output)
-        transform = evaluation_transform or loaded.evaluation_transform
-        size = loaded.model.input_shape[1]
-        if not as_json:
-            used = dataclasses.replace(hardware, precision=loaded.precision)
-            print(used.describe("Evaluating"))
-            print(
-                f"Images: {transform} to {size} pixels. Activation: {loaded.activation}.",
-                flush=True,
+    with ExitStack() as files:
+        with hardware.scope(), memory, changes:
+            loaded = load_model(argument, activation, names, trust_model)
+            require_same_inputs(examples, loaded)
+            examples = match_classes_of_model(examples, loaded, data)
+            require_output_dir(output)
+            transform = evaluation_transform or loaded.evaluation_transform
+            size = loaded.model.input_shape[1]
+            if not as_json:
+                used = dataclasses.replace(hardware, precision=loaded.precision)
+                print(used.describe("Evaluating"))
+                print(
+                    f"Images: {transform} to {size} pixels. Activation: {loaded.activation}.",
+                    flush=True,
+                )
+            data = dataclasses.replace(data, image_size=size, evaluation_transform=transform)
+            draft = files.enter_context(Draft(output))
+            result, confusion, mistakes = _evaluate(
+                loaded, examples, data, predictions, draft, as_json
             )
-        data = dataclasses.replace(data, image_size=size, evaluation_transform=transform)
-        batches = tqdm(
-            evaluation_batches(examples.test, examples, data),
-            "evaluating",
-            math.ceil(len(examples.test) / data.batch_size),
-            unit="batch",
-            disable=True if as_json else None,  # None: unless stderr is a terminal
-        )
-        confusion = Confusion()
-        received = f"--batch-size {data.batch_size} with images of {size} pixels"
+        _report(result, confusion, mistakes, examples, data, draft, as_json)
+
+
+def _evaluate(loaded, examples, data, predictions, draft, as_json):
+    """Return the accuracy, the confusion matrix and the worst mistakes; write the predictions."""
+    from training.data.pipeline import evaluation_batches
+    from training.evaluation.accuracy import evaluate_accuracy
+    from training.evaluation.confusion import Confusion
+    from training.evaluation.mistakes import Mistakes
+    from training.evaluation.predictions_file import PredictionsFile
+    from training.evaluation.report import PREDICTIONS
+
+    batches = tqdm(
+        evaluation_batches(examples.test, examples, data),
+        "evaluating",
+        math.ceil(len(examples.test) / data.batch_size),
+        unit="batch",
+        disable=True if as_json else None,  # None: unless stderr is a terminal
+    )
+    confusion, mistakes = Confusion(), Mistakes()
+    observers = [confusion.observe, mistakes.add]
+    received = f"--batch-size {data.batch_size} with images of {data.image_size} pixels"
+    with ExitStack() as files:
+        if predictions:
+            file = PredictionsFile(draft, PREDICTIONS, examples.class_names, examples.test.name)
+            observers.append(files.enter_context(file).add)
         with out_of_memory_as_user_error(received, "Pass a smaller --batch-size."):
-            result = evaluate_accuracy(loaded.model, batches, loaded.activation, confusion)
-    _report(result, confusion, examples, data, output, as_json)
+            result = evaluate_accuracy(loaded.model, batches, loaded.activation, observers)
+    return result, confusion, mistakes
 
 
-def _report(result, confusion, examples, data, output, as_json):
+def _report(result, confusion, mistakes, examples, data, draft, as_json):
     """Write the files of an evaluation, and print its results."""
-    from training.evaluation.report import write_report
+    from training.evaluation.class_metrics import ClassMetrics
+    from training.evaluation.report import NAMES, write_report
 
     prefix = "real_" if examples.multi_label else ""  # ReaL accuracy is a metric of its own
+    metrics, means = None, {}
+    if examples.multi_label:
+        print(
+            "note: metrics of each class are left out, since an image may have several classes",
+            file=sys.stderr,
+        )
+    else:
+        metrics = ClassMetrics(confusion, len(examples.class_names))
+        means = {"balanced_accuracy": metrics.balanced_accuracy(), "macro_f1": metrics.macro_f1()}
     entries = {
         "source": data.source,
         "test_split": data.test_split,
         f"{prefix}accuracy": result.accuracy,
         f"{prefix}top5_accuracy": result.top5_accuracy,
+        **means,
         "loss": result.loss,
         "calibration_error": result.calibration_error,
         "examples": result.examples,
     }
     missing = []
-    if not examples.multi_label:
-        present = {true for true, _ in confusion.counts}
-        missing = [name for i, name in enumerate(examples.class_names) if i not in present]
+    if metrics:
+        counts = zip(examples.class_names, metrics.support, strict=True)
+        missing = [name for name, count in counts if not count]
         entries["missing_classes"] = missing
     title = f"{data.source}: {result.examples:,} images, accuracy {result.accuracy:.2%}"
-    if examples.multi_label:
-        title += "\nan incorrect prediction counts for each class of the image"
-    paths = write_report(output, entries, confusion, examples.class_names, title)
+    names, name_of_image = examples.class_names, examples.test.name
+    paths = write_report(draft, entries, title, names, confusion, metrics, mistakes, name_of_image)
     if as_json:
         print(json.dumps(entries, indent=2))
         return
@@ -167,12 +204,12 @@ def _report(result, confusion, examples, data, output, as_json):
         {
             f"{kind}accuracy": f"{result.accuracy:.4f}",
             f"{kind}top-5 accuracy": f"{result.top5_accuracy:.4f}",
+            **{name.replace("_", " ").replace("f1", "F1"): f"{m:.4f}" for name, m in means.items()},
             "loss": f"{result.loss:.4f}",
             "calibration error": f"{result.calibration_error:.4f}",
             "examples": f"{result.examples:,}",
             **({"without examples": f"{len(missing)}: {abbreviate(missing)}"} if missing else {}),
-            "results": paths[0],
-            "confusion matrix": paths[1],
-            "figure": paths[2],
+            **{what: paths[name] for name, what in NAMES.items() if name in paths},
+            **({} if mistakes.total else {"mistakes": "none, so there is no figure of them"}),
         }
     )

@@ -61,10 +61,12 @@ class IndexedSplit:
     Args:
         labels: The class of every example, integers.
         load: Function from an index, an int64 scalar tensor, to the image of this example.
+        name: Function from an index, an integer, to the name of this example for people.
     """
 
     labels: np.ndarray
     load: Callable | None = None
+    name: Callable = str
 
     def __len__(self):
         return len(self.labels)
@@ -81,9 +83,14 @@ class IndexedSplit:
         parts = [order[self.labels[order] == label] for label in np.unique(self.labels)]
         kept = np.sort(np.concatenate([p[: max(1, round(share * len(p)))] for p in parts]))
         load: Callable = self.load
+        name: Callable = self.name
         with tf.device("CPU"):
             indices = tf.constant(kept, tf.int64)
-        return IndexedSplit(self.labels[kept], lambda index: load(indices[index]))
+        return IndexedSplit(
+            self.labels[kept],
+            lambda index: load(indices[index]),
+            lambda index: name(int(kept[index])),
+        )
 
     def in_order(self, shard=ALL_EXAMPLES):
         """Return a dataset of every example once; with several hosts, of every `count`-th."""
@@ -127,11 +134,11 @@ class IndexedSplit:
         return lambda index: (load(index), labels[index])
 
 
-def in_memory(images, labels):
+def in_memory(images, labels, name=str):
     """Return the `IndexedSplit` of NumPy arrays: uint8 images and integer labels."""
     with tf.device("CPU"):
         images = tf.constant(images)
-    return IndexedSplit(labels, lambda index: images[index])
+    return IndexedSplit(labels, lambda index: images[index], name)
 
 
 class FileSlice(NamedTuple):
@@ -151,11 +158,13 @@ class StreamedSplit:
         shard_files: Function from a `Shard` to the number of its examples and the `FileSlice`s
             that contain them. The shards are disjoint, and together they are the split.
         parse: Function from a record, a string tensor, to `(image, label)`.
+        name: Function from the index of an example in `in_order()` to its name for people.
     """
 
     num_examples: int
     shard_files: Callable
     parse: Callable
+    name: Callable = str
 
     def __len__(self):
         return self.num_examples

@@ -7,6 +7,7 @@ import numpy as np
 from training.devices import hosts
 from training.errors import UserError
 from training.evaluation.calibration import Calibration
+from training.evaluation.evaluated_batch import EvaluatedBatch
 from training.evaluation.logits import cross_entropy, probabilities
 from training.evaluation.predict_batch import predict_batch
 
@@ -26,7 +27,7 @@ class Accuracy:
     examples: int
 
 
-def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
+def evaluate_accuracy(model, batches, activation="softmax", observers=()):
     """Return the `Accuracy` of a model; with several hosts, over the examples of all of them.
 
     If logits are equal, the first class ranks first, as with `argmax` and in `predict`.
@@ -37,24 +38,35 @@ def evaluate_accuracy(model, batches, activation="softmax", confusion=None):
             several classes. Padded examples have weight 0 and are not counted.
         activation: How logits become probabilities, which also decides the loss; see
             `training.evaluation.logits`.
-        confusion: A `training.evaluation.confusion.Confusion` that counts the same examples.
+        observers: Functions that are called with each
+            `training.evaluation.evaluated_batch.EvaluatedBatch`, of this host.
 
     Raises:
         UserError: If there are no examples with a label, or if the logits are not finite.
     """
     right, right_of_five, loss, calibration = 0, 0, 0.0, Calibration()
+    start = 0  # index of the first example of the batch
     for images, labels, weights in batches:
         logits = np.asarray(predict_batch(model, images), np.float64)  # (batch, classes)
         counted = np.asarray(weights) > 0
+        indices = start + np.flatnonzero(counted)
+        start += len(counted)
         logits, labels = logits[counted], np.asarray(labels, np.float64)[counted]
         _require_finite(logits)
         ranks = rank_of_best(logits, labels)
         right += int(np.sum(ranks == 0))
         right_of_five += int(np.sum(ranks < 5))
         loss += float(np.sum(cross_entropy(logits, labels, activation)))
-        calibration.add(probabilities(logits, activation).max(axis=1), ranks == 0)
-        if confusion is not None:
-            confusion.add(labels, logits.argmax(axis=1))
+        own = probabilities(logits, activation)
+        calibration.add(own.max(axis=1), ranks == 0)
+        if observers:
+            images = np.asarray(images)
+            if not counted.all():  # the last batch; others need no copy
+                images = images[counted]
+            predicted = logits.argmax(axis=1)
+            batch = EvaluatedBatch(indices, images, labels, own, predicted, ranks == 0)
+            for observe in observers:
+                observe(batch)
     right, right_of_five, loss = (
         hosts.gather(np.array([right, right_of_five, loss])).sum(axis=0).tolist()
     )

@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from training.evaluation.figure_text import drawable, short_name
+
 COUNTED_CLASSES = 25  # the most classes whose counts are written into the cells
 DRAWN_CLASSES = 200  # the most classes that are all drawn
 LONGEST_NAME = 32
@@ -38,6 +40,10 @@ class Confusion:
         self.counts.update(zip(right, right, strict=True))
         images, true = np.nonzero(labels[~is_right])
         self.counts.update(zip(true.tolist(), wrong[images].tolist(), strict=True))
+
+    def observe(self, batch):
+        """Add the predictions of a `training.evaluation.evaluated_batch.EvaluatedBatch`."""
+        self.add(batch.labels, batch.predicted)
 
     def errors(self, num_classes):
         """Return the number of incorrect predictions for each true class, (classes,)."""
@@ -87,7 +93,7 @@ def draw_confusion(confusion, class_names, title, path):
             which = f"with images, {counts} errors each"
         title += f"\nthe {len(shown)} of {num_classes:,} classes {which}"
     table = confusion.table(shown.tolist())
-    names = [_short(class_names[c]) for c in shown]
+    names = [short_name(class_names[c], LONGEST_NAME) for c in shown]
     columns = [*names, "any other class"]
     if len(shown) == num_classes:
         table, columns = table[:, :-1], names
@@ -109,7 +115,7 @@ def draw_confusion(confusion, class_names, title, path):
     image = _draw_cells(axes, table, shares, has_counts)
     _label(axes, names, columns, font_points=8 if has_counts else NAME_POINTS)
     lines = [line for text in [*title.split("\n"), notes] for line in textwrap.wrap(text, 72)]
-    axes.set_title(_printable("\n".join(lines)), fontsize=9, parse_math=False)
+    axes.set_title(drawable("\n".join(lines)), fontsize=9, parse_math=False)
     bar_height = BAR_INCHES / height
     bar = figure.add_axes((1 + 0.2 / width, 1 - bar_height, 0.12 / width, bar_height))
     figure.colorbar(image, bar, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
@@ -143,13 +149,3 @@ def _label(axes, names, columns, font_points):
     axes.set_yticks(np.arange(len(names)), names, **style)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-
-
-def _short(name):
-    name = _printable(name)
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-
-
-def _printable(text):
-    """Replace undecodable bytes, as in folder names in other encodings."""
-    return text.encode("utf-8", "replace").decode()

@@ -16,7 +16,8 @@ from training.run.folder import RunFolder
 pytestmark = pytest.mark.long  # needs a trained model
 
 FIGURES = ["accuracy", "top5_accuracy", "loss", "calibration_error", "examples"]
-REPORT = ["confusion.csv", "confusion.png", "evaluation.json"]
+MEANS = ["balanced_accuracy", "macro_f1"]
+REPORT = ["classes.csv", "confusion.csv", "confusion.png", "evaluation.json", "mistakes.png"]
 
 
 def read_confusion(folder):
@@ -31,7 +32,8 @@ def test_evaluate_agrees_with_the_summary(call, finished):
     status, out, err = call("evaluate", folder.path, "--json")
     result = json.loads(out)
     assert status == 0 and "evaluating" not in err
-    assert list(result) == ["source", "test_split", *FIGURES, "missing_classes"]
+    keys = ["source", "test_split", *FIGURES[:2], *MEANS, *FIGURES[2:], "missing_classes"]
+    assert list(result) == keys
     assert result["missing_classes"] == []
     assert (result["source"], result["test_split"]) == ("digits", "")
     assert result["accuracy"] == summary["test_accuracy"]
@@ -56,12 +58,19 @@ def test_evaluate_replaces_the_report_in_output_dir(call, finished, tmp_path):
     assert sorted(path.name for path in output.iterdir()) == REPORT
     table, joined = flat(out), "".join(out.replace("│", "").split())
     result = json.loads((output / "evaluation.json").read_text())
-    for words in (f"accuracy {result['accuracy']:.4f}", "top-5 accuracy", "calibration error"):
+    for words in (
+        f"accuracy {result['accuracy']:.4f}",
+        f"balanced accuracy {result['balanced_accuracy']:.4f}",
+        f"macro F1 {result['macro_f1']:.4f}",
+        "top-5 accuracy",
+        "calibration error",
+    ):
         assert words in table
     for name in REPORT:
         assert str(output / name) in joined
-    with Image.open(output / "confusion.png") as picture:
-        assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
+    for name in ("confusion.png", "mistakes.png"):
+        with Image.open(output / name) as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
 
 
 def test_evaluate_names_a_folder_that_it_cannot_write(call, finished, tmp_path):
@@ -141,11 +150,22 @@ def test_evaluate_on_images_of_several_classes(call, finished, tmp_path, capsys)
     build_tfds(tmp_path, "several", classes, {"validation": [(image, s) for s in sets]})
     capsys.readouterr()  # what TensorFlow Datasets said
     arguments = ["--source", "tfds:several", "--data-dir", tmp_path, "--output-dir", tmp_path]
-    status, out, _ = call(
-        "evaluate", folder.path, *arguments, "--test-split", "validation", "--json"
+    status, out, err = call(
+        "evaluate", folder.path, *arguments, "--test-split", "validation", "--json", "--predictions"
     )
     result = json.loads(out)
-    assert status == 0
+    assert status == 0 and "note: metrics of each class are left out, since an image may" in err
+    assert not (tmp_path / "classes.csv").exists() and (tmp_path / "mistakes.png").exists()
+    with open(tmp_path / "predictions.csv", newline="") as file:
+        rows = [[*list(row.values())[:3], row["correct"]] for row in csv.DictReader(file)]
+    assert len(rows) == 14 and sorted({tuple(row[1:]) for row in rows}) == sorted(
+        [
+            (str(first), str(first), "True"),
+            (f"{first}|{last}", str(first), "True"),
+            (f"{sixth}|{last}", str(first), "False"),
+            (str(fifth), str(first), "False"),
+        ]
+    )
     assert list(result) == [
         "source",
         "test_split",

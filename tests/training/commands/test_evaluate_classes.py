@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_score
 
 from keras_mixer.preprocessing import prepare_image
 from tests.support.command_line import flat
@@ -65,12 +66,48 @@ def as_folder(folder, names, images, split=""):
     return f"folder:{folder / 'photos'}"
 
 
+def require_classes(folder, result, labels, predicted):
+    """Compare the metrics of each class, and their means, with scikit-learn's."""
+    with open(folder / "classes.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["class", "precision", "recall", "f1", "support"]
+    assert [row[0] for row in rows] == list(CLASS_NAMES)
+    every = {"labels": range(3), "zero_division": np.nan}
+    found = np.array([[float(cell or "nan") for cell in row[1:]] for row in rows])
+    expected = np.transpose(precision_recall_fscore_support(labels, predicted, **every))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    present = {"labels": np.unique(labels), "average": "macro"}
+    assert result["balanced_accuracy"] == recall_score(labels, predicted, **present)
+    assert result["macro_f1"] == f1_score(labels, predicted, **present)
+
+
+def require_predictions(folder, logits, labels, name):
+    """Compare the rows with the logits; the number in a file's name is that of its image."""
+    with open(folder / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    images = [row["image"] for row in rows]
+    if name:
+        order = list(range(len(IMAGES)))
+        assert images == [name.format(i) for i in order]
+    else:
+        assert images == sorted(map(str, folder.glob("photos/*/*.png")))
+        order = [int(image[-6:-4]) for image in images]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for i, row in zip(order, rows, strict=True):
+        predicted = logits[i].argmax()
+        assert row["true"] == CLASS_NAMES[labels[i]]
+        assert row["predicted"] == CLASS_NAMES[predicted]
+        assert float(row["probability"]) == pytest.approx(shares[i, predicted], rel=1e-4)
+        assert float(row["true_probability"]) == pytest.approx(shares[i, labels[i]], rel=1e-4)
+        assert row["correct"] == str(predicted == labels[i])
+
+
 @pytest.mark.parametrize("names", [("emu", "cat"), ("dog",), ("emu", "dog", "cat")], ids="-".join)
 @pytest.mark.parametrize("write", [as_arrays, as_folder])
 def test_classes_are_matched_by_name(run, logits, names, write, call, tmp_path):
     source = write(tmp_path, names, IMAGES)
     arguments = ("evaluate", run.path, "--source", source, "--output-dir", tmp_path)
-    status, out, err = call(*arguments, "--json")
+    status, out, err = call(*arguments, "--json", "--predictions")
     assert status == 0, err
     result = json.loads(out)
     labels = np.array([CLASS_NAMES.index(names[i % len(names)]) for i in range(len(IMAGES))])
@@ -78,6 +115,7 @@ def test_classes_are_matched_by_name(run, logits, names, write, call, tmp_path):
         assert result[name] == pytest.approx(value, rel=1e-4), name
     missing = [name for name in CLASS_NAMES if name not in names]
     assert result["missing_classes"] == missing
+    assert (tmp_path / "mistakes.png").exists()
     with open(tmp_path / "confusion.csv", newline="") as file:
         rows = {(r["true"], r["predicted"]): int(r["count"]) for r in csv.DictReader(file)}
     expected = {}
@@ -85,9 +123,25 @@ def test_classes_are_matched_by_name(run, logits, names, write, call, tmp_path):
         pair = CLASS_NAMES[label], CLASS_NAMES[predicted]
         expected[pair] = expected.get(pair, 0) + 1
     assert rows == expected
+    require_classes(tmp_path, result, labels, logits.argmax(axis=1))
+    require_predictions(tmp_path, logits, labels, "x_test[{}]" if write is as_arrays else "")
     if len(names) == 1:
         _, out, _ = call(*arguments)
         assert "without examples 2: cat, emu" in flat(out)
+
+
+def test_without_mistakes_there_is_no_figure_of_them(run, logits, call, tmp_path):
+    predicted = logits.argmax(axis=1)
+    np.savez(tmp_path / "set.npz", x_test=IMAGES, y_test=predicted, class_names=CLASS_NAMES)
+    (tmp_path / "mistakes.png").write_text("of an earlier evaluation")
+    (tmp_path / "predictions.csv").write_text("of an earlier evaluation")
+    source = f"arrays:{tmp_path / 'set.npz'}"
+    status, out, err = call("evaluate", run.path, "--source", source, "--output-dir", tmp_path)
+    assert status == 0, err
+    assert "mistakes none, so there is no figure of them" in flat(out)
+    assert "balanced accuracy 1.0000" in flat(out) and "macro F1 1.0000" in flat(out)
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {"set.npz", "evaluation.json", "classes.csv", "confusion.csv", "confusion.png"}
 
 
 @pytest.mark.backend("torch")  # classes are compared before the model is used

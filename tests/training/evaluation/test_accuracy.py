@@ -107,7 +107,8 @@ def test_every_metric_agrees_with_a_plain_reference(activation, classes):
         (logits[i : i + 10], labels[i : i + 10], weights[i : i + 10]) for i in range(0, 103, 10)
     ]
     confusion = Confusion()
-    result = evaluate_accuracy(identity_model(classes), batches, activation, confusion)
+    observers = [confusion.observe]
+    result = evaluate_accuracy(identity_model(classes), batches, activation, observers)
 
     kept = np.flatnonzero(weights)
     accuracy, top5_accuracy, loss, error = plain(logits[kept], [sets[i] for i in kept], activation)
@@ -124,6 +125,34 @@ def test_every_metric_agrees_with_a_plain_reference(activation, classes):
             counts[c, guess] += 1
     assert dict(confusion.counts) == {pair: n for pair, n in np.ndenumerate(counts) if n}
     assert np.trace(counts) == round(accuracy * len(kept))
+
+
+def test_observers_see_every_counted_example_once():
+    """The second of the eleven has no label, and the last batch is padded."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((12, 3)).astype("float32")
+    labels = np.eye(3, dtype="float32")[rng.integers(0, 3, 12)]
+    weights = np.array([1, 0, *[1] * 9, 0], "float32")
+    labels[weights == 0] = 0
+    seen, also_seen = [], []
+    batches = [(logits[i : i + 4], labels[i : i + 4], weights[i : i + 4]) for i in (0, 4, 8)]
+    result = evaluate_accuracy(
+        identity_model(), batches, "sigmoid", [seen.append, also_seen.append]
+    )
+    assert seen == also_seen and len(seen) == 3
+    indices = np.concatenate([batch.indices for batch in seen])
+    assert indices.tolist() == [0, *range(2, 11)]
+    expected = {
+        "images": logits[indices],
+        "labels": labels[indices],
+        "probabilities": 1 / (1 + np.exp(-logits[indices].astype(float))),
+        "predicted": logits[indices].argmax(axis=1),
+        "is_right": logits[indices].argmax(axis=1) == labels[indices].argmax(axis=1),
+    }
+    for field, values in expected.items():
+        found = np.concatenate([getattr(batch, field) for batch in seen])
+        np.testing.assert_allclose(found, values, rtol=1e-6, err_msg=field)
+    assert result.accuracy == expected["is_right"].mean()
 
 
 def test_equal_logits_rank_by_the_number_of_the_class():

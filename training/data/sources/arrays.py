@@ -71,16 +71,27 @@ def _load(path, data):
     else:
         class_names = _numbers(path, labels)
     splits = {
-        split: (images[own["images"]], labels[own["labels"]].astype(np.int64))
+        split: (np.arange(len(images[own["images"]])), labels[own["labels"]].astype(np.int64))
         for split, own in names.items()
     }
     hold_out_missing_splits(splits, class_names, data)
+    arrays_of = {split: names.get(split, names["train"])["images"] for split in SPLITS}
     return Source(
         class_names=class_names,
-        channels=splits["train"][0].shape[-1],
+        channels=images[arrays_of["train"]].shape[-1],
         fingerprint=lambda: _fingerprint(path),
-        **{name: in_memory(*splits[name]) for name in SPLITS},
+        **{
+            split: _as_split(array, images[array], *splits[split])
+            for split, array in arrays_of.items()
+        },
     )
+
+
+def _as_split(array, images, indices, labels):
+    """Return the split of some images of an array, which are called `x_test[17]`, for example."""
+    if len(indices) < len(images):
+        images = images[indices]
+    return in_memory(images, labels, lambda index: f"{array}[{indices[index]}]")
 
 
 def _fingerprint(path):

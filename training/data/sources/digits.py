@@ -27,5 +27,5 @@ def load(data):
         channels=1,
         train=in_memory(images[train], labels[train]),
         validation=in_memory(images[validation], labels[validation]),
-        test=in_memory(images[test], labels[test]),
+        test=in_memory(images[test], labels[test], lambda index: f"images[{test[index]}]"),
     )

@@ -243,7 +243,9 @@ def _as_split(files, labels, findings):
         paths = tf.constant([os.fsencode(file) for file in files], tf.string)
         orientations = tf.constant([findings[file].orientation for file in files], tf.int32)
     return IndexedSplit(
-        labels, lambda index: Encoded(tf.io.read_file(paths[index]), orientations[index])
+        labels,
+        lambda index: Encoded(tf.io.read_file(paths[index]), orientations[index]),
+        lambda index: str(files[index]),
     )
 
 
