@@ -59,6 +59,7 @@ _MODULES = {  # modules that define public names; "models" defines the others
 }
 _SUBMODULES = (
     "convert",
+    "explain",
     "labels",
     "layers",
     "preprocessing",

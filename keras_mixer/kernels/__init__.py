@@ -16,9 +16,10 @@ _module = importlib.import_module(
 
 convolve_patches = _module.convolve_patches
 gelu = _module.gelu
+gradient = _module.gradient
 layer_norm = _module.layer_norm
 linear = _module.linear
 ones = _module.ones
 rows = _module.rows
 
-__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "gradient", "layer_norm", "linear", "ones", "rows"]

@@ -18,7 +18,7 @@ from jax import lax
 
 from keras_mixer.kernels.reference import convolve_patches, linear, ones, rows
 
-__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "gradient", "layer_norm", "linear", "ones", "rows"]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -77,6 +77,11 @@ def _gelu_backward(approximate, x, dy):
 
 
 gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+def gradient(function, x):
+    """See `keras_mixer.kernels.reference.gradient`."""
+    return jax.grad(function, has_aux=True)(x)
 
 
 def _at_least_float32(x):

@@ -77,3 +77,23 @@ def ones(x, width, dtype):
         `(..., width)`.
     """
     return ops.ones((*ops.shape(x)[:-1], width), dtype)
+
+
+def gradient(function, x):
+    """Return the gradient of a number by a tensor, and what else the function returns.
+
+    Args:
+        function: Function of a tensor that returns a scalar tensor and another value.
+        x: A floating tensor.
+
+    Returns:
+        The gradient, with the shape and the dtype of `x`, and the other value.
+
+    Raises:
+        NotImplementedError: On other backends than JAX, TensorFlow and PyTorch: `keras.ops` has no
+            gradients.
+    """
+    raise NotImplementedError(
+        "keras_mixer: gradients need one of the backends jax, tensorflow and torch. Received: "
+        f"backend {keras.backend.backend()!r}. Set KERAS_BACKEND to one of the three."
+    )

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_mixer.kernels.reference import convolve_patches, gelu, layer_norm, ones
 
-__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "gradient", "layer_norm", "linear", "ones", "rows"]
 
 
 def linear(x, kernel, bias):
@@ -22,3 +22,12 @@ def linear(x, kernel, bias):
 def rows(x):
     """Return `x` as a matrix: `(..., width)` as `(rows, width)`."""
     return x if x.shape.rank == 2 else tf.reshape(x, (-1, x.shape[-1]))
+
+
+def gradient(function, x):
+    """See `keras_mixer.kernels.reference.gradient`."""
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        y, other = function(x)
+    return tape.gradient(y, x, unconnected_gradients="zero"), other

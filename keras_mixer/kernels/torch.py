@@ -10,7 +10,7 @@ from torch.nn import functional
 from keras_mixer.kernels.reference import layer_norm, rows
 from keras_mixer.kernels.reference import ones as reference_ones
 
-__all__ = ["convolve_patches", "gelu", "layer_norm", "linear", "ones", "rows"]
+__all__ = ["convolve_patches", "gelu", "gradient", "layer_norm", "linear", "ones", "rows"]
 
 FEWEST_ROWS = 384  # with fewer, oneDNN takes longer to reorder the kernel than it saves
 
@@ -113,3 +113,12 @@ class _ApproximateGelu(torch.autograd.Function):
     def jvp(ctx, dx):
         (x,) = ctx.saved_tensors
         return torch.ops.aten.gelu_backward(dx, x, approximate="tanh")
+
+
+def gradient(function, x):
+    """See `keras_mixer.kernels.reference.gradient`."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        y, other = function(x)
+        (dx,) = torch.autograd.grad(y, x)
+    return dx, other

@@ -26,8 +26,8 @@ from training.data.decode import (
     decode_contents,
     read_contents,
 )
+from training.data.image_suffixes import SUFFIXES
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 LARGEST_CACHE_BYTES = 2**31  # about 100 for each of the files of a folder
 LISTED_FAULTS = 10  # in a message; skipped_images.txt of a run lists all
 VERSION = [3, tf.__version__]  # of the cache; TensorFlow versions differ in the files they decode
