@@ -62,7 +62,7 @@ OBJECTS = {
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.dtype_policies": {
         *("DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy"),
-        *("QuantizedFloat8DTypePolicy", "Int4DTypePolicy"),
+        *("QuantizedFloat8DTypePolicy", "Int4DTypePolicy", "GPTQDTypePolicy", "AWQDTypePolicy"),
     },
     "keras.initializers": {
         *("Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity"),
@@ -71,7 +71,7 @@ OBJECTS = {
     },
     "keras.quantizers": {
         *("AbsMaxQuantizer", "Int4QuantizationConfig", "Int8QuantizationConfig"),
-        *("Float8QuantizationConfig",),
+        *("Float8QuantizationConfig", "GPTQConfig", "AWQConfig"),
     },
     "keras.random": {"SeedGenerator"},
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},

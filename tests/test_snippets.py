@@ -57,6 +57,8 @@ EXECUTED = {
     "training knn": "",
     "training study comparison --preset smoke": "",
     "training share": "",
+    "training explain": "",
+    "training export": "--num-images 4",
     "keras_mixer weights": "",
     "keras_mixer convert": "",
 }
@@ -69,6 +71,7 @@ ONLY_PARSED = {
     "training plan": "the compiler for TPUs needs an environment of its own",
     "training share runs/digits --to hf://": "needs the Hub",
     "training predict hf://": "needs the Hub",
+    "training export MixerB16:imagenet1k": "converting a B/16 takes minutes",
     "training study": "a study takes minutes",
     "training benchmark": "a measurement takes minutes",
 }
@@ -399,6 +402,8 @@ def options():
         "training fewshot",
         "training knn",
         "training share",
+        "training explain",
+        "training export",
         "training study comparison",
         "training study weights",
         "training study cost",
@@ -441,7 +446,7 @@ def test_a_wrong_command_fails(text, monkeypatch):
 def test_commands_are_recognized():
     assert as_command("runs/digits/model.keras  # a file", 0) is None
     assert (
-        entry(EXECUTED | ONLY_PARSED | OTHER_PROGRAMS, as_command("./run.py export runs/a", 0))
+        entry(EXECUTED | ONLY_PARSED | OTHER_PROGRAMS, as_command("./run.py frobnicate runs/a", 0))
         is None
     )
     command = as_command("A=1 B=2 .venv/bin/python -m training plan tiny --tpu v5e:1x1  # c", 0)

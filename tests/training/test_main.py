@@ -27,8 +27,11 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
                 "show",
                 "evaluate",
                 "predict",
+                "explain",
                 "fewshot",
                 "knn",
+                "export",
+                "share",
                 "study",
                 "plan",
                 "benchmark",
@@ -87,7 +90,8 @@ def test_help_of_a_recipe_lists_every_field(call):
     [
         (
             [],
-            "{benchmark, evaluate, fewshot, knn, plan, predict, show, study, train}",
+            "{benchmark, evaluate, explain, export, fewshot, knn, plan, predict, share, show, "
+            "study, train}",
         ),
         (["trian"], "trian"),
         (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),

@@ -47,7 +47,7 @@ class Accuracy:
         variant: Name of the variant, such as "B/16".
         weights: Name of the weights in `keras_mixer`; else dataset and epochs of the pre-training.
         published: Whether anyone can download these weights.
-        pixels: Side of the images.
+        pixels: Side of the images; None if not stated.
         top1: Accuracy in percent.
         source: Who reports it.
     """
@@ -55,7 +55,7 @@ class Accuracy:
     variant: str
     weights: str
     published: bool
-    pixels: int
+    pixels: int | None
     top1: float
     source: str
 

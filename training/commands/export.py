@@ -1,0 +1,307 @@
+"""`python -m training export`: write a model for another runtime, and prove it there."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.table import Table
+from rich.text import Text
+
+from keras_mixer.terminal import printable
+from training.backend import require_backend
+from training.cli.model_data import (
+    choose_data,
+    match_classes_of_model,
+    require_same_inputs,
+    results_dir,
+)
+from training.cli.model_options import (
+    Activation,
+    ClassNames,
+    EvaluationTransform,
+    ModelText,
+    read_model_options,
+)
+from training.cli.terminal import JsonFlag, print_rich, print_table
+from training.errors import UserError
+from training.export.calibration import NUMBER
+from training.export.formats import FORMATS, require_formats
+from training.export.quantization import KERAS, MODES, find_quantization
+from training.validation import require_output_dir
+
+if TYPE_CHECKING:
+    FormatName = str
+    Mode = str
+else:
+    FormatName = Literal[*FORMATS, KERAS]
+    Mode = Literal["", *MODES]
+Formats = Annotated[tuple[FormatName, ...], tyro.conf.arg(metavar="FORMAT...")]
+ImageFiles = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]
+MOST_IMAGES = 10_000  # all of them, and their logits, are in memory
+PHOTOS = "crops of scikit-learn's photographs"
+
+
+def run(
+    model: ModelText,
+    to: Formats,
+    images: ImageFiles = (),
+    source: str = "",
+    test_split: str = "",
+    data_dir: str = "",
+    num_images: int = 32,
+    quantize: Mode = "",
+    calibration_images: int = NUMBER,
+    calibration_method: Literal["minmax", "percentile", "entropy"] = "minmax",
+    evaluation_transform: EvaluationTransform = "",
+    activation: Activation = "",
+    class_names: ClassNames = "",
+    output_dir: str = "",
+    name: str = "model",
+    trust_model: bool = False,
+    as_json: JsonFlag = False,
+):
+    """Write a model for another runtime, and compare it there with the Keras model.
+
+    The command `export MixerB16:imagenet1k --to onnx` writes an ONNX file that takes pixels and
+    returns logits and probabilities. Class names, input size and evaluation transform are stored in
+    the file, and beside it as JSON. What differs in its own runtime is an error, and is not kept.
+
+    Args:
+        model: Model to export: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
+            constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
+            is exported with its newest checkpoint.
+        to: One or more formats: saved_model (TensorFlow), litert (phones), onnx (ONNX Runtime and
+            others), openvino (Intel), torch (.pt2). If the running backend cannot write one,
+            another one that is installed does. With --quantize also keras, a .keras file.
+        images: Image files to compare on, instead of a dataset.
+        source: Dataset to compare on, its test split; see `train --help`. Defaults to the dataset
+            of the run; for another model, to crops of two photographs that come with scikit-learn.
+        test_split: Split of a tfds dataset. Defaults to the test split of the dataset.
+        data_dir: Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses.
+        num_images: Number of images to compare on, from the whole test split.
+        quantize: Quantize the weights, and in int8 and int8-dynamic the products, too. Accuracy,
+            size and speed before and after are measured on the test split. onnx has int8,
+            int8-dynamic and int4; litert int8 and int8-dynamic; openvino int8; keras int8,
+            int8-weights, int4, float8, gptq and awq.
+        calibration_images: Number of training images from which a quantizer learns the ranges of
+            the activations.
+        calibration_method: How int8 in onnx and openvino chooses a range: from the smallest to the
+            largest value, without the most extreme ones, or so that the distribution changes least.
+        evaluation_transform: How images are resized and cropped; see keras_mixer.preprocessing.
+            Defaults to the transform of the run, or of the published weights; else resmall-crop.
+        activation: How logits become probabilities. Defaults to the loss of the run, or to the
+            last activation of the file; else softmax.
+        class_names: File with the names of the model's classes, one on each line or as a JSON
+            list, such as class_names.json of a run. Defaults to the names that the run knows, or
+            those of the published weights; else none are stored.
+        output_dir: Folder for the exported files, which are replaced. Defaults to RUN/export, or to
+            exports/NAME for a model without a run.
+        name: Name of the files, without suffix.
+        trust_model: Load a .keras file that has more than a Mixer and layers of Keras that only
+            compute, such as a Lambda layer. What such a file names is executed with your rights.
+        as_json: Print JSON instead of a table.
+    """
+    _check_formats(to, quantize)
+    _check(name, num_images, images, source, quantize)
+    argument, names = read_model_options(model, class_names)
+    data = None
+    if quantize or (not images and (source or argument.data)):
+        data = choose_data(
+            argument,
+            source,
+            {"validation_fraction": 0.0} | ({} if quantize else {"test_fraction": 1.0}),
+            data_dir,
+            test_split=test_split,
+        )
+    output = results_dir(argument, output_dir, "export")
+
+    require_backend()
+    from training.export.exporter import export_formats
+    from training.export.quantized import suffix_of
+    from training.model_argument import load_model
+
+    loaded = load_model(argument, activation, names, trust_model)
+    if evaluation_transform:
+        loaded = dataclasses.replace(loaded, evaluation_transform=evaluation_transform)
+    loaded = _name_classes(loaded)
+    require_output_dir(output)
+    if quantize:
+        paths = {f: output / f"{name}-{quantize}{suffix_of(f)}" for f in to}
+        options = num_images, calibration_images, calibration_method
+        _export_quantized(loaded, argument.text, paths, quantize, data, options, as_json)
+        return
+    pixels, what = _read_images(loaded, images, data, num_images)
+    if not as_json:
+        print(
+            f"Writing {', '.join(to)}, and comparing on {len(pixels)} images: {what}.", flush=True
+        )
+    targets = {format: output / f"{name}{FORMATS[format].suffix}" for format in to}
+    exports = export_formats(loaded, targets, pixels, argument.text)
+    _report(exports, what, output / f"{name}.json", as_json)
+
+
+def _check_formats(to, quantize):
+    if quantize:
+        for format in to:
+            find_quantization(format, quantize)
+        if to == (KERAS,):
+            return
+        to = [format for format in to if format != KERAS]
+    elif KERAS in to:
+        raise UserError(
+            "--to keras must come with --quantize, since `train` writes .keras files itself. "
+            "Received: no --quantize. Pass --quantize int8-weights, or another format."
+        )
+    require_formats(to)
+
+
+def _check(name, num_images, images, source, quantize):
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UserError(
+            f"--name must be a file name without a folder. Received: {name or 'nothing'}. Pass a "
+            "name such as model, and the folder as --output-dir."
+        )
+    if not 0 < num_images <= MOST_IMAGES:
+        raise UserError(
+            f"--num-images must be at least 1 and at most {MOST_IMAGES}. Received: {num_images}. "
+            "Pass 32."
+        )
+    if images and quantize:
+        raise UserError(
+            "--images must be left out with --quantize, which measures the accuracy on a test "
+            f"split. Received: {images[0]}. Pass --source DATASET instead."
+        )
+    if images and source:
+        raise UserError(
+            f"--images must be left out with --source. Received: both, {images[0]} and {source}. "
+            "Pass one of them."
+        )
+
+
+def _read_images(loaded, paths, data, number):
+    """Return the pixels to compare on, and what they are."""
+    from training.export.images import crop_photos, read_files, read_test_split
+
+    shape, transform = loaded.model.input_shape[1:], loaded.evaluation_transform
+    if paths:
+        return read_files(paths, transform, shape), "image files"
+    if data is None:
+        return crop_photos(number, transform, shape), PHOTOS
+    from training.data.sources import load_source, test_only
+
+    source = load_source(test_only(data))
+    source.require("test", data)
+    require_same_inputs(source, loaded)
+    data = dataclasses.replace(data, image_size=shape[0], evaluation_transform=transform)
+    return read_test_split(source, data, number), f"the test split of {data.source}"
+
+
+def _export_quantized(loaded, origin, paths, mode, data, options, as_json):
+    """Export quantized models, and print what they lose and gain.
+
+    Args:
+        loaded: The `training.model_argument.LoadedModel`.
+        origin: MODEL.
+        paths: Path for each format.
+        mode: `--quantize`.
+        data: The `training.config.Data`, with a training and a test split.
+        options: `--num-images`, `--calibration-images` and `--calibration-method`.
+        as_json: Whether to print JSON.
+    """
+    from training.data.pipeline import evaluation_batches
+    from training.data.sources import load_source
+    from training.export.calibration import load_calibration_images
+    from training.export.images import read_test_split
+    from training.export.quantized import export_quantized
+
+    num_images, calibration_images, method = options
+    shape = loaded.model.input_shape[1:]
+    source = load_source(data)
+    source.require("test", data)
+    require_same_inputs(source, loaded)
+    data = dataclasses.replace(
+        data, image_size=shape[0], evaluation_transform=loaded.evaluation_transform
+    )
+    calibration = None
+    if any(find_quantization(format, mode).is_calibrated for format in paths):
+        calibration = load_calibration_images(source, data, calibration_images)
+    pixels = read_test_split(source, data, num_images)
+    tested = match_classes_of_model(source, loaded, data)
+    batches = evaluation_batches(tested.test, tested, data)
+    exports = export_quantized(loaded, paths, mode, calibration, batches, pixels, origin, method)
+    rows = [
+        {"format": export.format, "path": str(export.path), **dataclasses.asdict(row)}
+        for export in exports
+        for row in export.rows
+    ]
+    if as_json:
+        print(
+            json.dumps({"measured_on": f"the test split of {data.source}", "rows": rows}, indent=2)
+        )
+        return
+    table = Table("format", "weights", "accuracy", "same class", "MB", "images/s", "speedup")
+    for row in rows:
+        table.add_row(
+            row["format"],
+            row["model"],
+            f"{row['accuracy']:.4f}",
+            f"{row['agreement']:.1%}",
+            f"{row['megabytes']:.2f}",
+            f"{row['images_per_second']:,.1f}",
+            f"{row['speedup']:.2f}",
+        )
+    print_rich(table)
+    print_table({export.format: export.path for export in exports})
+
+
+def _name_classes(loaded):
+    """Return the model with the names of the classes of published weights, if they are known."""
+    if loaded.class_names is not None or not loaded.published:
+        return loaded
+    from training.model_argument import published_classes
+
+    try:
+        names = published_classes(loaded.classes)[1]
+    except OSError as error:
+        print(f"warning: the names of the classes are not stored: {error}", file=sys.stderr)
+        return loaded
+    return dataclasses.replace(loaded, class_names=tuple(names))
+
+
+def _report(exports, what, metadata, as_json):
+    """Print the results."""
+    if as_json:
+        rows = [
+            {
+                "format": export.format,
+                "path": str(export.path),
+                "bytes": export.num_bytes,
+                "written_on": export.backend,
+                **dataclasses.asdict(export.comparison),
+            }
+            for export in exports
+        ]
+        entries = {"compared_on": what, "metadata": str(metadata), "exports": rows}
+        print(json.dumps(entries, indent=2))
+        return
+    table = Table("format", "file", "MB", "difference", "top-1", "ms", "Keras, ms")
+    for export in exports:
+        compared = export.comparison
+        table.add_row(
+            export.format,
+            Text(printable(export.path.name), overflow="fold"),
+            f"{export.num_bytes / 1e6:.2f}",
+            f"{compared.difference:.1e}",
+            f"{compared.agreement:.0%}",
+            f"{compared.milliseconds:.2f}",
+            f"{compared.keras_milliseconds:.2f}",
+        )
+    print_rich(table)
+    print(
+        "Difference: the largest one of a logit, divided by the largest logit. Top-1: share of "
+        "images with the same class. ms: for one image."
+    )
+    print_table({"folder": metadata.parent, "metadata": metadata})
