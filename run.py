@@ -34,12 +34,14 @@ COMMANDS = [
 EXTRAS = {"export": {"export"}, "share": {"hub"}}
 
 
-def needed_extras(command):
-    """Return the extras of setup.cfg that `command` needs."""
+def needed_extras(command, arguments=()):
+    """Return the extras of setup.cfg that a command with these arguments needs."""
     if command == "test":
         return {"training", "test", *BACKENDS, "export", "hub", "keras-hub"}
     # tf.data feeds every backend, so the application always needs TensorFlow.
     needed = {"training", "tensorflow"} | ({keras_backend()} & set(BACKENDS))
+    if any("hf://" in argument for argument in arguments):
+        needed |= {"hub"}
     return needed | EXTRAS.get(command, set())
 
 
@@ -134,10 +136,10 @@ def install(extras):
     INSTALLED.write_text(json.dumps({"pins": digest_of_pins(), "extras": sorted(extras)}))
 
 
-def prepare(command):
-    """Create the environment and install what `command` needs, unless it is there."""
+def prepare(command, arguments):
+    """Create the environment and install what a command needs, unless it is there."""
     extras, pins = installed_extras()
-    needed = needed_extras(command)
+    needed = needed_extras(command, arguments)
     if PYTHON.exists() and pins == digest_of_pins() and needed <= extras:
         return
     if not has_environment():
@@ -172,7 +174,7 @@ def start(arguments):
             f"COMMAND must be one of {', '.join(COMMANDS)}. Received: {command}. Pass one of those."
         )
     try:
-        prepare(command)
+        prepare(command, arguments)
     except OSError as error:
         fail(
             f"the virtual environment {VENV} must be yours to change, on a disk with 5 GB of free "

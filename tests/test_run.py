@@ -47,6 +47,7 @@ def test_a_command_installs_the_extras_it_needs(monkeypatch, command, backend, e
     if backend:
         monkeypatch.setenv("KERAS_BACKEND", backend)
     assert run.needed_extras(command) == extras
+    assert run.needed_extras(command, ["hf://a/b"]) == extras | {"hub"}
 
 
 @pytest.fixture

@@ -52,9 +52,10 @@ def run(
     a prediction of any of them is correct.
 
     Args:
-        model: Model to evaluate: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
-            constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
-            is evaluated with its newest checkpoint.
+        model: Model to evaluate: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, a
+            shared model (hf://USER/REPO or its folder), or a constructor and its weights
+            (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run is evaluated with its
+            newest checkpoint.
         source: Dataset with classes of the model, such as imagenet-real; see `train --help`.
             Classes are matched by name, and some may be missing. Defaults to the dataset of the
             run. If a folder or a file of arrays has no test split, all its training images are

@@ -58,16 +58,17 @@ def run(
     predict. Each figure shows the image as the model sees it, and the maps over it.
 
     Args:
-        model: Model to use: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
-            constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
-            is used with its newest checkpoint.
+        model: Model to use: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, a
+            shared model (hf://USER/REPO or its folder), or a constructor and its weights
+            (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run is used with its newest
+            checkpoint.
         images: Image files, such as PNG and JPEG; folders, with their subfolders; patterns in
             quotes, such as 'photos/**/*.jpg'; or -, for a list of files and folders on standard
             input.
-        methods: How patches are weighed. integrated-gradients: what each adds while all appear out
-            of gray. occlusion: the drop of the logit without the patch, one prediction for each
-            patch. grad-cam: what the head reads from the token of the patch, which need not be
-            where the cause is.
+        methods: Attribution methods. integrated-gradients: contributions to the logit, from a gray
+            baseline to the image. occlusion: drop of the logit without the patch, one prediction
+            for each patch. grad-cam: what the head reads from the token of the patch, which need
+            not be where the cause is.
         as_class: Class to explain: its name, or its number from 0. Defaults to the predicted
             class of each image.
         layer: Layer whose tokens grad-cam explains: stem, MixerBlock_0 and so on. Defaults to the

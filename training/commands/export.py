@@ -1,4 +1,4 @@
-"""`python -m training export`: write a model for another runtime, and prove it there."""
+"""`python -m training export`: write a model for another runtime, and compare it there."""
 
 import dataclasses
 import json
@@ -67,12 +67,14 @@ def run(
 
     The command `export MixerB16:imagenet1k --to onnx` writes an ONNX file that takes pixels and
     returns logits and probabilities. Class names, input size and evaluation transform are stored in
-    the file, and beside it as JSON. What differs in its own runtime is an error, and is not kept.
+    the file and in a JSON file beside it. If the exported model computes something else, the export
+    fails and leaves no file.
 
     Args:
-        model: Model to export: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
-            constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
-            is exported with its newest checkpoint.
+        model: Model to export: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, a
+            shared model (hf://USER/REPO or its folder), or a constructor and its weights
+            (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run is exported with its
+            newest checkpoint.
         to: One or more formats: saved_model (TensorFlow), litert (phones), onnx (ONNX Runtime and
             others), openvino (Intel), torch (.pt2). If the running backend cannot write one,
             another one that is installed does. With --quantize also keras, a .keras file.
@@ -82,14 +84,14 @@ def run(
         test_split: Split of a tfds dataset. Defaults to the test split of the dataset.
         data_dir: Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses.
         num_images: Number of images to compare on, from the whole test split.
-        quantize: Quantize the weights, and in int8 and int8-dynamic the products, too. Accuracy,
+        quantize: Quantize the weights, and with int8 and int8-dynamic the matrix multiplications, too. Accuracy,
             size and speed before and after are measured on the test split. onnx has int8,
             int8-dynamic and int4; litert int8 and int8-dynamic; openvino int8; keras int8,
             int8-weights, int4, float8, gptq and awq.
         calibration_images: Number of training images from which a quantizer learns the ranges of
             the activations.
-        calibration_method: How int8 in onnx and openvino chooses a range: from the smallest to the
-            largest value, without the most extreme ones, or so that the distribution changes least.
+        calibration_method: How int8 in onnx and openvino chooses ranges: minmax, percentile (without
+            outliers), or entropy (smallest KL divergence).
         evaluation_transform: How images are resized and cropped; see keras_mixer.preprocessing.
             Defaults to the transform of the run, or of the published weights; else resmall-crop.
         activation: How logits become probabilities. Defaults to the loss of the run, or to the

@@ -62,16 +62,17 @@ def run(
     the model computes, a few batches at a time, so their number is not limited by memory.
 
     Args:
-        model: Model to use: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, or a
-            constructor and its weights (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run
-            is used with its newest checkpoint.
+        model: Model to use: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, a
+            shared model (hf://USER/REPO or its folder), or a constructor and its weights
+            (MixerB16:imagenet1k, MixerB16:FILE.npz). An unfinished run is used with its
+            newest checkpoint.
         images: Image files, such as PNG and JPEG; folders, with their subfolders; patterns in
             quotes, such as 'photos/**/*.jpg'; or -, for a list of files and folders on standard
             input.
         top: Number of classes to print for each image.
-        batch_size: Largest number of images per batch. Of fewer images, batches are smaller.
-        on_bad_image: Whether unreadable image files are an error, which lists them after the
-            results of the others, or are skipped and counted.
+        batch_size: Largest number of images per batch. With fewer images, the batch is smaller.
+        on_bad_image: Whether unreadable image files are an error, reported after the results of
+            the others, or are skipped with a warning.
         as_format: Format of the results: a table; one JSON list; one JSON object per line (jsonl);
             or one CSV row for each image and class. Defaults to the suffix of --output, or to a
             table.

@@ -40,8 +40,9 @@ def run(
 
     The folder has the weights as model.safetensors with timm's names, config.json,
     class_names.json, and a model card, README.md, with the data, the recipe and the results of the
-    run. What is written is loaded and compared with the model before it counts. The command
-    `predict hf://USER/REPO photo.jpg` uses it, and so does weights="hf://USER/REPO" in Python.
+    run. The result is loaded and compared with the model before it is put in place or uploaded. The
+    command `predict hf://USER/REPO photo.jpg` uses it, and so does weights="hf://USER/REPO" in
+    Python.
 
     Args:
         model: Model to share: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, a shared
