@@ -27,7 +27,7 @@ def resize_like_tensorflow(image, method, size, resized, start, crop):
     """Resize without antialiasing; return the `crop` pixels that begin at `start`, uint8."""
     taps = _area_taps if method == "area" else _bilinear_taps
     rows, columns = (
-        [table[begin : begin + length] for table in taps(old, new)]
+        taps(old, new, begin, length)
         for old, new, begin, length in zip(size, resized, start, crop, strict=True)
     )
     if method == "bilinear":
@@ -68,10 +68,10 @@ def _cubic(xp, x):
     return xp.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2)
 
 
-def _area_taps(old, new):
-    """Return the input pixels that overlap and the lengths, both of shape `(new, taps)`."""
+def _area_taps(old, new, begin, number):
+    """Return the input pixels that overlap and the lengths, both of shape `(number, taps)`."""
     s = np.float32(old) / np.float32(new)
-    i = np.arange(new, dtype="float32")[:, None]
+    i = np.arange(begin, begin + number, dtype="float32")[:, None]
     left, right = i * s, (i + 1) * s
     first = np.floor(left)
     j = first + np.arange((np.ceil(right) - first).max(), dtype="float32")
@@ -80,10 +80,12 @@ def _area_taps(old, new):
     return np.minimum(j, old - 1).astype(int), length
 
 
-def _bilinear_taps(old, new):
-    """Return the two nearest input pixels and their weights, both of shape `(new, 2)`."""
+def _bilinear_taps(old, new, begin, number):
+    """Return the two nearest input pixels and their weights, both of shape `(number, 2)`."""
     s = np.float32(old) / np.float32(new)
-    c = (np.arange(new, dtype="float32")[:, None] + np.float32(0.5)) * s - np.float32(0.5)
+    c = (
+        np.arange(begin, begin + number, dtype="float32")[:, None] + np.float32(0.5)
+    ) * s - np.float32(0.5)
     j = np.floor(c) + np.arange(2, dtype="float32")
     return np.clip(j, 0, old - 1).astype(int), 1 - np.abs(j - c)
 

@@ -6,7 +6,7 @@ Three methods, for a Mixer and for any model around one; each answers another qu
   flat image? A few dozen passes forward and back.
 * `occlusion`: how much does the score drop without the patch? One pass forward for each patch, and
   no look into the model.
-* `grad_cam`: of which tokens does the head read the score? One pass forward and back.
+* `grad_cam`: which tokens does the head read the score from? One pass forward and back.
 
 All explain the score before a last softmax or sigmoid, the logit. A softmax that is close to 1
 hides by how much a class wins, and its gradient vanishes.

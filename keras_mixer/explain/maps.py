@@ -26,8 +26,8 @@ def grad_cam(model, images, class_index=None, layer: str = LAST_TOKENS, batch_si
         α[c] = 1/S Σ ∂y / ∂X[i, c]  over the patches i
 
     These are equations 1 and 2 of Grad-CAM (arXiv 1610.02391) without the ReLU: what is negative
-    speaks against the class. The mean over the patches matters. Before a LayerNorm, the product of
-    a token and its own gradient is 0, since the norm removes the scale of each token.
+    is evidence against the class. The mean over the patches matters. Before a LayerNorm, the
+    product of a token and its own gradient is 0, since the norm removes the scale of each token.
 
     At the default layer, the last normalization, the map is exact: the head is a linear function
     of the mean of these tokens, so bias + Σ M[j] = y.
@@ -79,12 +79,12 @@ def integrated_gradients(
 
         M[j] = Σ (X[j, c] - B[j, c]) · G[j, c]  over the channels c
 
-    where G is the mean of ∂y / ∂X on the straight way from B to X (Sundararajan et al., arXiv
+    where G is the mean of ∂y / ∂X along the straight path from B to X (Sundararajan et al., arXiv
     1703.01365, equations 1 and 3). The stem is linear, so this is the sum over the pixels of the
     patch. Σ M[j] is the difference of the logits of the image and of the one color, but for the
     error of the mean of `steps` points.
 
-    It finds causes whatever the later blocks do with their tokens. But the images on the way are
+    It finds causes whatever the later blocks do with their tokens. But the interpolated images are
     not natural ones, the result depends on the color, and a cause that looks like it has no weight.
 
     Args:
@@ -92,9 +92,9 @@ def integrated_gradients(
         images: Images as the model takes them, `(batch, height, width, channels)`.
         class_index: Class to explain: a number, or one for each image. Defaults to the class with
             the highest score of each image.
-        fill: Color from which the way starts: a number, or one for each channel. Defaults to the
+        fill: Color of the baseline image: a number, or one for each channel. Defaults to the
             mean gray of the image, the mean over its pixels and channels.
-        steps: Number of points on the way: more take longer and are more exact.
+        steps: Number of steps along the path: more take longer and are more exact.
         batch_size: Number of images that are computed at once.
 
     Returns:

@@ -80,7 +80,7 @@ def ones(x, width, dtype):
 
 
 def gradient(function, x):
-    """Return the gradient of a number by a tensor, and what else the function returns.
+    """Return the gradient of a scalar with respect to a tensor, and the function's other value.
 
     Args:
         function: Function of a tensor that returns a scalar tensor and another value.

@@ -120,6 +120,8 @@ class Repository:
         hub = import_huggingface_hub()
         try:
             yield hub
+        except (TypeError, AttributeError, MemoryError):
+            raise  # not the user's
         except Exception as error:  # of this library, of its HTTP client and of the file system
             cause, advice = explain(error)
             missing = isinstance(error, hub.errors.EntryNotFoundError) and (

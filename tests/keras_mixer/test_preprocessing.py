@@ -1,6 +1,7 @@
 """Evaluation transforms against the libraries that define them."""
 
 import sys
+import tracemalloc
 
 import keras
 import numpy as np
@@ -379,3 +380,18 @@ class TestErrors:
 def test_the_docstring_names_every_transform():
     for name in TRANSFORMS:
         assert f'`"{name}"`' in prepare_image.__doc__
+
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("name", ["resmall-crop", "resize-crop"])
+def test_an_image_of_one_row_needs_little_memory(name):
+    """Resized, it would have 256 million columns, of which the crop has 224."""
+    image = np.zeros((1, 1_000_000, 3), "uint8")
+    image[:, 500_000 - 10 : 500_000 + 10] = 200
+    tracemalloc.start()
+    prepared = prepare_image(image, name, 224)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert prepared.shape == (224, 224, 3) and peak < 5e8
+    if name == "resmall-crop":
+        assert (prepared == 200).all()

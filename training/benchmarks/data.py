@@ -16,11 +16,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from training.benchmarks.timing import cores, interleave, medians
+from training.benchmarks.timing import interleave, medians
 from training.config import Augmentation, Data
 from training.data.crop import CROP_AREA, CROP_ASPECT
 from training.data.pipeline import training_batches
 from training.data.sources import load_source
+from training.devices.cpu import cores
 
 PHOTO_WIDTH, PHOTO_HEIGHT = 500, 400  # pixels, about the mean size of ImageNet images
 PHOTO_QUALITY = 90  # JPEG quality

@@ -10,7 +10,8 @@ import keras
 
 from training.benchmarks import speed_contestants, speed_figure, speed_memory
 from training.benchmarks.opponents.task import task_of
-from training.benchmarks.timing import cores, interleave, seconds
+from training.benchmarks.timing import interleave, seconds
+from training.devices.cpu import cores
 from training.errors import out_of_memory_as_user_error
 from training.validation import not_writable
 

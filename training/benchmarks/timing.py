@@ -1,6 +1,5 @@
 """Interleaved timing of several alternatives."""
 
-import os
 import statistics
 import time
 
@@ -36,8 +35,3 @@ def seconds(function):
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-def cores():
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import statistics
 
 import keras
 import numpy as np
@@ -10,7 +9,8 @@ import numpy as np
 import keras_mixer
 from keras_mixer.sizes import SIZES
 from keras_mixer.weights.catalog import CATALOG
-from training.benchmarks.timing import cores, interleave, seconds
+from training.benchmarks.timing import interleave, medians, seconds
+from training.devices.cpu import cores
 from training.studies.cost import cost
 from training.studies.paper_tables import I1K, TABLE_3
 
@@ -99,7 +99,7 @@ def measure(variants, batch_size, repeats, image_size=IMAGE_SIZE):
         predict = functools.partial(model.predict_on_batch, pixels)
         predict()  # compiles
         calls[variant] = functools.partial(seconds, predict)
-    times = {name: statistics.median(own) for name, own in interleave(calls, repeats).items()}
+    times = medians(interleave(calls, repeats))
     fastest = min(times.values())
     rows = []
     for variant in variants:

@@ -13,14 +13,25 @@ def names_to_show(loaded):
     Args:
         loaded: A `training.model_argument.LoadedModel`.
     """
-    if loaded.class_names is None and loaded.published:
-        from training.model_argument import published_classes
+    return published_names(loaded, "classes are numbered, not named") or loaded.names_or_numbers
 
-        try:
-            return published_classes(loaded.classes)[1]
-        except OSError as error:
-            print(f"warning: classes are numbered, not named: {error}", file=sys.stderr)
-    return loaded.names_or_numbers
+
+def published_names(loaded, consequence):
+    """Return the names of the classes of published weights, for people; None for other weights.
+
+    Args:
+        loaded: A `training.model_argument.LoadedModel`.
+        consequence: What a warning says if they cannot be downloaded; the result is then None, too.
+    """
+    if loaded.class_names is not None or not loaded.published:
+        return None
+    from training.model_argument import published_classes
+
+    try:
+        return published_classes(loaded.classes)[1]
+    except OSError as error:
+        print(f"warning: {consequence}: {error}", file=sys.stderr)
+        return None
 
 
 def find_class(text, names):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from keras_mixer.terminal import printable
 from training.backend import require_backend
+from training.cli.class_choice import published_names
 from training.cli.model_data import (
     choose_data,
     match_classes_of_model,
@@ -41,6 +41,7 @@ else:
 Formats = Annotated[tuple[FormatName, ...], tyro.conf.arg(metavar="FORMAT...")]
 ImageFiles = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]
 MOST_IMAGES = 10_000  # all of them, and their logits, are in memory
+MOST_TESTED_AT_ONCE = 32  # images, by a quantized model
 PHOTOS = "crops of scikit-learn's photographs"
 
 
@@ -84,14 +85,14 @@ def run(
         test_split: Split of a tfds dataset. Defaults to the test split of the dataset.
         data_dir: Folder of TensorFlow Datasets. Defaults to the one that TensorFlow Datasets uses.
         num_images: Number of images to compare on, from the whole test split.
-        quantize: Quantize the weights, and with int8 and int8-dynamic the matrix multiplications, too. Accuracy,
-            size and speed before and after are measured on the test split. onnx has int8,
-            int8-dynamic and int4; litert int8 and int8-dynamic; openvino int8; keras int8,
+        quantize: Quantize the weights, and with int8 and int8-dynamic the matrix multiplications,
+            too. Accuracy, size and speed before and after are measured on the test split. onnx has
+            int8, int8-dynamic and int4; litert int8 and int8-dynamic; openvino int8; keras int8,
             int8-weights, int4, float8, gptq and awq.
         calibration_images: Number of training images from which a quantizer learns the ranges of
             the activations.
-        calibration_method: How int8 in onnx and openvino chooses ranges: minmax, percentile (without
-            outliers), or entropy (smallest KL divergence).
+        calibration_method: How int8 in onnx and openvino chooses ranges: minmax, percentile
+            (without outliers), or entropy (smallest KL divergence).
         evaluation_transform: How images are resized and cropped; see keras_mixer.preprocessing.
             Defaults to the transform of the run, or of the published weights; else resmall-crop.
         activation: How logits become probabilities. Defaults to the loss of the run, or to the
@@ -128,7 +129,6 @@ def run(
     loaded = load_model(argument, activation, names, trust_model)
     if evaluation_transform:
         loaded = dataclasses.replace(loaded, evaluation_transform=evaluation_transform)
-    loaded = _name_classes(loaded)
     require_output_dir(output)
     if quantize:
         paths = {f: output / f"{name}-{quantize}{suffix_of(f)}" for f in to}
@@ -141,7 +141,7 @@ def run(
             f"Writing {', '.join(to)}, and comparing on {len(pixels)} images: {what}.", flush=True
         )
     targets = {format: output / f"{name}{FORMATS[format].suffix}" for format in to}
-    exports = export_formats(loaded, targets, pixels, argument.text)
+    exports = export_formats(_name_classes(loaded), targets, pixels, argument.text)
     _report(exports, what, output / f"{name}.json", as_json)
 
 
@@ -225,13 +225,17 @@ def _export_quantized(loaded, origin, paths, mode, data, options, as_json):
     source.require("test", data)
     require_same_inputs(source, loaded)
     data = dataclasses.replace(
-        data, image_size=shape[0], evaluation_transform=loaded.evaluation_transform
+        data,
+        image_size=shape[0],
+        batch_size=min(MOST_TESTED_AT_ONCE, len(source.test)),
+        evaluation_transform=loaded.evaluation_transform,
     )
     calibration = None
     if any(find_quantization(format, mode).is_calibrated for format in paths):
         calibration = load_calibration_images(source, data, calibration_images)
     pixels = read_test_split(source, data, num_images)
     tested = match_classes_of_model(source, loaded, data)
+    loaded = _name_classes(loaded)  # only now: sources have the WordNet IDs of ImageNet
     batches = evaluation_batches(tested.test, tested, data)
     exports = export_quantized(loaded, paths, mode, calibration, batches, pixels, origin, method)
     rows = [
@@ -261,16 +265,8 @@ def _export_quantized(loaded, origin, paths, mode, data, options, as_json):
 
 def _name_classes(loaded):
     """Return the model with the names of the classes of published weights, if they are known."""
-    if loaded.class_names is not None or not loaded.published:
-        return loaded
-    from training.model_argument import published_classes
-
-    try:
-        names = published_classes(loaded.classes)[1]
-    except OSError as error:
-        print(f"warning: the names of the classes are not stored: {error}", file=sys.stderr)
-        return loaded
-    return dataclasses.replace(loaded, class_names=tuple(names))
+    names = published_names(loaded, "the names of the classes are not stored")
+    return loaded if names is None else dataclasses.replace(loaded, class_names=tuple(names))
 
 
 def _report(exports, what, metadata, as_json):

@@ -37,7 +37,6 @@ Format = Annotated[
     tyro.conf.arg(name="format"),
 ]
 OutputFile = Annotated[str, tyro.conf.arg(metavar="FILE")]
-FEATURES = ".npy"
 
 
 def run(
@@ -157,15 +156,24 @@ def _choose_format(form, as_json, output):
 def _require_files(output, features):
     """Raise UserError unless the files for the results can be written, each to its own path."""
     if features:
+        from training.evaluation.feature_file import SUFFIX, names_beside
+
         path = Path(features)
         refuse_unless(
-            path.suffix == FEATURES,
+            path.suffix == SUFFIX,
             "features",
-            f"must be a file that ends in {FEATURES}",
+            f"must be a file that ends in {SUFFIX}",
             features,
-            f"Pass {path.with_suffix(FEATURES) if path.name else 'features.npy'}.",
+            f"Pass {path.with_suffix(SUFFIX) if path.name else 'features.npy'}.",
         )
-        names = path.with_suffix(".json")
+        names = names_beside(path)
+        refuse_unless(
+            path.exists() or not names.exists(),
+            "features",
+            f"must not replace {names}, which no earlier --features wrote",
+            features,
+            "Choose another name.",
+        )
         refuse_unless(
             not output or Path(output).resolve() not in (path.resolve(), names.resolve()),
             "output",

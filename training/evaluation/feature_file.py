@@ -19,8 +19,8 @@ def names_beside(path):
 def feature_file(path, dim):
     """Return a context with a function that appends the features of images and their names.
 
-    On leaving it, `path` is an array of float32, `(images, dim)`, and the file beside it a JSON
-    list with the name of each row. If the block fails, neither is written.
+    When the block ends, `path` is an array of float32, `(images, dim)`, and the file beside it a
+    JSON list with the name of each row. If the block fails, neither is written.
 
     Args:
         path: Path of the `.npy` file.

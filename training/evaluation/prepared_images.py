@@ -1,7 +1,6 @@
 """Image files, decoded and resized by threads that are a bounded number of images ahead."""
 
 import collections
-import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_mixer.preprocessing import prepare_image
+from keras_mixer.terminal import printable
 from training.data.brightness import PNG_BIT_DEPTH, PNG_SIGNATURE, find_peak, is_too_dark
 from training.data.decode import DecodeError, decode_contents, read_contents
+from training.devices.cpu import cores
+
+MOST_THREADS = 8  # each holds an image at its full size
 
 
 class PreparedImage(NamedTuple):
@@ -40,7 +43,7 @@ def prepared_images(paths, transform, image_shape, ahead):
     def prepare(path):
         return _prepare(path, transform, image_shape)
 
-    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, ahead))
+    pool = ThreadPoolExecutor(min(cores(), MOST_THREADS, ahead))
     try:
         waiting: collections.deque[Future[PreparedImage]] = collections.deque()
         for path in paths:
@@ -86,5 +89,5 @@ def _warn_of_darkness(path, contents):
 def _with_warning(image):
     """Return an image after its warning was printed, above the progress bar if there is one."""
     if image.warning:
-        tqdm.write(f"warning: {image.warning}", file=sys.stderr)
+        tqdm.write(f"warning: {printable(image.warning)}", file=sys.stderr)
     return image

@@ -58,7 +58,8 @@ def export_model(model, format, path, images=None, origin=""):
 
 
 def export_formats(loaded, targets, images=None, origin=""):
-    """Export a model to several formats; return the `Export`s. All are put in place, or none.
+    """Export a model to several formats; return the `Export`s. All are compared
+    before the first one is put in place.
 
     Args:
         loaded: A `training.model_argument.LoadedModel`.
@@ -219,4 +220,7 @@ def put_in_place(draft, path, suffix, metadata):
         for part in parts:
             part.replace(path.with_name(part.name))
     except OSError as error:
+        replaced = draft.with_name(".replaced")
+        if replaced.exists() and not path.exists():
+            replaced.replace(path)
         raise not_writable(path.parent, error) from error

@@ -33,12 +33,17 @@ def read_test_split(source, data, number):
         number: Largest number of images.
     """
     from training.data.crop import prepare_evaluation_image
+    from training.data.splits import IndexedSplit
 
     def prepare(_, image, label):
         return prepare_evaluation_image(image, data, source.channels)
 
     step = max(1, len(source.test) // number)
-    images = source.test.in_order(Shard(0, step)).take(number).map(prepare)
+    if isinstance(source.test, IndexedSplit):
+        examples = source.test.in_order(Shard(0, step))
+    else:
+        examples = source.test.in_order().shard(step, 0)
+    images = examples.take(number).map(prepare)
     return np.stack(list(images.as_numpy_iterator()))
 
 

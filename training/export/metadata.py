@@ -1,6 +1,7 @@
 """Metadata of an exported model: what a program has to know to use it without this project."""
 
 import json
+from pathlib import Path
 
 import keras
 
@@ -23,7 +24,7 @@ def describe_model(loaded, origin):
     name = loaded.evaluation_transform
     return {
         "metadata_version": VERSION,
-        "model": origin,
+        "model": _without_folders(origin),
         "weights": _describe_weights(loaded, origin),
         "keras_mixer": keras_mixer.__version__,
         "keras": keras.__version__,
@@ -48,6 +49,15 @@ def describe_model(loaded, origin):
             "steps": describe_transform(name, size, channels),
         },
     }
+
+
+def _without_folders(origin):
+    """Return MODEL without the folders of a path, which are not for others to see."""
+    if "://" in origin:
+        return origin
+    head, colon, tail = origin.partition(":")
+    is_constructor = bool(colon) and head.isidentifier()
+    return f"{head}:{Path(tail).name}" if is_constructor else Path(origin).name
 
 
 def to_json(entries):

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 
 from training.evaluation.predict_batch import predict_batch
-from training.export.exporter import as_loaded, draft_of, export_formats, put_in_place, require_path
+from training.export.exporter import draft_of, export_formats, put_in_place, require_path
 from training.export.formats import FORMATS
 from training.export.metadata import describe_model, to_json
 from training.export.quantization import KERAS, find_quantization, quantize_file
 from training.export.quantization_report import Candidate, Row, compare, size_of_files
+from training.keras_file import open_logits
 
 FLOAT = "float32"
 TIMED_IMAGES = 8  # of a call
@@ -62,7 +63,7 @@ def export_quantized(
     found = {name: find_quantization(name, mode) for name in targets}
     for name, path in targets.items():
         require_path(name, path, suffix_of(name))
-    needed = {name for q in found.items() for name in (q[0], q[1].source)} - {KERAS}
+    needed = ({*targets} | {q.source for q in found.values()}) - {KERAS}
     metadata = to_json(describe_model(loaded, origin))
     exports = []
     with tempfile.TemporaryDirectory() as folder:
@@ -83,11 +84,12 @@ def _quantize(loaded, name, mode, floats, draft, calibration, method):
     if name == KERAS:
         float_file = draft.with_name("float.keras")
         loaded.model.save(float_file)
-        model = as_loaded(loaded.model).model  # a copy, which is quantized in place
         before = Candidate(FLOAT, _predict(loaded.model), size_of_files(float_file))
+        copy, _ = open_logits(float_file, trusted=True)  # to be quantized in place
         float_file.unlink()
-        quantize_file(name, mode, model, draft, calibration, method)
-        return before, Candidate(mode, _predict(model), size_of_files(draft))
+        quantize_file(name, mode, copy, draft, calibration, method)
+        quantized, _ = open_logits(draft, trusted=True)  # what is measured is the file
+        return before, Candidate(mode, _predict(quantized), size_of_files(draft))
     source = floats[find_quantization(name, mode).source]
     quantize_file(name, mode, source, draft, calibration, method)
     return (

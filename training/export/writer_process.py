@@ -51,6 +51,7 @@ def write_in_process(model, backend, targets, metadata):
                 ),
                 "PYTHONIOENCODING": "utf-8",
                 "CUDA_VISIBLE_DEVICES": "-1",
+                "KERAS_TORCH_DEVICE": "cpu",
                 "TF_CPP_MIN_LOG_LEVEL": "2",
             },
         )

@@ -217,12 +217,15 @@ class Card:
             lines = ["The weights: who shared them stated no license, so none is granted."]
         published = self.origin.published
         if published is not None:
+            verb = "were fine-tuned from" if self.origin.is_trained else "are"
             lines.append(
-                f"{'They go back to' if self.origin.is_trained else 'They are'} the published "
-                f"weights `{published.name}` of `{published.variant}`: {published.licence}."
+                f"They {verb} the published weights `{published.name}` of `{published.variant}`: "
+                f"{published.licence}."
             )
         elif self.origin.start not in ("", "random"):
-            lines.append(f"They go back to {_plain(self.origin.start)}, with a license of its own.")
+            lines.append(
+                f"They were fine-tuned from {_plain(self.origin.start)}, with a license of its own."
+            )
         return "\n".join([*lines, "The code of keras_mixer: Apache-2.0."])
 
     def _caveats(self):

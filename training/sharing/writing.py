@@ -1,5 +1,6 @@
-"""Writing of a shared model: the files of its folder, compared with the model before they count."""
+"""Writing of a shared model: the files of its folder, verified against the model."""
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -42,13 +43,19 @@ def write_shared(folder, argument, loaded, target, license=""):
         UserError: If the model is not a plain Mixer.
     """
     config = _write_weights(folder / WEIGHTS_FILE, argument, loaded)
+    origin = find_origin(argument)
+    if origin.config and (loaded.evaluation_transform, loaded.activation) != (
+        origin.config.data.evaluation_transform,
+        origin.config.optimization.loss,
+    ):
+        origin = dataclasses.replace(origin, summary=None)  # measured with other settings
     is_repository = isinstance(target, Repository)
     card = Card(
         title=target.name.rpartition("/")[2] if is_repository else Path(target).resolve().name,
         repository=target if is_repository else None,
         config=config,
         class_names=loaded.class_names,
-        origin=find_origin(argument),
+        origin=origin,
         license=license,
         versions=versions(),
     )
@@ -134,6 +141,8 @@ def share_to_folder(folder, argument, loaded, license=""):
             if not folder.exists():
                 draft.rename(folder)
                 return
+            # Until all files are new, it is no shared model.
+            (folder / CONFIG_FILE).unlink(missing_ok=True)
             for file in FILES:
                 os.replace(draft / file, folder / file)
     except OSError as error:

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from training.benchmarks.timing import cores, interleave, seconds
+from training.benchmarks.timing import interleave, seconds
 from training.config.study_models import RESNETS, VITS
+from training.devices.cpu import cores
 from training.devices.detection import detect_devices
 from training.evaluation.predict_batch import predict_batch
 from training.model_argument import load_model, parse

@@ -13,7 +13,7 @@ import keras
 from tqdm import tqdm
 
 from keras_mixer.files import read_text
-from training.benchmarks.timing import cores
+from training.devices.cpu import cores
 from training.errors import UserError
 from training.recipes import RECIPES
 from training.run.folder import RunFolder

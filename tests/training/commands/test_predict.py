@@ -260,3 +260,12 @@ def test_a_model_without_a_dense_head_has_no_features(call, photos, tmp_path):
     status, out, err = call("predict", "a.keras", "photos", "--features", "a.npy")
     assert (status, out) == (2, "")
     assert "must end with a dense layer" in err and not (tmp_path / "a.npy").exists()
+
+
+@pytest.mark.backend("torch")
+def test_names_of_features_do_not_replace_another_file(call, model, photos, tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    status, out, err = call("predict", model[1], "photos", "--features", "a.npy")
+    assert (status, out) == (2, "")
+    assert "--features must not replace a.json, which no earlier --features wrote" in flat(err)
+    assert (tmp_path / "a.json").read_text() == "{}" and not (tmp_path / "a.npy").exists()

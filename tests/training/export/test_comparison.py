@@ -55,6 +55,27 @@ def plant_class(logits, p):
     return logits, probabilities(logits, "softmax")
 
 
+@pytest.mark.backend("torch")
+def test_a_tie_within_the_tolerance_is_no_other_class(serving):
+    reference = comparison.compute_reference(serving, IMAGES)
+    largest = np.abs(reference).max()
+    first, second = reference[0].argsort()[:-3:-1]
+    for gap, agreement in ((1e-4, 1), (1e-3, 10 / 11)):
+        expected = reference.copy()
+        expected[0, second] = expected[0, first] - gap * largest
+        found = expected.copy()
+        found[0, second] += 1.5 * gap * largest
+
+        def run(pixels, found=found, position=[0]):  # noqa: B006
+            start = position[0] % len(IMAGES)
+            position[0] += len(pixels)
+            logits = found[start : start + len(pixels)]
+            return {"logits": logits, "probabilities": probabilities(logits, "softmax")}
+
+        result = comparison.compare(run, serving, expected, IMAGES, "softmax")
+        assert result.agreement == pytest.approx(agreement)
+
+
 def plant_activation(logits, p):
     return logits, probabilities(logits, "sigmoid")
 

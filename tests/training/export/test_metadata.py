@@ -22,7 +22,7 @@ def loaded():
 def test_a_model_without_published_weights(loaded):
     entries = describe_model(loaded, "runs/digits@best")
     assert json.loads(to_json(entries)) == entries
-    assert entries["model"] == "runs/digits@best" and entries["weights"] is None
+    assert entries["model"] == "digits@best" and entries["weights"] is None
     assert entries["keras_mixer"] == keras_mixer.__version__
     assert entries["input"]["shape"] == ["batch", 8, 8, 1]
     assert entries["input"]["channels"] == "gray" and entries["input"]["value_range"] == [0, 255]

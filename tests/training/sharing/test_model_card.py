@@ -82,7 +82,7 @@ class TestLicense:
         text = card(origin=dataclasses.replace(RUN, published=row, start="MixerB16:miil_in21k"))
         assert metadata(text)["license"] == "unknown"
         assert "so none is granted" in text
-        assert "They go back to the published weights `miil_in21k` of `MixerB16`" in text
+        assert "They were fine-tuned from the published weights `miil_in21k` of `MixerB16`" in text
         assert "the authors' code says MIT" in text
         assert "Initial weights: MixerB16:miil_in21k." in text
 

@@ -25,7 +25,7 @@ def load(path):
     """See `training.export.formats`."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from training.benchmarks.timing import cores
+    from training.devices.cpu import cores
 
     interpreter = Interpreter(os.fspath(path), num_threads=cores())
     run_signature = interpreter.get_signature_runner()

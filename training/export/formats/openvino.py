@@ -1,4 +1,4 @@
-"""OpenVINO: an `.xml` file with the operations and a `.bin` file with the weights, for Intel's."""
+"""OpenVINO, for Intel devices: an `.xml` file of the operations and a `.bin` file of weights."""
 
 import sys
 import tempfile
