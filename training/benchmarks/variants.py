@@ -82,7 +82,7 @@ class Variants:
 def measure(variants, batch_size, repeats, image_size=IMAGE_SIZE):
     """Time `predict_on_batch` of each variant in turn, and return the `Variants`.
 
-    All models exist at the same time: 4.4 GB of weights for the eight of them.
+    All models exist at the same time: 4.1 GB of weights for the eight of them.
 
     Args:
         variants: Names of variants, such as "B/16".
