@@ -4,13 +4,14 @@ from pathlib import Path
 
 import keras
 
+import keras_mixer
 from tests.support.models import randomize, small_mixer
 from tests.support.runs import CLASS_NAMES, SMALL, SUMMARY
 from training.config import Config, Data, Optimization
 from training.run.folder import RunFolder
 
 IMAGE_SIZE = 8
-VERSIONS = {"keras_mixer": "0.2.0", "keras": keras.__version__}
+VERSIONS = {"keras_mixer": keras_mixer.__version__, "keras": keras.__version__}
 
 
 def finished_run(folder, model=SMALL, source="digits", save=True, image_size=IMAGE_SIZE, **summary):

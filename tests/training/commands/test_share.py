@@ -257,7 +257,7 @@ class TestCard:
             "| accuracy | 0.5000 |",
             "| loss | 1.0000 |",
             f"| shared with keras | {keras.__version__} |",
-            "| trained with keras_mixer | 0.2.0 |",
+            f"| trained with keras_mixer | {keras_mixer.__version__} |",
             "stated no license",
             "The code of keras_mixer: Apache-2.0.",
             "`cat`, `dog`, `emu`",
