@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -89,21 +90,28 @@ def test_no_more_images_are_prepared_than_asked_for(monkeypatch):
 
 
 def test_closing_stops_the_threads(monkeypatch):
-    begun = []
+    begun, gate = [], threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        """Opens the gate once no further image can begin."""
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            gate.set()
+            super().shutdown(wait)
 
     def prepare(path, transform, shape):
         begun.append(path)
-        time.sleep(0.01)
+        assert path == 0 or gate.wait(60)
         return PreparedImage(path)
 
     monkeypatch.setattr(module, "_prepare", prepare)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     images = prepared_images(range(1000), "resize", (8, 8, 3), ahead=100)
-    next(images)
+    assert next(images).path == 0
     images.close()
-    count = len(begun)
-    time.sleep(0.05)
-    assert len(begun) == count < 10
+    assert len(begun) <= 3
     assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]
 
 
