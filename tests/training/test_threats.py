@@ -189,7 +189,7 @@ def test_a_model_that_names_more_than_a_mixer_is_refused(call, run, tmp_path, at
 def test_the_attack_works_on_who_trusts_the_file(call, run, tmp_path):
     canary = tmp_path / "canary.png"
     rewrite_archive(run.model, lambda config: lambda_layer(config, canary))
-    with contextlib.suppress(ValueError):  # the function returns nothing
+    with contextlib.suppress(IndexError):  # the function returns nothing
         call("predict", run.model, "image.png", "--trust-model")
     assert canary.exists()
 
