@@ -72,6 +72,7 @@ ONLY_PARSED = {
     "training share runs/digits --to hf://": "needs the Hub",
     "training predict hf://": "needs the Hub",
     "training export MixerB16:imagenet1k": "converting a B/16 takes minutes",
+    "training export runs/digits --to keras --quantize gptq": "GPTQ takes minutes",
     "training study": "a study takes minutes",
     "training benchmark": "a measurement takes minutes",
 }
