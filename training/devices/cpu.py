@@ -1,0 +1,8 @@
+"""The cores of the CPU."""
+
+import os
+
+
+def cores():
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
