@@ -11,21 +11,21 @@ import http.server
 import json
 import logging
 import re
-import threading
 from urllib.parse import unquote, urlsplit
 
 import yaml
+
+from tests.support.loopback import LoopbackServer
 
 TOKEN = "hf_stand_in_for_a_secret"
 LFS_SUFFIXES = (".safetensors", ".keras")
 LARGEST_REGULAR_BYTES = 10**7
 
 
-class Hub:
-    """A server that runs inside a `with` statement.
+class Hub(LoopbackServer):
+    """The stand-in.
 
     Attributes:
-        url: Address, without a trailing slash.
         repositories: `{"USER/REPO": {commit: {file: bytes}}}`, the newest commit last.
         private: Names of private repositories, which need the token.
         failing: `{pattern of "METHOD /path": status}` of requests to be refused.
@@ -46,16 +46,6 @@ class Hub:
         self.requests = []
         self.authorizations = []
         self.objects = {}  # of LFS, by digest
-
-    def __enter__(self):
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
     def use(self, monkeypatch, cache, token=TOKEN):
         """Let huggingface_hub talk to this server, with an empty cache and a token or none."""

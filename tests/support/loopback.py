@@ -56,21 +56,12 @@ class Trickle:
         return getattr(self._file, name)
 
 
-class Loopback:
-    """A server that runs inside a `with` statement.
+class LoopbackServer:
+    """A server on loopback that runs inside a `with` statement; `_handler` returns its class.
 
     Attributes:
-        answers: `{path: [Answer, ...]}`, one per request in turn; the last one repeats.
-            Any other path is a 404.
-        requests: The requests so far, `[(path, headers), ...]`.
         url: Address of the server, without a trailing slash.
     """
-
-    def __init__(self):
-        self.answers = {}
-        self.requests = []
-        self._arrival = threading.Condition()
-        self._closing = threading.Event()
 
     def __enter__(self):
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -79,9 +70,31 @@ class Loopback:
         return self
 
     def __exit__(self, *_):
-        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
+
+    def _handler(self):
+        raise NotImplementedError
+
+
+class Loopback(LoopbackServer):
+    """A server with scripted answers.
+
+    Attributes:
+        answers: `{path: [Answer, ...]}`, one per request in turn; the last one repeats.
+            Any other path is a 404.
+        requests: The requests so far, `[(path, headers), ...]`.
+    """
+
+    def __init__(self):
+        self.answers = {}
+        self.requests = []
+        self._arrival = threading.Condition()
+        self._closing = threading.Event()
+
+    def __exit__(self, *error):
+        self._closing.set()
+        super().__exit__(*error)
 
     def serve(self, path, *answers):
         """Set the answers for `path`; bytes stand for a plain `Answer` with this body."""

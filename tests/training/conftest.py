@@ -32,6 +32,20 @@ def call(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def saved_figures(monkeypatch):
+    """The figures of Matplotlib that were saved."""
+    from matplotlib.figure import Figure
+
+    figures, savefig = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda figure, *a, **k: figures.append(figure) or savefig(figure, *a, **k),
+    )
+    return figures
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """The folder and the output of a finished run, made by the command in its own process."""

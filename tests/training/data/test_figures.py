@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from matplotlib.figure import Figure
 from PIL import Image
 
 from training.config import Augmentation, Data
@@ -13,18 +12,6 @@ from training.data.sources import digits
 from training.data.splits import FileSlice, StreamedSplit, in_memory
 
 pytestmark = pytest.mark.backend("torch")  # tf.data does this under every backend
-
-
-@pytest.fixture
-def saved(monkeypatch):
-    """The figures that were saved."""
-    figures, savefig = [], Figure.savefig
-    monkeypatch.setattr(
-        Figure,
-        "savefig",
-        lambda figure, *a, **k: figures.append(figure) or savefig(figure, *a, **k),
-    )
-    return figures
 
 
 def numbered(examples, class_names):
@@ -41,11 +28,11 @@ def texts(figure):
     return [(axes.get_xlabel(), axes.images[0].get_array()[..., 0]) for axes in shown]
 
 
-def test_training_images_are_above_the_same_images_in_evaluation(tmp_path, saved):
+def test_training_images_are_above_the_same_images_in_evaluation(tmp_path, saved_figures):
     source = numbered(30, tuple("abc"))
     data = Data(batch_size=16)
     figures.plot_images(source, data, Augmentation(), 0, 10, tmp_path / "images.png")
-    below = texts(saved[0])
+    below = texts(saved_figures[0])
     assert len(below) == 20
     top, bottom = below[:8] + below[16:18], below[8:16] + below[18:]
     for (text, pixels), (again, same) in zip(top, bottom, strict=True):
@@ -55,11 +42,11 @@ def test_training_images_are_above_the_same_images_in_evaluation(tmp_path, saved
     assert Image.open(tmp_path / "images.png").size[0] > 500
 
 
-def test_labels_show_the_shares_of_mixed_images(tmp_path, saved):
+def test_labels_show_the_shares_of_mixed_images(tmp_path, saved_figures):
     source = numbered(30, tuple("abc"))
     mixup = Augmentation(mixup_alpha=1.0)
     figures.plot_images(source, Data(batch_size=8), mixup, 0, 4, tmp_path / "images.png")
-    mixed, plain = texts(saved[0])[:4], texts(saved[0])[4:]
+    mixed, plain = texts(saved_figures[0])[:4], texts(saved_figures[0])[4:]
     for (text, _), (name, _) in zip(mixed, plain, strict=True):
         shares = {line[5:]: float(line[:4]) for line in text.splitlines() if line[0] in "01"}
         if shares:
@@ -69,23 +56,23 @@ def test_labels_show_the_shares_of_mixed_images(tmp_path, saved):
             assert text == name  # both images are of the same class
 
 
-def test_at_most_one_batch_is_shown(tmp_path, saved):
+def test_at_most_one_batch_is_shown(tmp_path, saved_figures):
     source = numbered(30, tuple("abc"))
     figures.plot_images(source, Data(batch_size=3), Augmentation(), 0, 16, tmp_path / "a.png")
-    assert len(texts(saved[0])) == 6
+    assert len(texts(saved_figures[0])) == 6
 
 
-def test_classes_are_counted(tmp_path, saved):
+def test_classes_are_counted(tmp_path, saved_figures):
     source = digits.load(Data(validation_fraction=0.0))
     figures.plot_class_distribution(source, "digits", tmp_path / "classes.png")
-    train, test = saved[0].axes  # the validation split is empty
+    train, test = saved_figures[0].axes  # the validation split is empty
     assert [bar.get_height() for bar in train.patches] == list(np.bincount(source.train.labels))
     assert [bar.get_height() for bar in test.patches] == list(np.bincount(source.test.labels))
     assert [label.get_text() for label in test.get_xticklabels()] == list("0123456789")
     assert "train: 1,437 images" in train.get_title()
 
 
-def test_streamed_splits_are_counted_up_to_a_limit(tmp_path, saved, monkeypatch):
+def test_streamed_splits_are_counted_up_to_a_limit(tmp_path, saved_figures, monkeypatch):
     source = numbered(90, tuple(f"class {i} of a long name" for i in range(45)))
     records = str(tmp_path / "labels.tfrecord")
     with tf.io.TFRecordWriter(records) as writer:
@@ -98,11 +85,11 @@ def test_streamed_splits_are_counted_up_to_a_limit(tmp_path, saved, monkeypatch)
     )
     streamed = Source(source.class_names, 1, stream, source.validation, source.test)
     figures.plot_class_distribution(streamed, "numbers", tmp_path / "classes.png")
-    assert [bar.get_height() for bar in saved[0].axes[0].patches] == [2] * 45
+    assert [bar.get_height() for bar in saved_figures[0].axes[0].patches] == [2] * 45
     monkeypatch.setattr(figures, "COUNTED_EXAMPLES", 45)
     figures.plot_class_distribution(streamed, "numbers", tmp_path / "classes.png")
-    assert [bar.get_height() for bar in saved[1].axes[0].patches] == [1] * 45
-    assert "the first 45 of 90 images" in saved[1].axes[0].get_title()
+    assert [bar.get_height() for bar in saved_figures[1].axes[0].patches] == [1] * 45
+    assert "the first 45 of 90 images" in saved_figures[1].axes[0].get_title()
 
 
 def test_dollar_signs_are_not_mathematics(tmp_path):

@@ -3,10 +3,8 @@ import itertools
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
-from training.evaluation import confusion as module
 from training.evaluation.confusion import Confusion, draw_confusion, write_confusion
 
 
@@ -65,20 +63,12 @@ def test_the_csv_file_has_the_names(tmp_path):
 
 
 @pytest.fixture
-def draw(tmp_path, monkeypatch):
+def draw(tmp_path, saved_figures):
     """Return a function that draws and returns the figure."""
-    figures = []
-
-    class Kept(Figure):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            figures.append(self)
-
-    monkeypatch.setattr(module, "Figure", Kept)
 
     def draw(confusion, names):
         draw_confusion(confusion, names, "a set: 9 images", tmp_path / "confusion.png")
-        return figures[-1], tmp_path / "confusion.png"
+        return saved_figures[-1], tmp_path / "confusion.png"
 
     return draw
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -18,18 +17,6 @@ MAPS = {
 }
 
 
-@pytest.fixture
-def saved(monkeypatch):
-    """The figures that were saved."""
-    figures, savefig = [], Figure.savefig
-    monkeypatch.setattr(
-        Figure,
-        "savefig",
-        lambda figure, *a, **k: figures.append(figure) or savefig(figure, *a, **k),
-    )
-    return figures
-
-
 def draw(path, maps=MAPS, image=None, is_predicted=True, name="photo.png"):
     explanation = Explanation(1, 0.25, is_predicted, maps)
     image = random_pixels((16, 24, 3)) if image is None else image
@@ -37,9 +24,9 @@ def draw(path, maps=MAPS, image=None, is_predicted=True, name="photo.png"):
     return image
 
 
-def test_each_map_lies_over_the_image(saved, tmp_path):
+def test_each_map_lies_over_the_image(saved_figures, tmp_path):
     image = draw(tmp_path / "a.png")
-    (figure,) = saved
+    (figure,) = saved_figures
     original, *overlays = [axes for axes in figure.axes if axes.images]
     np.testing.assert_array_equal(original.images[0].get_array(), image)
     for axes, values in zip(overlays, MAPS.values(), strict=True):
@@ -56,32 +43,32 @@ def test_each_map_lies_over_the_image(saved, tmp_path):
         assert (red[values < -0.4] < blue[values < -0.4]).all()
 
 
-def test_a_frame_marks_the_largest_value(saved, tmp_path):
+def test_a_frame_marks_the_largest_value(saved_figures, tmp_path):
     draw(tmp_path / "a.png")
     for axes, corner in zip(
-        [a for a in saved[0].axes if a.images][1:], [(8, 8), (0, 0)], strict=True
+        [a for a in saved_figures[0].axes if a.images][1:], [(8, 8), (0, 0)], strict=True
     ):
         (frame,) = (p for p in axes.patches if isinstance(p, Rectangle))
         assert frame.get_xy() == (corner[0] - 0.5, corner[1] - 0.5)
         assert (frame.get_width(), frame.get_height()) == (8, 8)
 
 
-def test_titles_name_what_is_shown(saved, tmp_path):
+def test_titles_name_what_is_shown(saved_figures, tmp_path):
     draw(tmp_path / "a.png", is_predicted=False, name="folder/猫.png")
-    title = saved[0].get_suptitle()
+    title = saved_figures[0].get_suptitle()
     assert title == "folder/\\u732b.png\nclass a $cat$, probability 0.2500, not the predicted class"
-    names = [axes.get_title() for axes in saved[0].axes if axes.images]
+    names = [axes.get_title() for axes in saved_figures[0].axes if axes.images]
     assert names == ["16 × 24 pixels", "Grad-CAM, stem", "occlusion"]
-    bars = [axes.get_ylabel() for axes in saved[0].axes if axes.get_ylabel()]
+    bars = [axes.get_ylabel() for axes in saved_figures[0].axes if axes.get_ylabel()]
     assert bars == ["part of the logit", "drop of the logit without it"]
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (64, 8, 3), (8, 64, 3)])
-def test_gray_and_long_images_and_a_map_of_zeros(saved, tmp_path, shape):
+def test_gray_and_long_images_and_a_map_of_zeros(saved_figures, tmp_path, shape):
     maps = {OCCLUSION: np.zeros((2, 2), "float32")}
     draw(tmp_path / "a.png", maps, random_pixels(shape))
     with Image.open(tmp_path / "a.png") as figure:
         assert figure.format == "PNG"
-    colors = saved[0].axes[1].images[1].get_array()
+    colors = saved_figures[0].axes[1].images[1].get_array()
     assert (colors[..., 3] == 0).all()
     np.testing.assert_allclose(colors[..., :3], 0.97, atol=0.01)  # the middle of the colors

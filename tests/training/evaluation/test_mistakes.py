@@ -3,12 +3,10 @@ import warnings
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from tests.support.evaluated import evaluated
 from tests.support.models import random_pixels
-from training.evaluation import mistakes as module
 from training.evaluation.mistakes import DRAWN_MISTAKES, Mistakes, draw_mistakes
 
 pytestmark = pytest.mark.backend("torch")  # no backend is involved
@@ -68,22 +66,14 @@ def test_kept_images_do_not_keep_their_batches():
 
 
 @pytest.fixture
-def draw(tmp_path, monkeypatch):
+def draw(tmp_path, saved_figures):
     """Return a function that draws and returns the figure and its path; a warning is an error."""
-    figures = []
-
-    class Kept(Figure):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            figures.append(self)
-
-    monkeypatch.setattr(module, "Figure", Kept)
 
     def draw(mistakes, names=NAMES, name_of_image=str, title="a set: 9 images, accuracy 50.00%"):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             draw_mistakes(mistakes, names, name_of_image, title, tmp_path / "mistakes.png")
-        return figures[-1], tmp_path / "mistakes.png"
+        return saved_figures[-1], tmp_path / "mistakes.png"
 
     return draw
 

@@ -3,11 +3,9 @@
 import dataclasses
 import itertools
 import json
-from typing import ClassVar
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from tests.support.trials import STEPS, finished_trial
@@ -129,22 +127,12 @@ def test_the_figure_shows_these_runs_and_the_paper(rows, tmp_path):
     assert red and blue
 
 
-class KeptFigure(Figure):
-    """A figure that a test can look at after it was saved."""
-
-    saved: ClassVar[list] = []
-
-    def savefig(self, *arguments, **options):
-        super().savefig(*arguments, **options)
-        self.saved.append(self)
-
-
 @pytest.mark.parametrize("ratio", [1.02, 1.5, 8, 1000])
-def test_labels_of_ticks_do_not_overlap(ratio, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison, "Figure", KeptFigure)
+def test_labels_of_ticks_do_not_overlap(ratio, rows, tmp_path, saved_figures):
     changes = ({"images_per_second": 900 * f, "core_hours": 0.02 * f} for f in (1, ratio))
     draw([dataclasses.replace(rows[0], **c) for c in changes], tmp_path / "a.png")
-    for axes in KeptFigure.saved.pop().axes:
+    (figure,) = saved_figures
+    for axes in figure.axes:
         low, high = axes.get_window_extent().intervalx
         labels = [label for label in axes.xaxis.get_ticklabels(which="both") if label.get_text()]
         boxes = sorted(label.get_window_extent().intervalx.tolist() for label in labels)
