@@ -1,5 +1,6 @@
 """Names of the classes of a model for people, and the class that an option names."""
 
+import dataclasses
 import difflib
 import sys
 
@@ -60,3 +61,9 @@ def find_class(text, names):
         "--class must be the name of a class of the model, or its number, from 0 to "
         f"{len(names) - 1}. Received: {received}. {advice}"
     )
+
+
+def with_published_names(loaded):
+    """Return the model with the names of the classes of published weights, if they are known."""
+    names = published_names(loaded, "the names of the classes are not stored")
+    return loaded if names is None else dataclasses.replace(loaded, class_names=tuple(names))

@@ -11,10 +11,9 @@ from rich.text import Text
 
 from keras_mixer.terminal import printable
 from training.backend import require_backend
-from training.cli.class_choice import published_names
+from training.cli.class_choice import with_published_names
 from training.cli.model_data import (
     choose_data,
-    match_classes_of_model,
     require_same_inputs,
     results_dir,
 )
@@ -25,6 +24,7 @@ from training.cli.model_options import (
     ModelText,
     read_model_options,
 )
+from training.cli.quantized_export import export_and_report
 from training.cli.terminal import JsonFlag, print_rich, print_table
 from training.errors import UserError
 from training.export.calibration import NUMBER
@@ -41,7 +41,6 @@ else:
 Formats = Annotated[tuple[FormatName, ...], tyro.conf.arg(metavar="FORMAT...")]
 ImageFiles = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE...")]
 MOST_IMAGES = 10_000  # all of them, and their logits, are in memory
-MOST_TESTED_AT_ONCE = 32  # images, by a quantized model
 PHOTOS = "crops of scikit-learn's photographs"
 
 
@@ -133,7 +132,7 @@ def run(
     if quantize:
         paths = {f: output / f"{name}-{quantize}{suffix_of(f)}" for f in to}
         options = num_images, calibration_images, calibration_method
-        _export_quantized(loaded, argument.text, paths, quantize, data, options, as_json)
+        export_and_report(loaded, argument.text, paths, quantize, data, options, as_json)
         return
     pixels, what = _read_images(loaded, images, data, num_images)
     if not as_json:
@@ -141,7 +140,7 @@ def run(
             f"Writing {', '.join(to)}, and comparing on {len(pixels)} images: {what}.", flush=True
         )
     targets = {format: output / f"{name}{FORMATS[format].suffix}" for format in to}
-    exports = export_formats(_name_classes(loaded), targets, pixels, argument.text)
+    exports = export_formats(with_published_names(loaded), targets, pixels, argument.text)
     _report(exports, what, output / f"{name}.json", as_json)
 
 
@@ -199,74 +198,6 @@ def _read_images(loaded, paths, data, number):
     require_same_inputs(source, loaded)
     data = dataclasses.replace(data, image_size=shape[0], evaluation_transform=transform)
     return read_test_split(source, data, number), f"the test split of {data.source}"
-
-
-def _export_quantized(loaded, origin, paths, mode, data, options, as_json):
-    """Export quantized models, and print what they lose and gain.
-
-    Args:
-        loaded: The `training.model_argument.LoadedModel`.
-        origin: MODEL.
-        paths: Path for each format.
-        mode: `--quantize`.
-        data: The `training.config.Data`, with a training and a test split.
-        options: `--num-images`, `--calibration-images` and `--calibration-method`.
-        as_json: Whether to print JSON.
-    """
-    from training.data.pipeline import evaluation_batches
-    from training.data.sources import load_source
-    from training.export.calibration import load_calibration_images
-    from training.export.images import read_test_split
-    from training.export.quantized import export_quantized
-
-    num_images, calibration_images, method = options
-    shape = loaded.model.input_shape[1:]
-    source = load_source(data)
-    source.require("test", data)
-    require_same_inputs(source, loaded)
-    data = dataclasses.replace(
-        data,
-        image_size=shape[0],
-        batch_size=min(MOST_TESTED_AT_ONCE, len(source.test)),
-        evaluation_transform=loaded.evaluation_transform,
-    )
-    calibration = None
-    if any(find_quantization(format, mode).is_calibrated for format in paths):
-        calibration = load_calibration_images(source, data, calibration_images)
-    pixels = read_test_split(source, data, num_images)
-    tested = match_classes_of_model(source, loaded, data)
-    loaded = _name_classes(loaded)  # only now: sources have the WordNet IDs of ImageNet
-    batches = evaluation_batches(tested.test, tested, data)
-    exports = export_quantized(loaded, paths, mode, calibration, batches, pixels, origin, method)
-    rows = [
-        {"format": export.format, "path": str(export.path), **dataclasses.asdict(row)}
-        for export in exports
-        for row in export.rows
-    ]
-    if as_json:
-        print(
-            json.dumps({"measured_on": f"the test split of {data.source}", "rows": rows}, indent=2)
-        )
-        return
-    table = Table("format", "weights", "accuracy", "same class", "MB", "images/s", "speedup")
-    for row in rows:
-        table.add_row(
-            row["format"],
-            row["model"],
-            f"{row['accuracy']:.4f}",
-            f"{row['agreement']:.1%}",
-            f"{row['megabytes']:.2f}",
-            f"{row['images_per_second']:,.1f}",
-            f"{row['speedup']:.2f}",
-        )
-    print_rich(table)
-    print_table({export.format: export.path for export in exports})
-
-
-def _name_classes(loaded):
-    """Return the model with the names of the classes of published weights, if they are known."""
-    names = published_names(loaded, "the names of the classes are not stored")
-    return loaded if names is None else dataclasses.replace(loaded, class_names=tuple(names))
 
 
 def _report(exports, what, metadata, as_json):

@@ -1,13 +1,12 @@
 """int8 LiteRT files, made from a float SavedModel by TensorFlow's converter."""
 
 import os
-import zipfile
 from pathlib import Path
 
 from training.errors import UserError
 from training.export.calibration import as_calibration_array
 from training.export.formats import saved_model as saved_model_format
-from training.export.formats.litert import METADATA
+from training.export.formats.litert import append_metadata
 
 
 def quantize_litert(saved_model, output, images=None):
@@ -50,9 +49,7 @@ def quantize_litert(saved_model, output, images=None):
     except Exception as error:
         raise _cannot_convert(saved_model, error) from error
     output.write_bytes(contents)
-    metadata = saved_model_format.read_metadata(saved_model)
-    with zipfile.ZipFile(output, "a") as archive:  # as `training.export.formats.litert`
-        archive.writestr(METADATA, metadata)
+    append_metadata(output, saved_model_format.read_metadata(saved_model))
 
 
 def _cannot_convert(saved_model, error):

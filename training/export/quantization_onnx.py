@@ -12,6 +12,7 @@ import numpy as np
 from keras_mixer.files import open_regular
 from training.errors import UserError
 from training.export.calibration import as_calibration_array
+from training.export.formats.onnx import read_properties, write_properties
 
 CONTRIB = "com.microsoft"  # domain of the operators of onnxruntime
 PRODUCTS = ["Gemm", "MatMul"]  # what is computed in int8
@@ -73,7 +74,7 @@ def quantize_onnx(path, output, images, method="minmax"):
                 "CalibPercentile": PERCENTILE,
             },
         )
-    _copy_metadata(path, output)
+    write_properties(output, read_properties(path))  # which onnxruntime leaves out
 
 
 def quantize_onnx_dynamic(path, output):
@@ -96,7 +97,7 @@ def quantize_onnx_dynamic(path, output):
             per_channel=True,
             weight_type=quantization.QuantType.QInt8,
         )
-    _copy_metadata(path, output)
+    write_properties(output, read_properties(path))  # which onnxruntime leaves out
 
 
 def quantize_onnx_weights(path, output, block=BLOCK):
@@ -191,23 +192,6 @@ def _input_of(path):
             f"{cause[0][:200]}. Write one with `export MODEL --to onnx`."
         ) from error
     return inputs.name, [size.dim_value for size in inputs.type.tensor_type.shape.dim]
-
-
-def read_metadata(path):
-    """Return the metadata of a file, `{key: text}`."""
-    import onnx
-
-    with open_regular(path) as file:
-        return {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-
-
-def _copy_metadata(path, output):
-    """Copy the metadata of one file to another; onnxruntime leaves it out."""
-    import onnx
-
-    model = onnx.load(output)
-    onnx.helper.set_model_props(model, read_metadata(path))
-    onnx.save(model, output)
 
 
 @contextlib.contextmanager

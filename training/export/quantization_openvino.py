@@ -4,8 +4,10 @@ import tempfile
 from pathlib import Path
 
 from training.errors import UserError
+from training.export.formats.onnx import METADATA as ONNX_METADATA
+from training.export.formats.onnx import read_properties
 from training.export.formats.openvino import METADATA, import_openvino
-from training.export.quantization_onnx import quantize_onnx, read_metadata
+from training.export.quantization_onnx import quantize_onnx
 
 
 def quantize_openvino(path, output, images, method="minmax"):
@@ -34,8 +36,7 @@ def quantize_openvino(path, output, images, method="minmax"):
         quantized = Path(folder) / "int8.onnx"
         quantize_onnx(path, quantized, images, method)
         model = openvino.Core().read_model(quantized)
-        for entry, text in read_metadata(path).items():
-            if entry == METADATA:
-                model.set_rt_info(text, entry)
+        if (metadata := read_properties(path).get(ONNX_METADATA)) is not None:
+            model.set_rt_info(metadata, METADATA)
         # What is still float keeps float32: float16 would change the result.
         openvino.save_model(model, output, compress_to_fp16=False)

@@ -15,8 +15,15 @@ def write(model, path, metadata):
     # Without operations of TensorFlow, which the runtime does not have.
     operations = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     model.export(os.fspath(path), format="litert", verbose=False, target_spec=operations)
-    # Files that belong to a model are a ZIP archive after its last byte, as LiteRT's own tools
-    # store them; the runtime ignores it.
+    append_metadata(path, metadata)
+
+
+def append_metadata(path, metadata):
+    """Store the text in a file.
+
+    Files that belong to a model are a ZIP archive after its last byte, as LiteRT's own tools store
+    them; the runtime ignores it.
+    """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(METADATA, metadata)
 

@@ -6,21 +6,19 @@ import warnings
 
 import numpy as np
 
+from keras_mixer.files import open_regular
+
 METADATA = "keras_mixer"  # key in `metadata_props`
 
 
 def write(model, path, metadata):
     """See `training.export.formats`."""
-    import onnx
-
     _convert_erfc()
     with warnings.catch_warnings():
         # Keras looks for an alias that NumPy removed.
         warnings.filterwarnings("ignore", ".*np.object", FutureWarning)
         model.export(os.fspath(path), format="onnx", verbose=False)
-    proto = onnx.load(path)
-    onnx.helper.set_model_props(proto, {METADATA: metadata})
-    onnx.save(proto, path)
+    write_properties(path, {METADATA: metadata})
 
 
 def load(path):
@@ -40,10 +38,25 @@ def load(path):
 
 def read_metadata(path):
     """See `training.export.formats`."""
+    return read_properties(path)[METADATA]
+
+
+def read_properties(path):
+    """Return all `metadata_props` of a file, `{key: text}`."""
     import onnx
 
-    proto = onnx.load(path, load_external_data=False)
-    return {entry.key: entry.value for entry in proto.metadata_props}[METADATA]
+    with open_regular(path) as file:
+        proto = onnx.load(file, load_external_data=False)
+    return {entry.key: entry.value for entry in proto.metadata_props}
+
+
+def write_properties(path, properties):
+    """Set the `metadata_props` of a file, `{key: text}`."""
+    import onnx
+
+    proto = onnx.load(path)
+    onnx.helper.set_model_props(proto, properties)
+    onnx.save(proto, path)
 
 
 @functools.cache
