@@ -5,11 +5,19 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from training.data.image_suffixes import SUFFIXES
 from training.data.litter import NAMES, is_litter
 from training.errors import UserError
 
+Images = Annotated[
+    tuple[str, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(one or more)"),
+]
 STANDARD_INPUT = "-"
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 

@@ -7,7 +7,6 @@ import sys
 import textwrap
 
 import rich
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +34,7 @@ class TableWriter(Writer):
 
     def __init__(self, file):
         super().__init__(file)
-        self.console = rich.get_console() if file is sys.stdout else Console(file=file)
+        self.console = rich.get_console() if file is sys.stdout else _console_of(file)
         self.predictions = []
 
     def write(self, predictions):
@@ -61,6 +60,12 @@ class TableWriter(Writer):
         with self.console.capture() as captured:
             self.console.print(table)
         self.file.write(captured.get())
+
+
+def _console_of(file):
+    from rich.console import Console  # slow to import, and only needed here
+
+    return Console(file=file)
 
 
 class JsonWriter(Writer):

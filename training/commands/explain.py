@@ -12,7 +12,7 @@ from tqdm import tqdm
 from keras_mixer.terminal import printable
 from training.backend import require_backend
 from training.cli.class_choice import find_class, names_to_show
-from training.cli.image_paths import find_image_files, refuse_faults
+from training.cli.image_paths import Images, find_image_files, refuse_faults
 from training.cli.model_data import results_dir
 from training.cli.model_options import (
     Activation,
@@ -29,11 +29,6 @@ from training.validation import LARGEST_INTEGER, not_writable, refuse_unless, re
 
 RESULTS = "explanations.json"
 IMAGES_AHEAD = 4  # that are decoded while another one is explained
-Images = Annotated[
-    tuple[str, ...],
-    tyro.conf.Positional,
-    tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(one or more)"),
-]
 Methods = tuple[Literal["integrated-gradients", "occlusion", "grad-cam"], ...]
 ClassText = Annotated[str, tyro.conf.arg(name="class", metavar="NAME_OR_NUMBER")]
 

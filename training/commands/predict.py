@@ -11,7 +11,7 @@ from tqdm import tqdm
 from keras_mixer.terminal import printable
 from training.backend import require_backend
 from training.cli.class_choice import names_to_show
-from training.cli.image_paths import find_image_files, refuse_faults
+from training.cli.image_paths import Images, find_image_files, refuse_faults
 from training.cli.memory_return import return_large_blocks
 from training.cli.model_options import (
     Activation,
@@ -27,11 +27,6 @@ from training.errors import UserError, out_of_memory_as_user_error
 from training.evaluation.output_file import replacing_file, require_output_file
 from training.validation import LARGEST_INTEGER, refuse_unless
 
-Images = Annotated[
-    tuple[str, ...],
-    tyro.conf.Positional,
-    tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(one or more)"),
-]
 Format = Annotated[
     Literal["", "table", "json", "jsonl", "csv"],
     tyro.conf.arg(name="format"),
