@@ -31,13 +31,13 @@ COMMANDS = [
     "test",
 ]
 # What some commands need beside the backend.
-EXTRAS = {"export": {"export"}, "share": {"hub"}}
+EXTRAS = {"demo": {"demo"}, "export": {"export"}, "share": {"hub"}}
 
 
 def needed_extras(command, arguments=()):
     """Return the extras of setup.cfg that a command with these arguments needs."""
     if command == "test":
-        return {"training", "test", *BACKENDS, "export", "hub", "keras-hub"}
+        return {"training", "test", *BACKENDS, "export", "hub", "keras-hub", "demo"}
     # tf.data feeds every backend, so the application always needs TensorFlow.
     needed = {"training", "tensorflow"} | ({keras_backend()} & set(BACKENDS))
     if any("hf://" in argument for argument in arguments):

@@ -110,7 +110,7 @@ LEVELS_OF_THE_APPLICATION = (
     ("run",),
     ("planning", "sharing"),
     ("benchmarks",),
-    ("studies", "export"),
+    ("studies", "export", "demo"),
     ("cli",),
     ("commands",),
     ("__main__",),

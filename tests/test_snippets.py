@@ -74,6 +74,7 @@ ONLY_PARSED = {
     "training export MixerB16:imagenet1k": "converting a B/16 takes minutes",
     "training export runs/digits --to keras --quantize gptq": "GPTQ takes minutes",
     "training study": "a study takes minutes",
+    "training demo": "it runs until ctrl-C",
     "training benchmark": "a measurement takes minutes",
 }
 OTHER_PROGRAMS = {
@@ -88,6 +89,7 @@ OTHER_PROGRAMS = {
     "mypy": "another test",
     "git": "downloads the project",
     "cd": "depends on the reader",
+    "curl": "needs a demo that runs",
     "export": "depends on the reader",
     "source": "depends on the reader",
 }

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
                 "evaluate",
                 "predict",
                 "explain",
+                "demo",
                 "fewshot",
                 "knn",
                 "export",
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
         (["show", "--help"], ["digits", "tiny", "as the model sees them"]),
         (["show", "tiny", "--help"], ["--output-dir", "--images", "--mixup-alpha"]),
         (["evaluate", "--help"], ["MODEL", "--source", "--output-dir", "--json", "RUN@best"]),
+        (["demo", "--help"], ["MODEL...", "--host", "--max-megabytes", "without a password"]),
         (["predict", "--help"], ["MODEL", "IMAGE...", "--top", "--json"]),
         (["fewshot", "--help"], ["MODEL", "--shots", "--penalty", "--source", "fewshot-imagenet"]),
         (["knn", "--help"], ["MODEL", "--neighbors", "--source", "--output-dir"]),
@@ -90,8 +92,8 @@ def test_help_of_a_recipe_lists_every_field(call):
     [
         (
             [],
-            "{benchmark, evaluate, explain, export, fewshot, knn, plan, predict, share, show, "
-            "study, train}",
+            "{benchmark, demo, evaluate, explain, export, fewshot, knn, plan, predict, share, "
+            "show, study, train}",
         ),
         (["trian"], "trian"),
         (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),

@@ -57,17 +57,31 @@ def prepared_images(paths, transform, image_shape, ahead):
 
 
 def _prepare(path, transform, image_shape):
-    height, width, channels = image_shape
     try:
         contents = read_contents(path)
-        # No name refers to the pixels of full size, so that they are freed as early as possible.
-        prepared = prepare_image(_decode(contents, channels), transform, (height, width))
+        pixels = prepare_contents(contents, transform, image_shape)
     except OSError as error:
         return PreparedImage(path, fault=f"it cannot be opened: {error.strerror}")
     except DecodeError as error:
         return PreparedImage(path, fault=str(error))
-    # The three channels of a gray image are equal.
-    return PreparedImage(path, prepared[..., :channels], warning=_warn_of_darkness(path, contents))
+    return PreparedImage(path, pixels, warning=_warn_of_darkness(path, contents))
+
+
+def prepare_contents(contents, transform, image_shape):
+    """Return the contents of an image file as uint8 pixels, `(height, width, channels)`.
+
+    Args:
+        contents: Bytes of the file.
+        transform: Name of the transform, of `keras_mixer.preprocessing`, that resizes images.
+        image_shape: `(height, width, channels)` of the result.
+
+    Raises:
+        DecodeError: If the contents are not an image that can be decoded.
+    """
+    height, width, channels = image_shape
+    # No name refers to the pixels of full size, so that they are freed as early as possible.
+    prepared = prepare_image(_decode(contents, channels), transform, (height, width))
+    return prepared[..., :channels]  # the three channels of a gray image are equal
 
 
 def _decode(contents, channels):

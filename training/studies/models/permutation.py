@@ -32,12 +32,50 @@ def pixel_permutation(kind, height, width, patch_size, seed):
     """
     if kind == "pixels":
         return np.random.default_rng(seed).permutation(height * width)
+    patches = height * width // patch_size**2
+    order, inner = patch_permutation(patches, patch_size**2, seed)
+    return index_of_patches(order, inner, height, width, patch_size)
+
+
+def index_of_patches(order, inner, height, width, patch_size):
+    """Return the index of the input pixel at each pixel of the output, row by row.
+
+    Args:
+        order: Number of the input patch at each patch of the output.
+        inner: Number of the input pixel at each pixel of a patch of the output.
+        height: Of the images, in pixels.
+        width: Of the images.
+        patch_size: Side of a patch in pixels, which divides height and width.
+    """
     grid = (height // patch_size, patch_size, width // patch_size, patch_size)
     indices = np.arange(height * width).reshape(grid).transpose(0, 2, 1, 3)
     indices = indices.reshape(-1, patch_size**2)  # (patches, pixels)
-    order, inner = patch_permutation(*indices.shape, seed)
     indices = indices[order][:, inner].reshape(grid[0], grid[2], patch_size, patch_size)
     return indices.transpose(0, 2, 1, 3).reshape(-1)
+
+
+def permute_weights(mixer, order, inner):
+    """Permute the weights of a Mixer so that it sees permuted images as it saw the others.
+
+    Args:
+        mixer: A Mixer whose weights are plain variables, neither quantized nor of LoRA.
+        order: Permutation of the patches; see `index_of_patches`.
+        inner: Permutation of the pixels of a patch.
+    """
+
+    def change(variable, function):
+        variable.assign(function(keras.ops.convert_to_numpy(variable)))
+
+    def by_pixel(kernel):  # (P, P, channels, hidden_dim)
+        return kernel.reshape(-1, *kernel.shape[2:])[inner].reshape(kernel.shape)
+
+    change(mixer.get_layer("stem").kernel, by_pixel)
+    for layer in mixer.layers:
+        if layer.name.startswith("MixerBlock_"):
+            mixing = layer.token_mixing
+            change(mixing.dense_0.kernel, lambda kernel: kernel[order])  # (patches, D_S)
+            change(mixing.dense_1.kernel, lambda kernel: kernel[:, order])  # (D_S, patches)
+            change(mixing.dense_1.bias, lambda bias: bias[order])
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

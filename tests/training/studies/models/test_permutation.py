@@ -18,6 +18,7 @@ from training.studies.models.permutation import (
     PixelPermutation,
     patch_permutation,
     permute_input,
+    permute_weights,
     pixel_permutation,
 )
 
@@ -79,24 +80,6 @@ def test_a_saved_model_permutes_in_the_same_way(tmp_path):
     np.testing.assert_array_equal(loaded.predict(IMAGES, verbose=0), expected)
 
 
-def permute_weights(mixer, order, inner):
-    """Permute the weights of a Mixer so that it sees permuted images as it saw the others."""
-
-    def change(variable, function):
-        variable.assign(function(keras.ops.convert_to_numpy(variable)))
-
-    def by_pixel(kernel):  # (P, P, channels, hidden_dim)
-        return kernel.reshape(-1, *kernel.shape[2:])[inner].reshape(kernel.shape)
-
-    change(mixer.get_layer("stem").kernel, by_pixel)
-    for layer in mixer.layers:
-        if layer.name.startswith("MixerBlock_"):
-            mixing = layer.token_mixing
-            change(mixing.dense_0.kernel, lambda kernel: kernel[order])  # (patches, D_S)
-            change(mixing.dense_1.kernel, lambda kernel: kernel[:, order])  # (D_S, patches)
-            change(mixing.dense_1.bias, lambda bias: bias[order])
-
-
 SIDE, SEED = 12, 5  # 9 patches
 ORDERS = patch_permutation(9, PATCH**2, SEED)
 LOSSES = ("loss", "val_loss")
@@ -151,6 +134,7 @@ OPTIMIZERS = {
 WITHOUT_GRADIENT = "token_mixing/Dense_1/bias"
 
 
+@pytest.mark.backend("torch")  # each permutes the same pixels, as above
 @pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adamw", marks=pytest.mark.long)])
 def test_a_mixer_learns_the_same_from_permuted_patches(arrays, tmp_path, monkeypatch, optimizer):
     """Over 24 updates, losses and weights differ by rounding alone: about 4e-7 and 1e-6.

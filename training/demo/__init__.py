@@ -1,0 +1,1 @@
+"""Local web page on which people try models: classes, explanations and permuted pixels."""

@@ -1,0 +1,230 @@
+"""The web application of a demo: the page, and an interface of JSON that it uses.
+
+    GET  /api/models                   the models
+    POST /api/models/0/predict         the classes of the image that is the body
+    POST /api/models/0/explain         the map of its patches
+
+Both take `shuffle` and `seed`; `explain` also `method` and `class`. An error is an object with
+`error`, a sentence for people.
+"""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from training.data.decode import FORMATS, DecodeError
+from training.demo.address import ANY_ADDRESS, LOOPBACK
+from training.demo.shuffle import KINDS, LARGEST_SEED, Shuffle
+from training.demo.upload import prepare_upload
+from training.demo.worker import Worker
+from training.errors import UserError
+
+PAGE = Path(__file__).parent / "page"
+UPLOAD_SECONDS = 60  # the longest time for the bytes of one image to arrive
+MOST_REQUESTS = 200  # at one time, each with an image in memory
+HEADERS = {
+    # Nothing but this page's own files; images also from answers and from the disk.
+    b"content-security-policy": (
+        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        b"img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+}
+
+
+def make_app(models, limits, host):
+    """Return the application.
+
+    Args:
+        models: The `DemoModel`s.
+        limits: The `Limits` of uploads.
+        host: Address at which the server listens. At one of this computer alone, requests that a
+            page of another site makes the browser send are refused.
+    """
+    worker, waiting = Worker(), 0
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_):
+        yield
+        worker.close()
+
+    def find_model(request):
+        number = request.path_params["number"]
+        if number >= len(models):
+            last = len(models) - 1
+            raise HTTPException(404, f"The model must be 0 to {last}. Received: {number}.")
+        return models[number]
+
+    async def describe(request):
+        return JSONResponse(
+            {
+                "models": [model.describe() for model in models],
+                "largest_bytes": limits.num_bytes,
+                "largest_pixels": limits.pixels,
+            }
+        )
+
+    async def predict(request):
+        model, shuffle = find_model(request), _read_shuffle(request)
+
+        def compute(pixels):
+            return model.predict(pixels, shuffle)
+
+        return await answer(request, model, compute)
+
+    async def explain(request):
+        model, shuffle = find_model(request), _read_shuffle(request)
+        method, class_index = _read_method(request, model), _read_class(request, model)
+
+        def compute(pixels):
+            return model.explain(pixels, shuffle, method, class_index)
+
+        return await answer(request, model, compute)
+
+    async def answer(request, model, compute):
+        nonlocal waiting
+        if waiting >= MOST_REQUESTS:
+            raise HTTPException(503, f"{waiting} images are waiting already. Try again later.")
+        waiting += 1
+        try:
+            contents = await _read_body(request, limits.num_bytes)
+            return JSONResponse(await worker.call(prepare_and_compute, contents, model, compute))
+        except DecodeError as error:
+            raise HTTPException(
+                415, f"The file cannot be used: {error}. Choose a {FORMATS} file."
+            ) from error
+        except UserError as error:  # such as logits that are not finite
+            raise HTTPException(500, str(error)) from error
+        finally:
+            waiting -= 1
+
+    def prepare_and_compute(contents, model, compute):
+        transform = model.loaded.evaluation_transform
+        return compute(prepare_upload(contents, limits, transform, model.image_shape))
+
+    app = Starlette(
+        routes=[
+            Mount(
+                "/api",
+                routes=[
+                    Route("/models", describe),
+                    Route("/models/{number:int}/predict", predict, methods=["POST"]),
+                    Route("/models/{number:int}/explain", explain, methods=["POST"]),
+                ],
+            ),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
+        ],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _explain_error, Exception: _explain_failure},
+    )
+    return _Guard(app, host)
+
+
+class _Guard:
+    """Refuses requests that other sites make a browser send, and adds the headers of the page."""
+
+    def __init__(self, app, host):
+        self._app = app
+        # A name that resolves to this computer is not enough: a site can have such a name.
+        self._hosts = None if host in ANY_ADDRESS else {host, *LOOPBACK}
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+
+        async def send_with_headers(message):
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *HEADERS.items()]}
+            await send(message)
+
+        if refusal := self._refuse(dict(scope["headers"])):
+            return await refusal(scope, receive, send_with_headers)
+        await self._app(scope, receive, send_with_headers)
+
+    def _refuse(self, headers):
+        host = headers.get(b"host", b"").decode("latin-1")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        if self._hosts is not None and name.strip("[]").lower() not in self._hosts:
+            text = f"The host must be that of the demo. Received: {host}. Open the URL it printed."
+        elif origin and origin.partition("://")[2] != host:
+            text = f"Other pages may not use the demo. Received: {origin}. Open the URL it printed."
+        else:
+            return None
+        return JSONResponse({"error": text}, status_code=403)
+
+
+async def _read_body(request, most):
+    """Return the body of a request, of which no more than `most` bytes are read."""
+    contents = bytearray()
+    too_large = HTTPException(
+        413, f"The file must have at most {most:,} bytes. Received: more. Choose a smaller one."
+    )
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise too_large
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for chunk in request.stream():
+                contents += chunk
+                if len(contents) > most:
+                    raise too_large
+    except TimeoutError as error:
+        raise HTTPException(
+            408, f"The file must arrive within {UPLOAD_SECONDS} seconds. Send it again."
+        ) from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "The connection was closed.") from error
+    return bytes(contents)
+
+
+def _read_shuffle(request):
+    kind, seed = request.query_params.get("shuffle", "none"), _read_integer(request, "seed") or 0
+    if kind not in KINDS:
+        raise HTTPException(400, f"shuffle must be {', '.join(KINDS)}. Received: {kind}.")
+    if seed > LARGEST_SEED:
+        raise HTTPException(400, f"seed must be at most {LARGEST_SEED}. Received: {seed}.")
+    return Shuffle(kind, seed)
+
+
+def _read_method(request, model):
+    default = model.methods[0] if model.methods else ""
+    method = request.query_params.get("method", default)
+    if method not in model.methods:
+        methods = ", ".join(model.methods) or "left out: this model is not a Mixer"
+        raise HTTPException(400, f"method must be {methods}. Received: {method or 'none'}.")
+    return method
+
+
+def _read_class(request, model):
+    class_index = _read_integer(request, "class")
+    if class_index is not None and class_index >= model.loaded.classes:
+        last = model.loaded.classes - 1
+        raise HTTPException(400, f"class must be 0 to {last}. Received: {class_index}.")
+    return class_index
+
+
+def _read_integer(request, name):
+    """Return a parameter as an integer; None if it is left out."""
+    text = request.query_params.get(name, "")
+    if text and not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise HTTPException(400, f"{name} must be an integer from 0. Received: {text[:20]}.")
+    return int(text) if text else None
+
+
+async def _explain_error(request, error):
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _explain_failure(request, error):
+    text = f"The demo failed: {type(error).__name__}. Its terminal shows the cause."
+    return JSONResponse({"error": text}, status_code=500)
