@@ -89,6 +89,8 @@ OTHER_PROGRAMS = {
     "mypy": "another test",
     "git": "downloads the project",
     "cd": "depends on the reader",
+    "python -m http.server": "serves until it is stopped",
+    "npm": "installs packages",
     "curl": "needs a demo that runs",
     "export": "depends on the reader",
     "source": "depends on the reader",
@@ -234,7 +236,8 @@ def files(tmp_path_factory):
     from sklearn.datasets import load_sample_image
 
     folder = tmp_path_factory.mktemp("files")
-    shutil.copytree(ROOT / "examples", folder / "examples")
+    skipped = shutil.ignore_patterns("node_modules", "model")  # of examples/browser
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=skipped)
     photo = Image.fromarray(load_sample_image("china.jpg"))
     photo.save(folder / "photo.jpg")
     for source in ("photos", "more-photos"):

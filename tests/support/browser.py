@@ -60,7 +60,6 @@ def open_page(url, *flags):
 
     Args:
         url: Address of the page, on 127.0.0.1.
-        flags: More command-line flags of Chromium.
         *flags: Further options of Chromium.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
