@@ -55,7 +55,10 @@ async function loadModel() {
 }
 
 async function download(path) {
-  const response = await fetch(path, { cache: "no-cache" }); // another model may be there since
+  // Not from the cache: another model may be there since.
+  const response = await fetch(path, { cache: "no-cache" }).catch((error) => {
+    throw new Problem(`${path} cannot be loaded: ${error.message}. Start the server again.`);
+  });
   if (!response.ok) {
     throw new Problem(`${path} is missing (HTTP status ${response.status}). Run`, EXPORT);
   }
@@ -67,7 +70,10 @@ function listen(model) {
   const enqueue = ([image]) => {
     if (image) last = last.then(() => classify(model, image)).then(show).catch(sayError);
   };
-  file.addEventListener("change", () => enqueue(file.files));
+  file.addEventListener("change", () => {
+    enqueue(file.files);
+    file.value = ""; // so that the same file can be chosen again
+  });
   for (const type of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(type, (event) => {
       event.preventDefault(); // or the browser opens the file

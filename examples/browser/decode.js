@@ -42,6 +42,8 @@ function readTexture(bitmap) {
   gl.framebufferTexture2D(...target, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
   const data = new Uint8Array(4 * width * height);
   gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
-  gl.getExtension("WEBGL_lose_context").loseContext(); // frees the memory now
+  const failed = gl.getError() || gl.isContextLost(); // such as without memory
+  gl.getExtension("WEBGL_lose_context")?.loseContext(); // frees the memory now
+  if (failed) return undefined;
   return { data, width, height };
 }

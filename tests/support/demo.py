@@ -6,7 +6,7 @@ import time
 
 import requests
 
-from training.demo.address import open_port, url_of
+from training.demo.address import allowed_hosts, open_port, url_of
 from training.demo.demo_model import DemoModel
 from training.demo.server import make_server
 from training.demo.upload import Limits
@@ -27,7 +27,7 @@ def demo_model(model, title="small", names=CLASSES, **changes):
 def serving(*models, limits=None):
     """Yield the URL of a demo of `DemoModel`s."""
     with open_port(HOST, 0) as opened:
-        server = make_server(models, limits or Limits(10**6, 10**6), HOST)
+        server = make_server(models, limits or Limits(10**6, 10**6), allowed_hosts(opened, HOST))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
         thread.start()
         try:

@@ -1,10 +1,13 @@
 """`python -m training demo`: try models on a local web page."""
 
+import asyncio
 import dataclasses
+import sys
 from typing import Annotated
 
 import tyro
 
+from keras_mixer.terminal import printable
 from training.backend import require_backend
 from training.cli.class_choice import names_to_show
 from training.cli.model_options import (
@@ -13,7 +16,7 @@ from training.cli.model_options import (
     EvaluationTransform,
     read_class_names,
 )
-from training.demo.address import open_port, url_of
+from training.demo.address import allowed_hosts, open_port, url_of
 from training.errors import UserError
 from training.model_argument import parse
 from training.validation import refuse_unless
@@ -49,11 +52,11 @@ def run(
         models: Models: a run (RUN, RUN@best, RUN@step-1200), a file FILE.keras, a shared model
             (hf://USER/REPO or its folder), or a constructor and its weights
             (MixerB16:imagenet1k, MixerB16:FILE.npz). At most 4.
-        host: Address to listen at. The default lets nobody in but this computer; 0.0.0.0 lets in
-            everyone who can reach it, without a password and without encryption.
-        port: Port to listen at; 0 picks a free one.
-        max_megabytes: Largest image file that is accepted.
-        max_megapixels: Largest image that is decoded.
+        host: Address to listen on. The default accepts connections from this computer only;
+            0.0.0.0 accepts them from everyone who can reach it, without a password or encryption.
+        port: Port to listen on; 0 picks a free one.
+        max_megabytes: Largest image file that is accepted, in millions of bytes.
+        max_megapixels: Largest image that is decoded, in millions of pixels.
         evaluation_transform: How images are resized and cropped; see keras_mixer.preprocessing.
             Defaults to the transform of each run, or of published weights; else resmall-crop.
         activation: How logits become probabilities. Defaults to the loss of each run, or to the
@@ -66,7 +69,7 @@ def run(
     """
     if not 0 < len(models) <= MOST_MODELS:
         raise UserError(
-            f"MODEL... must be one to {MOST_MODELS} models. Received: {len(models) or 'none'}. "
+            f"MODEL... must be 1 to {MOST_MODELS} models. Received: {len(models) or 'none'}. "
             "Pass a run or MixerB16:imagenet1k, for example."
         )
     refuse_unless(
@@ -91,14 +94,20 @@ def run(
 
         demo_models = []
         for model, argument in zip(models, arguments, strict=True):
+            print(f"Loading {printable(model)}", file=sys.stderr, flush=True)
             loaded = load_model(argument, activation, names, trust_model)
             if evaluation_transform:
                 loaded = dataclasses.replace(loaded, evaluation_transform=evaluation_transform)
             demo_models.append(DemoModel(model, loaded, names_to_show(loaded)))
+            demo_models[-1].warm_up()
         share_patch_size(demo_models)
         limits = Limits(max_megabytes * 10**6, max_megapixels * 10**6)
         print(f"The demo is at {url_of(opened, host)} until you press ctrl-C.", flush=True)
-        make_server(demo_models, limits, host).run(sockets=[opened])
+        server = make_server(demo_models, limits, allowed_hosts(opened, host))
+        try:
+            server.run(sockets=[opened])
+        except asyncio.CancelledError as error:  # by a second ctrl-C
+            raise KeyboardInterrupt from error
 
 
 def _require_packages():

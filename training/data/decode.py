@@ -17,6 +17,7 @@ from training.data.brightness import FULL, find_peak, is_too_dark
 from training.errors import UserError
 
 FORMATS = "JPEG, PNG, BMP, GIF or WebP"
+KINDS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "WEBP")  # Pillow's names; MPO is JPEG with previews
 EXIF_ORIENTATION = 0x0112
 LARGEST_FILE_BYTES = 2**28
 UPRIGHT = 1  # the EXIF orientation of pixels that are stored as they are displayed
@@ -87,8 +88,11 @@ def decode_contents(contents, channels=3):
     try:
         with Image.open(io.BytesIO(contents)) as image:
             kind, orientation = image.format, _read_orientation(image)
+            # Other formats would be read by one library and decoded, as another one, by the other.
+            if kind not in KINDS:
+                raise DecodeError(f"its {kind} data are corrupt or not supported")
             reference = np.asarray(image.convert("RGB")) if kind == "BMP" else None
-    except MemoryError:
+    except (MemoryError, DecodeError):
         raise
     except UnidentifiedImageError as error:
         raise DecodeError("it is not an image of a known format") from error

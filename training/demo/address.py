@@ -10,7 +10,9 @@ ANY_ADDRESS = ("0.0.0.0", "::")
 
 
 def open_port(host, port):
-    """Return a socket that listens at an address; before models are loaded, which takes long.
+    """Return a socket that listens on an address.
+
+    It is opened before models are loaded, so that a port in use is reported at once.
 
     Args:
         host: Address or name of this computer.
@@ -25,11 +27,11 @@ def open_port(host, port):
         )[0]
         opened = socket.socket(family, kind, protocol)
         try:
-            # A port that was used a moment ago is free, except on Windows, where this steals it.
+            # Reuse a port in TIME_WAIT. On Windows, this would take over a port in use.
             if os.name == "posix":
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             opened.bind(address)
-            opened.listen()  # who comes while models are loaded waits
+            opened.listen()  # connections wait until the models are loaded
         except OSError:
             opened.close()
             raise
@@ -42,8 +44,17 @@ def open_port(host, port):
     return opened
 
 
+def allowed_hosts(opened, host):
+    """Return the names of this computer in URLs of a socket; None if there may be any.
+
+    A name that resolves to this computer is not enough: any web site can have such a name.
+    """
+    bound = opened.getsockname()[0]
+    return None if bound in ANY_ADDRESS else {host.lower(), bound, *LOOPBACK}
+
+
 def url_of(opened, host):
     """Return the URL under which a socket can be reached from this computer."""
-    if host in ANY_ADDRESS:
+    if opened.getsockname()[0] in ANY_ADDRESS:
         host = "localhost"
     return f"http://{f'[{host}]' if ':' in host else host}:{opened.getsockname()[1]}"

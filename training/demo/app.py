@@ -1,4 +1,4 @@
-"""The web application of a demo: the page, and an interface of JSON that it uses.
+"""The web application of a demo: the page, and the JSON API that it uses.
 
     GET  /api/models                   the models
     POST /api/models/0/predict         the classes of the image that is the body
@@ -10,6 +10,7 @@ Both take `shuffle` and `seed`; `explain` also `method` and `class`. An error is
 
 import asyncio
 import contextlib
+import traceback
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -20,7 +21,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from training.data.decode import FORMATS, DecodeError
-from training.demo.address import ANY_ADDRESS, LOOPBACK
 from training.demo.shuffle import KINDS, LARGEST_SEED, Shuffle
 from training.demo.upload import prepare_upload
 from training.demo.worker import Worker
@@ -28,7 +28,8 @@ from training.errors import UserError
 
 PAGE = Path(__file__).parent / "page"
 UPLOAD_SECONDS = 60  # the longest time for the bytes of one image to arrive
-MOST_REQUESTS = 200  # at one time, each with an image in memory
+MOST_REQUESTS = 200  # at one time, each with a file in memory
+MOST_BYTES = 4 * 10**9  # of all these files
 HEADERS = {
     # Nothing but this page's own files; images also from answers and from the disk.
     b"content-security-policy": (
@@ -41,16 +42,18 @@ HEADERS = {
 }
 
 
-def make_app(models, limits, host):
+def make_app(models, limits, hosts):
     """Return the application.
 
     Args:
         models: The `DemoModel`s.
         limits: The `Limits` of uploads.
-        host: Address at which the server listens. At one of this computer alone, requests that a
-            page of another site makes the browser send are refused.
+        hosts: Names of this computer in URLs; see `training.demo.address.allowed_hosts`. Requests
+            with other names are refused, and those that a page of another site makes a browser
+            send.
     """
     worker, waiting = Worker(), 0
+    most = max(1, min(MOST_REQUESTS, MOST_BYTES // limits.num_bytes))
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
@@ -58,11 +61,14 @@ def make_app(models, limits, host):
         worker.close()
 
     def find_model(request):
-        number = request.path_params["number"]
-        if number >= len(models):
-            last = len(models) - 1
-            raise HTTPException(404, f"The model must be 0 to {last}. Received: {number}.")
-        return models[number]
+        text = request.path_params["number"]
+        if text not in map(str, range(len(models))):
+            raise HTTPException(
+                404,
+                f"The model must be 0 to {len(models) - 1}. Received: {text[:20]}. "
+                "/api/models lists the models.",
+            )
+        return models[int(text)]
 
     async def describe(request):
         return JSONResponse(
@@ -92,18 +98,21 @@ def make_app(models, limits, host):
 
     async def answer(request, model, compute):
         nonlocal waiting
-        if waiting >= MOST_REQUESTS:
+        if waiting >= most:
             raise HTTPException(503, f"{waiting} images are waiting already. Try again later.")
         waiting += 1
         try:
             contents = await _read_body(request, limits.num_bytes)
-            return JSONResponse(await worker.call(prepare_and_compute, contents, model, compute))
+            call = worker.call(prepare_and_compute, contents, model, compute)
+            return JSONResponse(await _while_connected(request, call))
         except DecodeError as error:
             raise HTTPException(
                 415, f"The file cannot be used: {error}. Choose a {FORMATS} file."
             ) from error
         except UserError as error:  # such as logits that are not finite
             raise HTTPException(500, str(error)) from error
+        except asyncio.CancelledError as error:
+            raise HTTPException(503, "The demo has ended. Start it again.") from error
         finally:
             waiting -= 1
 
@@ -117,8 +126,8 @@ def make_app(models, limits, host):
                 "/api",
                 routes=[
                     Route("/models", describe),
-                    Route("/models/{number:int}/predict", predict, methods=["POST"]),
-                    Route("/models/{number:int}/explain", explain, methods=["POST"]),
+                    Route("/models/{number}/predict", predict, methods=["POST"]),
+                    Route("/models/{number}/explain", explain, methods=["POST"]),
                 ],
             ),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
@@ -126,16 +135,14 @@ def make_app(models, limits, host):
         lifespan=lifespan,
         exception_handlers={HTTPException: _explain_error, Exception: _explain_failure},
     )
-    return _Guard(app, host)
+    return _Guard(app, hosts)
 
 
 class _Guard:
     """Refuses requests that other sites make a browser send, and adds the headers of the page."""
 
-    def __init__(self, app, host):
-        self._app = app
-        # A name that resolves to this computer is not enough: a site can have such a name.
-        self._hosts = None if host in ANY_ADDRESS else {host, *LOOPBACK}
+    def __init__(self, app, hosts):
+        self._app, self._hosts = app, hosts
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
@@ -155,12 +162,26 @@ class _Guard:
         origin = headers.get(b"origin", b"").decode("latin-1")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         if self._hosts is not None and name.strip("[]").lower() not in self._hosts:
-            text = f"The host must be that of the demo. Received: {host}. Open the URL it printed."
+            received = host or "none"
+            text = f"Host must be that of the demo. Received: {received}. Open the URL it printed."
         elif origin and origin.partition("://")[2] != host:
             text = f"Other pages may not use the demo. Received: {origin}. Open the URL it printed."
         else:
             return None
         return JSONResponse({"error": text}, status_code=403)
+
+
+async def _while_connected(request, call):
+    """Return the result of a call; cancel it if the browser closes the connection."""
+    task, end = asyncio.ensure_future(call), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise HTTPException(400, "The connection was closed.")
+        return task.result()
+    finally:
+        task.cancel()
+        end.cancel()
 
 
 async def _read_body(request, most):
@@ -169,7 +190,7 @@ async def _read_body(request, most):
     too_large = HTTPException(
         413, f"The file must have at most {most:,} bytes. Received: more. Choose a smaller one."
     )
-    length = request.headers.get("content-length", "")
+    length = request.headers.get("content-length", "")  # missing if it is not known at first
     if length.isdecimal() and int(length) > most:
         raise too_large
     try:
@@ -190,18 +211,27 @@ async def _read_body(request, most):
 def _read_shuffle(request):
     kind, seed = request.query_params.get("shuffle", "none"), _read_integer(request, "seed") or 0
     if kind not in KINDS:
-        raise HTTPException(400, f"shuffle must be {', '.join(KINDS)}. Received: {kind}.")
+        raise HTTPException(
+            400, f"shuffle must be one of {', '.join(KINDS)}. Received: {kind[:20]}. Choose one."
+        )
     if seed > LARGEST_SEED:
-        raise HTTPException(400, f"seed must be at most {LARGEST_SEED}. Received: {seed}.")
+        raise HTTPException(
+            400, f"seed must be at most {LARGEST_SEED}. Received: {seed}. Choose a smaller one."
+        )
     return Shuffle(kind, seed)
 
 
 def _read_method(request, model):
-    default = model.methods[0] if model.methods else ""
-    method = request.query_params.get("method", default)
+    if not model.methods:
+        raise HTTPException(
+            400, f"The model must be a Mixer to be explained. Received: {model.title}. Use predict."
+        )
+    method = request.query_params.get("method") or model.methods[0]
     if method not in model.methods:
-        methods = ", ".join(model.methods) or "left out: this model is not a Mixer"
-        raise HTTPException(400, f"method must be {methods}. Received: {method or 'none'}.")
+        methods = ", ".join(model.methods)
+        raise HTTPException(
+            400, f"method must be one of {methods}. Received: {method[:20]}. Choose one."
+        )
     return method
 
 
@@ -209,7 +239,9 @@ def _read_class(request, model):
     class_index = _read_integer(request, "class")
     if class_index is not None and class_index >= model.loaded.classes:
         last = model.loaded.classes - 1
-        raise HTTPException(400, f"class must be 0 to {last}. Received: {class_index}.")
+        raise HTTPException(
+            400, f"class must be 0 to {last}. Received: {class_index}. Leave it out, or choose one."
+        )
     return class_index
 
 
@@ -217,7 +249,10 @@ def _read_integer(request, name):
     """Return a parameter as an integer; None if it is left out."""
     text = request.query_params.get(name, "")
     if text and not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise HTTPException(400, f"{name} must be an integer from 0. Received: {text[:20]}.")
+        raise HTTPException(
+            400,
+            f"{name} must be an integer from 0. Received: {text[:20]}. Leave it out, or pass 1.",
+        )
     return int(text) if text else None
 
 
@@ -226,5 +261,6 @@ async def _explain_error(request, error):
 
 
 async def _explain_failure(request, error):
+    traceback.print_exception(error)
     text = f"The demo failed: {type(error).__name__}. Its terminal shows the cause."
     return JSONResponse({"error": text}, status_code=500)

@@ -1,4 +1,4 @@
-"""One model of a demo: what it says about an image, as values for JSON."""
+"""Predictions and maps of one model of a demo, as values for JSON."""
 
 import base64
 import functools
@@ -77,12 +77,18 @@ class DemoModel:
 
     @property
     def patch_size(self):
-        """Side of the patches in pixels; of a model without patches, of parts of the image."""
+        """Side of the patches in pixels; without patches, of the squares that are permuted."""
         height, width, _ = self.image_shape
         if self.has_patches:
-            return height // patch_grid(self._mixer)[0]
+            rows, columns = patch_grid(self._mixer)
+            if height / rows == width / columns == height // rows:
+                return height // rows  # otherwise the image is resized inside of the model
         side = math.gcd(height, width)
         return max(n for n in range(1, self.usual_patch + 1) if side % n == 0)
+
+    def warm_up(self):
+        """Predict once, which compiles the model; raise UserError if it cannot be used."""
+        self._classify(self.loaded.model, np.zeros(self.image_shape, "uint8"))
 
     def predict(self, pixels, shuffle):
         """Return the most likely classes of an image, and the image as the model sees it.

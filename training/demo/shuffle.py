@@ -45,6 +45,8 @@ class Shuffle:
             patches: Number of patches of an image.
             pixels: Number of pixels of a patch.
         """
+        if not self.keeps_patches:
+            raise ValueError(f"the kind must keep patches. Received: {self.kind}.")
         order, inner = patch_permutation(patches, pixels, self.seed)
         if self.kind == "patches":
             inner = np.arange(pixels)

@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 
-PATIENCE_SECONDS = 5  # for a computation that is going on when the demo ends
+PATIENCE_SECONDS = 1  # for a computation that is going on when the demo ends
 
 
 class Worker:
@@ -35,10 +35,12 @@ class Worker:
     def _work(self):
         while (call := self._calls.get()) is not None:
             loop, future, function, arguments = call
-            if future.cancelled():  # the browser has gone
+            if future.cancelled():  # nobody waits for it any more
                 continue
             try:
                 answer, set_answer = function(*arguments), future.set_result
+            except StopIteration as error:  # which a future does not take
+                answer, set_answer = RuntimeError(repr(error)), future.set_exception
             except BaseException as error:  # also what a backend raises to end the program
                 answer, set_answer = error, future.set_exception
             try:

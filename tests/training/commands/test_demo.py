@@ -63,8 +63,8 @@ def test_the_page_is_served_until_ctrl_c(folder):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "MODEL... must be one to 4 models. Received: none. Pass a run"),
-        (["one.keras"] * 5, "MODEL... must be one to 4 models. Received: 5."),
+        ([], "MODEL... must be 1 to 4 models. Received: none. Pass a run"),
+        (["one.keras"] * 5, "MODEL... must be 1 to 4 models. Received: 5."),
         (["none.keras"], "MODEL must be a folder of a run"),
         (["one.keras", "--port", "70000"], "--port must be from 0 to 65535. Received: 70000."),
         (["one.keras", "--host", ""], "--host must be an address of this computer"),

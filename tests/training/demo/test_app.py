@@ -1,10 +1,11 @@
 """The interface of a demo on loopback: answers, limits, and what it refuses."""
 
 import concurrent.futures
-import contextlib
+import http.client
 import io
 import json
 import socket
+import threading
 import time
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from tests.support.demo import CLASSES, HOST, demo_model, post, serving
 from tests.support.image_files import JPEG, PNG, READABLE, UNREADABLE, WEBP, encode, png_of_size
 from tests.support.models import random_pixels, randomize, small_mixer
+from training.data.decode import DecodeError
 from training.demo import app
 from training.demo.shuffle import Shuffle
 from training.demo.upload import Limits, prepare_upload
@@ -27,6 +29,8 @@ HTML = b"<!doctype html><script>alert(1)</script>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script/></svg>'
 MALFORMED = [
     *((name, contents) for name, contents, _ in UNREADABLE),
+    ("image.ppm", encode(Image.new("L", (9, 9)), "PPM")),
+    ("image.tga", encode(Image.new("L", (9, 9)), "TGA")),
     ("page.html", HTML),
     ("drawing.svg", SVG),
     ("zeros.bin", bytes(5000)),
@@ -103,7 +107,30 @@ def test_images_of_too_many_pixels_are_not_decoded(url):
     larger = encode(Image.new("L", (401, 250)), "PNG")
     assert post(url, "0/predict", fits)[0] == 200
     status, answer = post(url, "0/predict", larger)
-    assert status == 415 and "it has 401 × 250 pixels, more than 100,000" in answer["error"]
+    assert status == 415 and "it has 100,250 pixels, more than 100,000" in answer["error"]
+
+
+def gif(*sizes):
+    """Return a GIF with frames of these sizes on the canvas of the first one."""
+    frames = [encode(Image.new("L", size), "GIF") for size in sizes]
+    table = 13 + (3 << ((frames[0][10] & 7) + 1))  # header and colors
+    start = frames[0][:table]
+    return start + b"".join(frame[table:-1] for frame in frames) + b";"
+
+
+def test_all_frames_of_a_gif_count():
+    def count(contents):
+        try:
+            prepare_upload(contents, LIMITS, "resize", SHAPE)
+        except DecodeError as error:
+            return str(error)
+        return ""
+
+    assert count(gif((100, 100))) == count(gif(*[(100, 100)] * 10)) == ""
+    assert "110,000 pixels" in count(gif(*[(100, 100)] * 11))
+    assert "160,004 pixels" in count(gif((2, 2), (400, 400)))
+    for end in range(14, 60):  # truncated anywhere
+        count(gif((100, 100), (100, 100))[:end])
 
 
 def test_files_of_too_many_bytes_are_not_read(url):
@@ -160,13 +187,14 @@ def test_too_many_images_at_once_are_refused(url, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "parameters", "status", "words"),
     [
-        ("2/predict", {}, 404, "The model must be 0 to 1. Received: 2."),
-        ("x/predict", {}, 404, "Not Found"),
-        ("0/predict", {"shuffle": "rows"}, 400, "shuffle must be none, patches"),
+        ("2/predict", {}, 404, "The model must be 0 to 1. Received: 2. /api/models lists"),
+        ("x/predict", {}, 404, "The model must be 0 to 1. Received: x."),
+        (f"{'9' * 5000}/predict", {}, 404, "The model must be 0 to 1."),
+        ("0/predict", {"shuffle": "rows"}, 400, "shuffle must be one of none, patches"),
         ("0/predict", {"seed": "-1"}, 400, "seed must be an integer from 0. Received: -1."),
         ("0/predict", {"seed": "9" * 12}, 400, "seed must be at most 2147483647"),
         ("0/predict", {"seed": "²"}, 400, "seed must be an integer"),
-        ("0/explain", {"method": "lime"}, 400, "method must be integrated-gradients, occlusion"),
+        ("0/explain", {"method": "lime"}, 400, "method must be one of integrated-gradients, occl"),
         ("0/explain", {"class": "5"}, 400, "class must be 0 to 4. Received: 5."),
         ("0/explain", {"class": "ant"}, 400, "class must be an integer"),
     ],
@@ -178,9 +206,13 @@ def test_parameters_that_are_not_valid(url, path, parameters, status, words):
 
 def test_what_is_not_there(url):
     assert requests.get(f"{url}/api/models/0/predict", timeout=60).status_code == 405
-    for path in ("/api", "/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "/nothing.js"):
-        with contextlib.suppress(requests.exceptions.InvalidURL):
-            assert requests.get(url + path, timeout=60).status_code == 404
+    client = http.client.HTTPConnection(url.partition("//")[2], timeout=60)
+    paths = ("/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "//etc/passwd", "/x.js", "/api/x")
+    for path in paths:  # as they are; `requests` would remove the dots
+        client.request("GET", path)
+        response = client.getresponse()
+        response.read()
+        assert response.status == 404
 
 
 def test_the_page_loads_nothing_from_elsewhere(url):
@@ -232,3 +264,42 @@ def test_logits_that_are_not_finite_are_an_error():
         for path in ("0/predict", "0/explain"):
             status, answer = post(url, path, io.BytesIO(JPEG))
             assert status == 500 and "finite" in answer["error"]
+
+
+def test_requests_that_nobody_waits_for_are_not_computed(model, monkeypatch):
+    started, end, calls = threading.Event(), threading.Event(), []
+
+    def predict(*_):
+        calls.append(1)
+        started.set()
+        end.wait(60)
+        return {"classes": []}
+
+    monkeypatch.setattr(model, "predict", predict)
+    with serving(model) as url:
+        host, _, port = url.partition("//")[2].partition(":")
+        head = f"POST /api/models/0/predict HTTP/1.1\r\nHost: {HOST}\r\n"
+        head += f"Content-Length: {len(PNG)}\r\n\r\n"
+        clients = [socket.create_connection((host, int(port)), timeout=60) for _ in range(5)]
+        for client in clients:
+            client.sendall(head.encode() + PNG)
+        assert started.wait(60)
+        for client in clients:
+            client.close()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            last = pool.submit(post, url, "0/predict", PNG)
+            time.sleep(0.5)  # for the server to see that the connections are closed
+            end.set()
+            assert last.result()[0] == 200
+    assert len(calls) == 2
+
+
+def test_a_demo_that_ends_answers_who_waits(model, monkeypatch):
+    end = threading.Event()
+    monkeypatch.setattr(model, "predict", lambda *_: end.wait(60) and {})
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with serving(model) as url:
+            waiting = [pool.submit(post, url, "0/predict", PNG) for _ in range(3)]
+            time.sleep(0.5)
+        assert [user.result()[0] for user in waiting] == [503] * 3
+    end.set()

@@ -160,6 +160,14 @@ def test_models_without_patches_permute_parts_of_the_same_size():
     assert models[0].patch_size == 6
 
 
+def test_a_mixer_behind_a_resize_permutes_squares_of_the_image():
+    images = keras.Input((21, 18, 3))
+    model = keras.Model(images, random_mixer()(keras.layers.Resizing(8, 12)(images)))
+    demo = demo_model(model)
+    assert demo.patch_size == 3 and len(demo.methods) == 3
+    assert demo.predict(random_pixels((21, 18, 3)), Shuffle("both", 1))["reordered"] is None
+
+
 def test_weights_that_are_not_plain_are_not_reordered():
     quantized = random_mixer()
     quantized.quantize("int8")

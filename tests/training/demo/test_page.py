@@ -144,7 +144,7 @@ def test_a_map_is_drawn_and_a_click_explains_another_class(visit, models):
     mixer = models[0]
     canvas = visit.page.locator(".seen canvas").first
     assert canvas.is_visible() and visit.page.locator(".seen canvas").nth(1).is_hidden()
-    assert "explains Mixers only" in visit.page.locator(".note").nth(1).text_content()
+    assert "needs a Mixer" in visit.page.locator(".note").nth(1).text_content()
     names = [name for name, _ in shown(visit, 0)]
     for click in (0, 3):
         if click:
@@ -173,7 +173,7 @@ def test_a_mixer_holds_when_its_weights_are_shuffled_too(visit, models, kind):
     held = [(name, pytest.approx(value, rel=1e-4)) for name, value in before]
     assert shown(visit, 0, ".reordered") == held
     assert shown(visit, 0) == expected(models[0], Shuffle(kind, 1)) != before
-    assert "No order of its weights" in visit.page.locator(".note").nth(1).text_content()
+    assert "plain Mixer" in visit.page.locator(".note").nth(1).text_content()
     picture = visit.page.locator(".seen img").first.get_attribute("src")
     visit.page.click("#again")
     wait_for_another_picture(visit, picture)
@@ -195,7 +195,7 @@ def test_a_file_that_is_no_image_is_an_error_until_the_next_one(visit):
     visit.failures.clear()
     visit.errors.clear()  # the browser notes both
     drop(visit, bytes(LIMITS.num_bytes + 1))
-    assert "0.1 MB, and may have 0.1" in visit.page.locator("#error").text_content()
+    assert "100,001 bytes; at most 100,000" in visit.page.locator("#error").text_content()
     drop(visit, png(PIXELS))
     wait(visit)
     assert visit.page.locator(".model .error").first.is_hidden()

@@ -48,6 +48,12 @@ def test_patches_stay_whole_or_in_place():
     )
 
 
+@pytest.mark.parametrize("kind", ["none", "all-pixels"])
+def test_what_breaks_no_patches_or_all_has_no_orders(kind):
+    with pytest.raises(ValueError, match="the kind must keep patches"):
+        Shuffle(kind).orders(6, 16)
+
+
 def test_only_permutations_of_all_pixels_break_patches():
     assert [kind for kind in KINDS if Shuffle(kind).keeps_patches] == [*KINDS[1:4]]
     contents = {tuple(sorted_pixels(patch)) for patch in patches_of(IMAGE)}

@@ -3,6 +3,8 @@
 const QUALITY = 0.9; // of the JPEG files
 const LARGEST_SIDE = 640; // pixels
 
+const end = (stream) => stream.getTracks().forEach((track) => track.stop());
+
 export class Camera {
   constructor(video, { onFrame, onChange, onError }) {
     this.video = video;
@@ -10,6 +12,7 @@ export class Camera {
     this.onChange = onChange;
     this.onError = onError;
     this.running = false;
+    this.starts = 0; // counts starts and stops, so that what began before one of them ends
   }
 
   toggle() {
@@ -17,33 +20,41 @@ export class Camera {
   }
 
   async start() {
+    const start = ++this.starts;
     this.onError("");
     if (!navigator.mediaDevices) {
       this.onError("Browsers allow the camera on localhost or with https only.");
       return;
     }
+    let stream;
     try {
       const size = { width: { ideal: LARGEST_SIDE } };
-      this.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: size });
+      stream = await navigator.mediaDevices.getUserMedia({ video: size });
+      if (start !== this.starts) return end(stream);
+      this.video.srcObject = stream;
       await this.video.play();
+      if (start !== this.starts) return end(stream);
     } catch (error) {
-      this.onError(`The camera cannot be used: ${error.message}.`);
+      if (stream) end(stream);
+      if (start === this.starts) this.onError(`The camera cannot be used: ${error.message}.`);
       return;
     }
+    stream.getVideoTracks()[0].addEventListener("ended", () => this.stop()); // unplugged
     this.running = true;
-    this.video.hidden = false;
     this.onChange(true);
-    while (this.running) {
-      await this.onFrame(await this.takeFrame());
+    while (start === this.starts) {
+      const frame = await this.takeFrame();
+      if (start !== this.starts) break;
+      if (frame) await this.onFrame(frame);
       await new Promise(requestAnimationFrame);
     }
   }
 
   stop() {
+    this.starts += 1; // also while the browser still asks for permission
     if (!this.running) return;
     this.running = false;
-    this.video.hidden = true;
-    this.video.srcObject.getTracks().forEach((track) => track.stop());
+    end(this.video.srcObject);
     this.onChange(false);
   }
 

@@ -9,6 +9,7 @@ const PATCHWISE = ["patches", "pixels-in-patches", "both"];
 
 let image = null; // a Blob
 let round = 0; // counts what the user asked for, so that answers to earlier requests are dropped
+let pending = new AbortController(); // of the requests of the round
 let seed = 1;
 let limits;
 let columns = [];
@@ -20,10 +21,14 @@ async function request(path, options) {
   } catch {
     throw new Error("The demo does not answer. Start it again, and reload this page.");
   }
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) {
+    throw new Error(answer.error ?? `The demo answered with HTTP status ${response.status}.`);
+  }
   return answer;
 }
+
+const send = (path) => request(path, { method: "POST", body: image, signal: pending.signal });
 
 // One model: its description, and the part of the page that shows it.
 class Column {
@@ -32,12 +37,16 @@ class Column {
     this.description = description;
     this.element = find("#model").content.firstElementChild.cloneNode(true);
     this.chosenClass = null; // that the user wants to be explained
-    const { title, parameters, height, width, channels, classes } = description;
+    const { title, parameters, height, width, channels, classes, transform } = description;
     const colors = channels === 1 ? "gray" : "RGB";
     this.find("h2").textContent = title;
     this.find(".facts").textContent =
       `${parameters.toLocaleString("en")} parameters, ${classes.toLocaleString("en")} classes, ` +
-      `${height} × ${width} ${colors}`;
+      `${height} × ${width} ${colors}, ${transform}`;
+    this.find(".results").addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (button) this.choose(Number(button.dataset.index));
+    });
     find("#models").append(this.element);
   }
 
@@ -61,6 +70,9 @@ class Column {
       if (current !== round) return true; // to an earlier request
       this.find(".error").textContent = error.message;
       show(this.find(".error"), true);
+      const ofAnotherImage = ".seen img, .seen canvas, .result, .note";
+      this.element.querySelectorAll(ofAnotherImage).forEach((element) => show(element, false));
+      this.find(".time").textContent = "";
       return false;
     } finally {
       if (current === round) this.element.classList.remove("busy");
@@ -68,8 +80,7 @@ class Column {
   }
 
   async predict(current) {
-    const path = `api/models/${this.number}/predict?${this.query()}`;
-    const answer = await request(path, { method: "POST", body: image });
+    const answer = await send(`api/models/${this.number}/predict?${this.query()}`);
     if (current !== round) return;
     const picture = this.find(".seen img");
     picture.src = answer.image;
@@ -77,10 +88,14 @@ class Column {
     show(picture, true);
     show(this.find(".seen canvas"), false);
     this.find(".time").textContent = `${answer.milliseconds.toLocaleString("en")} ms`;
-    const patchwise = PATCHWISE.includes(find("#shuffle").value);
+    const shuffle = find("#shuffle").value;
+    const patchwise = PATCHWISE.includes(shuffle);
     this.list(".plain", patchwise ? "weights as they were trained" : "", answer.classes);
     this.list(".reordered", "weights in the order of the shuffle", answer.reordered);
-    this.note(patchwise && !answer.reordered ? "No order of its weights undoes the shuffle." : "");
+    let note = "";
+    if (shuffle === "all-pixels") note = "No order of the weights undoes this shuffle.";
+    if (patchwise && !answer.reordered) note = "Only the weights of a plain Mixer are reordered.";
+    this.note(note);
   }
 
   list(selector, heading, classes) {
@@ -89,22 +104,22 @@ class Column {
     if (!classes) return;
     find("h3", part).textContent = heading;
     show(find("h3", part), heading !== "");
-    const items = classes.map((entry) => {
-      const item = document.createElement("li");
-      const button = document.createElement("button");
-      const [name, value] = [document.createElement("span"), document.createElement("span")];
-      name.textContent = name.title = entry.name;
-      value.textContent = `${(100 * entry.probability).toFixed(1)} %`;
-      button.style.setProperty("--share", `${100 * entry.probability}%`);
-      button.dataset.index = entry.index;
-      button.dataset.probability = entry.probability;
+    // The same buttons for all images: those of a camera come faster than a click ends.
+    const items = find("ol", part).children;
+    while (items.length < classes.length) {
+      find("ol", part).append(find("#class").content.firstElementChild.cloneNode(true));
+    }
+    classes.forEach(({ name, index, probability }, i) => {
+      const button = find("button", items[i]);
+      const [left, right] = button.children;
+      left.textContent = left.title = name;
+      right.textContent = `${(100 * probability).toFixed(1)} %`;
+      button.style.setProperty("--share", `${100 * probability}%`);
+      button.dataset.index = index;
+      button.dataset.probability = probability;
       button.disabled = !this.description.methods.includes(find("#method").value);
-      button.append(name, value);
-      button.addEventListener("click", () => this.choose(entry.index));
-      item.append(button);
-      return item;
+      button.removeAttribute("aria-pressed");
     });
-    find("ol", part).replaceChildren(...items);
   }
 
   choose(index) {
@@ -116,12 +131,12 @@ class Column {
     const method = find("#method").value;
     if (!method || current !== round) return;
     if (!this.description.methods.includes(method)) {
-      this.note("This method explains Mixers only, whose patches are those of the image.");
+      this.note("This method needs a Mixer whose patches are those of the image.");
       return;
     }
     const parameters = this.chosenClass === null ? {} : { class: this.chosenClass };
-    const path = `api/models/${this.number}/explain?${this.query({ method, ...parameters })}`;
-    const answer = await request(path, { method: "POST", body: image });
+    const query = this.query({ method, ...parameters });
+    const answer = await send(`api/models/${this.number}/explain?${query}`);
     if (current !== round) return;
     drawMap(this.find(".seen canvas"), answer.map, answer.peak);
     show(this.find(".seen canvas"), true);
@@ -138,7 +153,7 @@ class Column {
   }
 }
 
-function complain(text) {
+function showError(text) {
   find("#error").textContent = text;
   show(find("#error"), text !== "");
 }
@@ -148,14 +163,16 @@ function update({ keepClasses = true } = {}) {
   if (!image) return Promise.resolve([]);
   if (!keepClasses) columns.forEach((column) => (column.chosenClass = null));
   const current = ++round;
+  pending.abort();
+  pending = new AbortController();
   return Promise.all(columns.map((column) => column.update(current)));
 }
 
-function use(file) {
-  complain("");
+function chooseImage(file) {
+  showError("");
   if (file.size > limits.largest_bytes) {
-    const most = (limits.largest_bytes / 1e6).toLocaleString("en");
-    complain(`The file has ${(file.size / 1e6).toFixed(1)} MB, and may have ${most}.`);
+    const [bytes, most] = [file.size, limits.largest_bytes].map((n) => n.toLocaleString("en"));
+    showError(`The file has ${bytes} bytes; at most ${most} are accepted. Choose a smaller one.`);
     return;
   }
   camera.stop();
@@ -178,11 +195,12 @@ const camera = new Camera(find("#video"), {
   },
   onChange(running) {
     find("#camera").textContent = running ? "Stop the camera" : "Use the camera";
+    show(find("#video"), running);
     show(find("#hint"), !running && !image);
     show(find("#preview"), false);
     if (!running && image) preview();
   },
-  onError: complain,
+  onError: showError,
 });
 
 function listen() {
@@ -190,7 +208,7 @@ function listen() {
   // The browser need not be able to show what the models can read; their answers say more.
   find("#preview").addEventListener("error", () => show(find("#preview"), false));
   find("#file").addEventListener("change", (event) => {
-    if (event.target.files.length) use(event.target.files[0]);
+    if (event.target.files.length) chooseImage(event.target.files[0]);
     event.target.value = ""; // so that the same file can be chosen again
   });
   find("#camera").addEventListener("click", () => camera.toggle());
@@ -214,11 +232,11 @@ function listen() {
     event.preventDefault();
     drop.classList.remove("over");
     const [file] = event.dataTransfer.files;
-    file ? use(file) : complain("Drop an image file; links to images are not followed.");
+    file ? chooseImage(file) : showError("Drop an image file; links are not followed.");
   });
   document.addEventListener("paste", (event) => {
     const [file] = event.clipboardData.files;
-    if (file) use(file);
+    if (file) chooseImage(file);
   });
 }
 
@@ -229,5 +247,5 @@ try {
   listen();
   document.body.dataset.ready = "true";
 } catch (error) {
-  complain(error.message);
+  showError(error.message);
 }
