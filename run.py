@@ -27,7 +27,9 @@ PYTHON = VENV / "bin" / "python"
 INSTALLED = VENV / "installed.json"  # the installed extras, and a digest of their pins
 BACKENDS = ("tensorflow", "jax", "torch")
 COMMANDS = [
-    *sorted(path.stem for path in (ROOT / "training" / "commands").glob("[!_]*.py")),
+    *sorted(
+        path.stem.replace("_", "-") for path in (ROOT / "training" / "commands").glob("[!_]*.py")
+    ),
     "test",
 ]
 # What some commands need beside the backend.

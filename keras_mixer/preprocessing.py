@@ -128,7 +128,8 @@ def prepare_image(image, transform: str = "resmall-crop", image_size: int | tupl
                 f"from {image.min()} to {image.max()}. Multiply them by 255."
             )
         image = rounded.astype("uint8")
-    image = np.repeat(image, 3 // image.shape[2], axis=2)  # (height, width, 3)
+    if image.shape[2] == 1:  # `np.repeat` would copy a color image, too
+        image = np.repeat(image, 3, axis=2)  # (height, width, 3)
     size = np.array(image.shape[:2], np.int32)
     resized = _resized_size(np, size, row, crop)
     start = _margin(np, resized, row, crop)

@@ -111,6 +111,7 @@ LEVELS_OF_THE_APPLICATION = (
     ("planning", "sharing"),
     ("benchmarks",),
     ("studies", "export", "demo"),
+    ("comparing",),
     ("cli",),
     ("commands",),
     ("__main__",),

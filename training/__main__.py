@@ -26,9 +26,10 @@ def find_commands():
     """Return the function of each command by its name."""
     from training import commands
 
+    names = [module.name for module in pkgutil.iter_modules(commands.__path__)]
     return {
-        module.name: importlib.import_module(f"{commands.__name__}.{module.name}").run
-        for module in pkgutil.iter_modules(commands.__path__)
+        name.replace("_", "-"): importlib.import_module(f"{commands.__name__}.{name}").run
+        for name in names
     }
 
 

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
             [
                 "train",
                 "show",
+                "compare",
                 "evaluate",
                 "predict",
                 "explain",
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
                 "export",
                 "share",
                 "study",
+                "tune-lr",
                 "plan",
                 "benchmark",
             ],
@@ -41,6 +43,9 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
         (["train", "--help"], ["digits", "tiny", "KERAS_BACKEND"]),
         (["show", "--help"], ["digits", "tiny", "as the model sees them"]),
         (["show", "tiny", "--help"], ["--output-dir", "--images", "--mixup-alpha"]),
+        (["tune-lr", "--help"], ["digits", "tiny", "range test", "no model is kept"]),
+        (["tune-lr", "tiny", "--help"], ["--grid", "--lowest", "--seeds", "--mixup-alpha"]),
+        (["compare", "--help"], ["RUN...", "--metric", "--output-dir", "standard deviation"]),
         (["evaluate", "--help"], ["MODEL", "--source", "--output-dir", "--json", "RUN@best"]),
         (["demo", "--help"], ["MODEL...", "--host", "--max-megabytes", "without a password"]),
         (["predict", "--help"], ["MODEL", "IMAGE...", "--top", "--json"]),
@@ -50,6 +55,7 @@ pytestmark = pytest.mark.backend("torch")  # the command line is parsed alike un
         (["plan", "tiny", "--help"], ["--tpu", "--model-devices", "--no-search", "--classes"]),
         (["benchmark", "--help"], ["loading", "data", "WHAT --help"]),
         (["benchmark", "loading", "--help"], ["--variant", "--repeats", "--json"]),
+        (["benchmark", "prediction", "--help"], ["--variant", "--images", "--repeats", "--json"]),
         (["benchmark", "training", "--help"], ["--variant", "--batch-size", "--steps", "--json"]),
         (["benchmark", "tpu", "--help"], ["--variant", "--tpu", "--batch-size", "not run"]),
         (["benchmark", "data", "--help"], ["--batches", "--repeats", "--json", "500 × 400"]),
@@ -92,8 +98,8 @@ def test_help_of_a_recipe_lists_every_field(call):
     [
         (
             [],
-            "{benchmark, demo, evaluate, explain, export, fewshot, knn, plan, predict, share, "
-            "show, study, train}",
+            "{benchmark, compare, demo, evaluate, explain, export, fewshot, knn, plan, predict, "
+            "share, show, study, train, tune-lr}",
         ),
         (["trian"], "trian"),
         (["train"], "{cifar10-scratch, digits, finetune-cifar10, "),
@@ -114,6 +120,13 @@ def test_help_of_a_recipe_lists_every_field(call):
         (["show", "tiny", "--source", "cats"], "--source must be arrays:FILE.npz, digits, "),
         (["show", "tiny", "--on-bad-image", "maybe"], "--on-bad-image"),
         (["show", "tiny", "--cache", "disk"], "--cache-dir must name a folder"),
+        (["tune-lr", "tiny", "--steps", "10"], "--steps must be 0 or at least 20"),
+        (["tune-lr", "tiny", "--seeds", "0"], "--seeds must be at least 1 and at most 100"),
+        (["tune-lr", "tiny", "--lowest", "-1"], "--lowest must be at least 0"),
+        (["tune-lr", "tiny", "--lowest", "1", "--highest", "1"], "--highest must be above"),
+        (["tune-lr", "tiny", "--grid", "0"], "--grid must be one or more numbers above 0"),
+        (["tune-lr", "tiny", "--grid", "1", "--highest", "1"], "--highest must be left out"),
+        (["compare"], "RUN... must be one or more folders of runs"),
         (["evaluate"], "MODEL"),
         (["evaluate", "no/such/run"], "no/such/run, which does not exist"),
         (["predict", "no/such/run"], "IMAGE... must be one or more image files"),
@@ -159,7 +172,7 @@ def test_a_mistake_ends_with_status_2_and_a_message(call, tmp_path, arguments, e
 
 def test_every_file_is_a_command():
     files = Path(commands.__file__).parent.glob("[!_]*.py")
-    assert list(find_commands()) == sorted(file.stem for file in files)
+    assert list(find_commands()) == sorted(file.stem.replace("_", "-") for file in files)
 
 
 def test_help_imports_no_backend():

@@ -28,6 +28,7 @@ NAMES = {
     "jobs": "j n-jobs num-workers parallel workers",
     "keep-checkpoints": "max-to-keep save-total-limit",
     "learning-rate": "base-lr initial-lr lr peak-lr",
+    "metric": "by key order order-by sort sort-by",
     "MODEL": "checkpoint ckpt m model model-path resume run run-dir weights",
     "neighbors": "k n-neighbors num-neighbors",
     "num-blocks": "blocks depth layers num-layers",

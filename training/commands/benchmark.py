@@ -9,6 +9,7 @@ from rich.table import Table
 
 from training.backend import require_backend
 from training.cli.cost_benchmarks import Patches, Precision, Rematerialization
+from training.cli.prediction_benchmark import Prediction
 from training.cli.results import print_fields, print_json
 from training.cli.terminal import JsonFlag, print_rich
 from training.cli.tpu_benchmark import Tpu
@@ -254,6 +255,7 @@ def run(
     | Annotated[Rematerialization, tyro.conf.subcommand("rematerialization")]
     | Annotated[Patches, tyro.conf.subcommand("patches")]
     | Annotated[Speed, tyro.conf.subcommand("speed")]
+    | Annotated[Prediction, tyro.conf.subcommand("prediction")]
     | Annotated[Variants, tyro.conf.subcommand("variants")]
     | Annotated[Startup, tyro.conf.subcommand("startup")]
     | Annotated[Tpu, tyro.conf.subcommand("tpu")],

@@ -137,10 +137,10 @@ class TrainingStudy:
         print_table({"results": self.folder / "results.json", "figure": figure})
 
 
-def format_mean(spread):
-    """Return "0.812 ± 0.004" for the `training.studies.verdicts.spread` of some accuracies."""
-    stddev = "" if spread["stddev"] is None else f" ± {spread['stddev']:.3f}"
-    return f"{spread['mean']:.3f}{stddev}"
+def format_mean(spread, form=".3f"):
+    """Return "0.812 ± 0.004" for a `training.studies.verdicts.spread`, with numbers in a form."""
+    stddev = "" if spread["stddev"] is None else f" ± {spread['stddev']:{form}}"
+    return f"{spread['mean']:{form}}{stddev}"
 
 
 def _number(value, form):
@@ -180,7 +180,7 @@ class DataScaling(TrainingStudy):
         preset = super().chosen_preset()
         if self.preset == "small" and not (self.recipe or self.total_epochs):
             # There are 27 runs, which should end within a quarter of an hour on two cores.
-            return dataclasses.replace(preset, options=preset.options | {"total_epochs": 4})
+            return dataclasses.replace(preset, options=preset.options | {"total_epochs": 3})
         return preset
 
     def run(self):
