@@ -16,6 +16,7 @@ from tests.support.models import random_pixels, randomize, small_mixer
 from tests.support.reference import LARGEST_ERROR, gelu, layer_norm, relative_error
 from tests.support.reference import mixer as reference_mixer
 
+pytestmark = pytest.mark.usefixtures("full_optimization")
 WIDTH = 12
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 5, WIDTH)) * 2 + 1

@@ -15,6 +15,7 @@ from tests.support.models import random_pixels, randomize, small_mixer
 from tests.support.reference import LARGEST_ERROR, relative_error
 from tests.support.reference import mixer as reference_mixer
 
+pytestmark = pytest.mark.usefixtures("full_optimization")  # the errors are of rounding
 VARIANTS = ("MixerS32", pytest.param("MixerB16", marks=pytest.mark.long))
 
 

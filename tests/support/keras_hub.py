@@ -1,8 +1,5 @@
 """Small models and weight files for the tests of KerasHub's classes."""
 
-import contextlib
-import gc
-
 import safetensors.numpy
 
 from keras_mixer.keras_hub import MixerBackbone, MixerImageClassifier, MixerImageConverter
@@ -52,17 +49,3 @@ def timm_file(path, value_range, **changes):
     }
     safetensors.numpy.save_file(arrays, path, metadata)
     return str(path)
-
-
-@contextlib.contextmanager
-def fast_collection():
-    """Exclude what exists now from garbage collection, which Keras runs for each layer quantized.
-
-    With KerasHub imported, a collection of everything takes a second.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

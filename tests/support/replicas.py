@@ -86,7 +86,14 @@ def fit(chosen, **options):
     return reference.fit(chosen, x, y, scale_of, prepare, **options)
 
 
-@pytest.mark.parametrize("name", CASES)
+# The others are parts of the last two.
+ALWAYS = ("frozen", "sigmoid, smoothed", "sgd, all", "adamw, all")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in CASES],
+)
 def test_training_equals_that_on_one_device(name):
     chosen = reference.settings(**CASES[name])
     expected, expected_losses = fit(chosen)

@@ -52,6 +52,7 @@ def path(arrays, tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.long
 @pytest.mark.parametrize(
     "variant, parameters",  # without head, at 224 pixels: arXiv 2105.01601, and counted
@@ -64,6 +65,7 @@ def test_a_variant_has_the_numbers_of_the_paper(variant, parameters):
     assert mixer.output_shape == (None, 5)
 
 
+@pytest.mark.backend("torch")
 def test_without_a_variant_the_numbers_count():
     mixer = build(hidden_dim=12, num_blocks=3, tokens_mlp_dim=10, channels_mlp_dim=20, patch_size=2)
     assert mixer.get_layer("stem").kernel.shape == (2, 2, 3, 12)
@@ -108,6 +110,7 @@ def test_resolution(path, arrays):
         build(12, weights=path)
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "fields, expected",
     [
@@ -160,6 +163,7 @@ def test_a_run_is_continued_with_its_head_where_the_classes_are_the_same(run, ca
     assert capsys.readouterr().out == f"Keeping the head of {text}: same 3 classes.\n"
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("names", [("cat", "emu", "dog"), ("a", "b", "c"), ("cat", "dog")])
 def test_a_run_with_other_classes_gets_a_new_head(run, capsys, names):
     model = dataclasses.replace(SMALL, weights=str(run.path), head_bias=-2.0)
@@ -204,6 +208,7 @@ def test_a_file_that_names_more_than_a_mixer_must_be_trusted(run, tmp_path):
     np.testing.assert_array_equal(weights_of(mixer)["stem/kernel"], weights_of(body)["stem/kernel"])
 
 
+@pytest.mark.backend("torch")
 def test_models_of_another_size_are_refused_by_name(run):
     model = dataclasses.replace(SMALL, hidden_dim=32, weights=str(run.path))
     with pytest.raises(UserError) as error:
@@ -220,6 +225,7 @@ def test_models_of_another_size_are_refused_by_name(run):
         check_weights(dataclasses.replace(model, weights="MixerS33:gsam"))
 
 
+@pytest.mark.backend("torch")
 def test_weights_are_checked_before_data_is_read(tmp_path):
     config = Config(data=Data(source="cats"), model=Model(weights=str(tmp_path)))
     with pytest.raises(UserError, match="^--weights must be a folder of a run"):
@@ -227,6 +233,7 @@ def test_weights_are_checked_before_data_is_read(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.backend("torch")
 def test_damaged_weights_are_refused(path, tmp_path):
     with open(path, "rb") as whole:
         (tmp_path / "cut.npz").write_bytes(whole.read()[:2000])
@@ -234,12 +241,14 @@ def test_damaged_weights_are_refused(path, tmp_path):
         build(weights=str(tmp_path / "cut.npz"))
 
 
+@pytest.mark.backend("torch")
 def test_weights_that_the_variant_does_not_have_are_refused():
     model = Model(variant="S/16", weights="imagenet1k")
     with pytest.raises(UserError, match="MixerS16 was published as gsam"):
         build_model(model, 224, source(side=224))
 
 
+@pytest.mark.backend("torch")
 def test_weights_that_cannot_be_fetched_are_refused(monkeypatch, tmp_path):
     monkeypatch.setattr("keras_mixer.weights.download.RETRY_WAITS_SECONDS", ())
     monkeypatch.setenv(MIRROR_VARIABLE, "http://127.0.0.1:1")  # where nobody listens
@@ -249,6 +258,7 @@ def test_weights_that_cannot_be_fetched_are_refused(monkeypatch, tmp_path):
         build_model(model, 224, source(side=224))
 
 
+@pytest.mark.backend("torch")
 def test_what_weights_are_not_to_blame_for_is_no_mistake_of_theirs():
     with pytest.raises(ValueError, match="divisible by the patch") as error:
         build(9)

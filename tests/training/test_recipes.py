@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import itertools
 import math
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_mixer.sizes import SIZES
-from run import BACKENDS
+from tests.support.backends import rotated
 from tests.support.models import architecture_of, random_arrays, random_pixels
 from training import recipes
 from training.data.decode import UPRIGHT, Encoded
@@ -24,6 +23,8 @@ from training.model import build_model
 from training.optimization.schedule import learning_rate_schedule
 from training.recipes import RECIPES
 from training.run.compiled_model import compiled_model
+
+pytestmark = pytest.mark.usefixtures("full_optimization")  # computes large models
 
 # arXiv 2105.01601, appendix B and table 4; its authors' configurations of ImageNet-1k and -21k.
 PRETRAINING = {
@@ -276,15 +277,6 @@ def weights(mixer):
         name: keras.ops.convert_to_numpy(mixer.get_layer(name).kernel).copy()
         for name in ("stem", "head")
     }
-
-
-def rotated(names):
-    """Return parameters such that each backend runs a third of the recipes, to save time."""
-    backends = itertools.cycle(BACKENDS)
-    return [
-        pytest.param(name, marks=pytest.mark.backend(backend))
-        for name, backend in zip(names, backends, strict=False)
-    ]
 
 
 @pytest.mark.long

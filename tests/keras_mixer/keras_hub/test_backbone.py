@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mixer.keras_hub import MixerBackbone
-from tests.support.keras_hub import SIZES, fast_collection, small_backbone
+from tests.support.keras_hub import SIZES, small_backbone
 from tests.support.models import random_pixels, randomize, small_mixer
 from tests.support.reference import LARGEST_ERROR, relative_error
 
@@ -133,8 +133,7 @@ def biases_of(backbone):
 def test_quantization(mode, images, tmp_path):
     backbone = small_backbone()
     before = backbone.predict(images, verbose=0)
-    with fast_collection():
-        backbone.quantize(mode)
+    backbone.quantize(mode)
     quantized = backbone.predict(images, verbose=0)
     assert 0 < relative_error(quantized, before) < (0.1 if mode == "int8" else 1)
     config = backbone.get_config()

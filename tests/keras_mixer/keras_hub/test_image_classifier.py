@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mixer.keras_hub import MixerImageClassifier
-from tests.support.keras_hub import fast_collection, small_backbone, small_classifier
+from tests.support.keras_hub import small_backbone, small_classifier
 from tests.support.models import random_pixels
 from tests.support.reference import LARGEST_ERROR, relative_error
 
@@ -79,8 +79,7 @@ def test_dtype_of_the_head(head_dtype, images):
 def test_quantization_and_saving(images, tmp_path):
     classifier = small_classifier()
     before = classifier.predict(images, verbose=0)
-    with fast_collection():
-        classifier.quantize("int8")
+    classifier.quantize("int8")
     quantized = classifier.predict(images, verbose=0)
     assert 0 < relative_error(quantized, before) < 0.1
     classifier.save_to_preset(str(tmp_path / "preset"))

@@ -3,6 +3,8 @@ import pytest
 from training.benchmarks import loading, process_memory
 from training.errors import UserError
 
+pytestmark = pytest.mark.backend("torch")  # each is timed by the same code
+
 
 @pytest.mark.long
 def test_measurement_is_complete():
@@ -16,7 +18,6 @@ def test_measurement_is_complete():
         assert result.peak_megabytes > 76  # at least the model itself
 
 
-@pytest.mark.backend("torch")
 def test_out_of_memory_is_a_user_error(monkeypatch):
     def fail(*options):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")

@@ -7,6 +7,8 @@ import pytest
 from training.benchmarks import patches
 from training.benchmarks.patches_figure import plot_patches
 
+pytestmark = pytest.mark.backend("torch")  # each is timed by the same code
+
 TINY = {"HIDDEN_DIM": 8, "MLP_DIM": 16, "BLOCKS": 1, "TOKENS_PER_BATCH": 16}
 
 
@@ -38,12 +40,10 @@ def test_measurement_is_complete(tiny, tmp_path):
     assert "<svg" in (tmp_path / "patches.svg").read_text()
 
 
-@pytest.mark.backend("torch")
 def test_exponent():
     assert patches.exponent([1, 10, 100], [3, 300, 30_000]) == pytest.approx(2)
 
 
-@pytest.mark.backend("torch")
 @pytest.mark.parametrize("name", patches.MODELS)
 def test_flops_are_two_for_each_use_of_a_weight(tiny, name):
     """All kernels are used once per token, apart from the head and from the token mixing."""
@@ -62,7 +62,6 @@ def test_flops_are_two_for_each_use_of_a_weight(tiny, name):
     assert patches.flops(name, image_size) == expected
 
 
-@pytest.mark.backend("torch")
 def test_exponents_of_the_flops():
     """Linear for a fixed D_S, quadratic in the limit for attention and for a growing D_S."""
     image_sizes = [2**14, 2**16]
@@ -76,7 +75,6 @@ def test_exponents_of_the_flops():
     )
 
 
-@pytest.mark.backend("torch")
 def test_the_mixer_is_that_of_table_1_at_224_pixels():
     for name in (patches.MIXER, patches.GROWING_MIXER):
         assert patches.tokens_mlp_dim(name, patches.patches_of(224)) == 256

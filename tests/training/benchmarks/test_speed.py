@@ -1,35 +1,43 @@
 import dataclasses
+import functools
 import json
 
+import keras
 import pytest
 from PIL import Image
 
 from tests.support.command_line import flat
-from tests.support.models import small_architecture
+from tests.support.speed import BATCH, small_task
 from training.benchmarks import speed, speed_contestants, speed_memory
-from training.benchmarks.opponents.task import Task
 from training.errors import UserError
 
-OPTIONS = ("--variants", "S/32", "--batch-sizes", "2", "--repeats", "2", "--seconds", "0.01")
+OPTIONS = (
+    *("--variants", "S/32", "--batch-sizes", str(BATCH)),
+    *("--repeats", "2", "--seconds", "0.01"),
+)
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Let every variant be a small model."""
+    """Let every variant be a small model, and torch.compile trace it but generate no code.
 
-    def task_of(variant, precision):
-        return Task(small_architecture(), (8, 12), precision)
+    The code takes a minute; `test_speed_contestants.py` generates it once.
+    """
+    monkeypatch.setattr(speed, "task_of", small_task)
+    if keras.backend.backend() == "torch":
+        import torch
 
-    monkeypatch.setattr(speed, "task_of", task_of)
+        traced = functools.partial(torch.compile, backend="eager")
+        monkeypatch.setattr(torch, "compile", traced)
 
 
 @pytest.mark.long
 def test_measurement_is_complete(small):
     """The speed itself is not asserted."""
-    result = speed.measure(["S/32"], [2], ["inference", "training"], "float32", 3, 0.01)
+    result = speed.measure(["S/32"], [BATCH], ["inference", "training"], "float32", 3, 0.01)
     assert [(cell.what, cell.variant, cell.batch_size) for cell in result.speeds] == [
-        ("inference", "S/32", 2),
-        ("training", "S/32", 2),
+        ("inference", "S/32", BATCH),
+        ("training", "S/32", BATCH),
     ]
     assert not result.memory and not result.missing_packages and result.cores > 0
     for cell in result.speeds:
@@ -39,7 +47,7 @@ def test_measurement_is_complete(small):
         for contestant in (*cell.ours, *cell.opponents):
             assert len(contestant.all_batch_seconds) == 3
             assert contestant.batch_seconds in contestant.all_batch_seconds
-            assert contestant.images_per_second == pytest.approx(2 / contestant.batch_seconds)
+            assert contestant.images_per_second == pytest.approx(BATCH / contestant.batch_seconds)
             assert contestant.to_best_lowest <= contestant.to_best_highest
             limit = cell.limit_seconds / contestant.batch_seconds
             assert contestant.of_limit == pytest.approx(limit) and contestant.first_call_seconds > 0
@@ -51,12 +59,13 @@ def test_measurement_is_complete(small):
 
 
 @pytest.mark.long
+@pytest.mark.backend("jax")  # the fastest; the command prints the same on each
 def test_the_command_prints_tables_and_writes_a_figure(small, call, monkeypatch, tmp_path):
     monkeypatch.setattr(speed_memory, "_peak_in_new_process", lambda name, *others: 2e6)
     folder = tmp_path / "speed"
     status, out, err = call("benchmark", "speed", *OPTIONS, "--output-dir", folder)
     assert status == 0 and "measuring" in err
-    for words in ("S/32, batch 2, inference", "S/32, batch 2, training", "keras_mixer", "to best"):
+    for words in ("S/32, batch 4, inference", "S/32, batch 4, training", "keras_mixer", "to best"):
         assert words in flat(out)
     assert len(json.loads((folder / "speed.json").read_text())["speeds"]) == 2
     with Image.open(folder / "speed.png") as figure:

@@ -1,16 +1,10 @@
 import numpy as np
 import pytest
 
-from tests.support.models import SMALL_IMAGE, small_architecture
+from tests.support.speed import BATCH, small_task
 from training.benchmarks import speed_contestants
-from training.benchmarks.opponents.task import Task
 
-BATCH = 4
 CLASSES = (*speed_contestants.ours(), *speed_contestants.opponents())
-
-
-def small_task(precision="float32"):
-    return Task(small_architecture(num_blocks=3), SMALL_IMAGE[:2], precision)
 
 
 @pytest.fixture(scope="module")

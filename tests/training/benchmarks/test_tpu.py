@@ -16,6 +16,8 @@ from training.devices.distribution import Distribution
 from training.errors import UserError
 from training.planning.footprint import refused_footprint
 
+pytestmark = pytest.mark.usefixtures("full_optimization")
+
 
 class Target:
     name = "cpu"

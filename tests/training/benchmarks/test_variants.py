@@ -6,6 +6,8 @@ from keras_mixer.sizes import SIZES
 from training.benchmarks import variants
 from training.benchmarks.variants_figure import draw_variants
 
+pytestmark = pytest.mark.backend("torch")  # each is timed by the same code
+
 
 @pytest.mark.long
 def test_measurement_is_complete(tmp_path):
@@ -24,7 +26,6 @@ def test_measurement_is_complete(tmp_path):
         assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.backend("torch")
 def test_accuracies_have_a_source():
     """Table 3 of the paper, and what others report of the published files."""
     known = [a for variant in SIZES for a in variants.accuracies(variant)]

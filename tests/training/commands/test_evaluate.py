@@ -48,6 +48,7 @@ def test_evaluate_agrees_with_the_summary(call, finished):
     assert sum(n for (t, p), n in counts.items() if t == p) == round(result["accuracy"] * 360)
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_replaces_the_report_in_output_dir(call, finished, tmp_path):
     folder, _ = finished
     output = tmp_path / "new" / "report"
@@ -73,6 +74,7 @@ def test_evaluate_replaces_the_report_in_output_dir(call, finished, tmp_path):
             assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_names_a_folder_that_it_cannot_write(call, finished, tmp_path):
     folder, _ = finished
     (tmp_path / "file").touch()
@@ -86,6 +88,7 @@ def test_evaluate_names_a_folder_that_it_cannot_write(call, finished, tmp_path):
     assert status == 2 and "--output-dir must be" in err and "Choose another" in err
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_names_a_batch_that_does_not_fit_in_memory(call, finished, monkeypatch):
     from training.evaluation import accuracy
 
@@ -100,6 +103,7 @@ def test_evaluate_names_a_batch_that_does_not_fit_in_memory(call, finished, monk
     assert "Pass a smaller --batch-size." in err
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_shows_progress_on_a_terminal(call, finished, tmp_path, monkeypatch):
     folder, _ = finished
     for watched in (False, True):
@@ -110,6 +114,7 @@ def test_evaluate_shows_progress_on_a_terminal(call, finished, tmp_path, monkeyp
         assert "evaluating" not in err
 
 
+@pytest.mark.backend("torch")
 def test_a_run_of_sigmoid_loss_has_sigmoid_probabilities(call, finished, tmp_path):
     folder, _ = finished
     run = tmp_path / "run"
@@ -135,6 +140,7 @@ def test_a_run_of_sigmoid_loss_has_sigmoid_probabilities(call, finished, tmp_pat
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), shares, rtol=1e-5)
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_on_images_of_several_classes(call, finished, tmp_path, capsys):
     """All images are alike, so that the labels decide what is right."""
     import tensorflow_datasets as tfds
@@ -197,6 +203,7 @@ def test_evaluate_on_images_of_several_classes(call, finished, tmp_path, capsys)
     assert status == 2 and "must hold examples that have a label. Received: none" in err
 
 
+@pytest.mark.backend("torch")
 def test_evaluate_on_another_set(call, finished, tmp_path):
     folder, _ = finished
     images = np.full((60, 8, 8), 200, np.uint8)
@@ -223,6 +230,7 @@ def test_evaluate_on_another_set(call, finished, tmp_path):
     assert expected in err
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_a_corrupt_model_is_reported(call, finished, tmp_path, damage):
     folder, _ = finished

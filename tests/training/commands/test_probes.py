@@ -79,6 +79,7 @@ def test_the_probe_of_all_images_is_that_of_scikit_learn(call, finished):
     assert result["summary"][-1]["mean"] == pytest.approx(expected, abs=1 / 360)
 
 
+@pytest.mark.backend("torch")
 def test_cross_validation_chooses_penalties(call, finished):
     result = json.loads(
         call(
@@ -89,6 +90,7 @@ def test_cross_validation_chooses_penalties(call, finished):
     assert all(p["penalty"] != 1024 and 2**-10 <= p["penalty"] <= 2**19 for p in result["probes"])
 
 
+@pytest.mark.backend("torch")
 def test_features_are_computed_once(call, finished, probe_dir):
     call("knn", finished[0].path)
     files = {path: path.stat().st_mtime_ns for path in probe_dir.rglob("features/*/*.npz")}
@@ -114,6 +116,7 @@ def test_knn_of_a_run(call, finished, probe_dir):
     )
 
 
+@pytest.mark.backend("torch")
 def test_a_file_on_another_dataset_with_other_classes(call, finished, tmp_path, monkeypatch):
     """As with published weights on ImageNet: a model without a run, and a source."""
     rng = np.random.default_rng(0)
@@ -132,6 +135,7 @@ def test_a_file_on_another_dataset_with_other_classes(call, finished, tmp_path, 
     assert (tmp_path / "probes" / "model" / "fewshot.png").exists()
 
 
+@pytest.mark.backend("torch")
 def test_a_dataset_of_tensorflow_datasets(call, finished, tmp_path, capsys):
     """As `--source fewshot-imagenet`: a part of its training split is drawn from."""
     rng = np.random.default_rng(0)
@@ -152,6 +156,7 @@ def test_a_dataset_of_tensorflow_datasets(call, finished, tmp_path, capsys):
     assert len(result["probes"]) == 3
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -169,6 +174,7 @@ def test_what_does_not_fit_is_refused(call, finished, tmp_path, monkeypatch, arg
     assert status == 2 and message in flat(err) and "Traceback" not in err
 
 
+@pytest.mark.backend("torch")
 def test_more_neighbors_than_images_are_refused(call, finished):
     status, _, err = call("knn", finished[0].path, "--neighbors", 9999)
     assert status == 2 and "--neighbors must be at most the number of training images" in flat(err)

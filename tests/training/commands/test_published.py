@@ -27,7 +27,7 @@ from training.data.splits import in_memory
 from training.errors import UserError
 from training.model import build_model
 
-pytestmark = pytest.mark.long  # builds a published model
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("full_optimization")]  # of a large model
 
 MODEL = "MixerS32:gsam"  # the smallest published file, of the same form as MixerB16:imagenet1k
 IDS = ["n01440764", *(INDEX[str(i)][0] for i in range(1, 1000))]

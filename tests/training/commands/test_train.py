@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.support.backends import torch_only
 from tests.support.command_line import flat
 
 
@@ -41,7 +42,7 @@ def test_a_folder_of_another_configuration_is_refused(call, finished):
     assert "seed is 0 there and 5 here" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, torch_only(signal.SIGTERM)])
 @pytest.mark.long
 def test_a_signal_saves_a_checkpoint_and_the_message_says_how_to_resume(tmp_path, number):
     command = [sys.executable, "-m", "training", "train", "tiny", "--run-dir", tmp_path / "run"]

@@ -34,6 +34,11 @@ def test_four_devices():
     require_success(start())
 
 
+@pytest.mark.slow
+def test_four_devices_with_one_field_changed_at_a_time():
+    require_success(start("-m", "slow"))
+
+
 @pytest.mark.slow  # `test_devices.py` always tests two hosts
 def test_two_hosts():
     with socket.socket() as first, socket.socket() as second:

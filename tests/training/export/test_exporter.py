@@ -21,6 +21,9 @@ FILES = ["model", "model.bin", "model.json", "model.onnx", "model.pt2", "model.t
 OWN = [name for name, row in FORMATS.items() if row.backend == keras.backend.backend()]
 
 
+# It writes four of five formats. `test_export.py` exports on each backend, and so do the commands
+# in docs/export.md on PyTorch.
+@pytest.mark.backend("tensorflow")
 @pytest.mark.long
 class TestEveryFormat:
     def test_files(self, exported):

@@ -21,6 +21,7 @@ from training.optimization.schedule import learning_rate_schedule
 from training.planning import step
 from training.run.compiled_model import compiled_model
 
+pytestmark = pytest.mark.usefixtures("full_optimization")
 CLASSES = 10
 CONFIG = Config(
     data=Data(batch_size=8),

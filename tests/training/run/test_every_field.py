@@ -34,6 +34,8 @@ from training.run.callbacks.evaluate_ema import EvaluateEma
 from training.run.compiled_model import compiled_model
 from training.run.folder import RunFolder
 
+pytestmark = pytest.mark.backend("torch")  # other tests verify what each field does on each
+
 PARTS = {
     "data": Data,
     "augmentation": Augmentation,
@@ -257,11 +259,7 @@ def changed(config, part, fields, fill):
 
 @pytest.mark.parametrize(
     "see, part, field, value, base",
-    [
-        # tf.data makes the batches under every backend.
-        pytest.param(*row, marks=pytest.mark.backend("torch") if row[0] is see_batches else [])
-        for row in ROWS
-    ],
+    ROWS,
     ids=[f"{row[1]}-{row[2]}" for row in ROWS],
 )
 @pytest.mark.long

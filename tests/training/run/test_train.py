@@ -1,8 +1,10 @@
 import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
+import shutil
 import signal
 import sys
 import zipfile
@@ -20,6 +22,8 @@ from training.run.callbacks.stop_on_signal import StopOnSignal
 from training.run.folder import RunFolder
 from training.run.signals import Interrupted
 
+pytestmark = pytest.mark.usefixtures("full_optimization")  # as users train
+
 TINY = RECIPES["tiny"].CONFIG
 DIGITS = RECIPES["digits"].CONFIG
 
@@ -35,13 +39,32 @@ def epochs(folder):
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
 
-def test_a_run_writes_its_folder(tmp_path, capfd):
-    """Even if the name of the folder is not UTF-8, or is a formula that cannot be drawn."""
-    folder = RunFolder(tmp_path / (os.fsdecode(b"$x_\xff$") if sys.platform == "linux" else "$x_$"))
-    summary = fit.train(TINY, folder)
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A finished run: its folder, what `train` returned, and what it printed.
+
+    The name of the folder is not UTF-8, and a formula that cannot be drawn.
+    """
+    name = os.fsdecode(b"$x_\xff$") if sys.platform == "linux" else "$x_$"
+    folder = RunFolder(tmp_path_factory.mktemp("tiny") / name)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        summary = fit.train(TINY, folder)
+    return folder, summary, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def one_epoch(tmp_path_factory):
+    """A finished run of one epoch: its configuration, its folder, and what `train` returned."""
+    config = change(TINY, "optimization", total_epochs=1, warmup_steps=0)
+    folder = RunFolder(tmp_path_factory.mktemp("one_epoch") / "run")
+    return config, folder, fit.train(config, folder)
+
+
+def test_a_run_writes_its_folder(tiny):
+    folder, summary, printed = tiny
     compiler = ", compiled with XLA" if keras.backend.backend() == "jax" else ""  # a short run
     line = f"Training on one CPU{compiler}, in float32 on {keras.backend.backend()}."
-    assert line in capfd.readouterr().out
+    assert line in printed
     assert json.loads(folder.summary.read_text()) == summary
     assert folder.read_config() == change(TINY, "hardware", precision="float32")
     assert epochs(folder) == [1, 2, 3]
@@ -162,9 +185,9 @@ def test_signalled_runs_are_bitwise_identical_to_an_uninterrupted_one(
     assert state(folder) == uninterrupted
 
 
-def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    first = fit.train(TINY, folder)
+def test_a_run_killed_between_training_and_summary_is_completed(tiny, tmp_path):
+    finished, first, _ = tiny
+    folder = RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
     for file in (folder.model, folder.curves, folder.history):
         file.unlink()
     folder.summary.write_text("{}")
@@ -174,10 +197,8 @@ def test_a_run_killed_between_training_and_summary_is_completed(tmp_path):
     assert folder.model.exists() and folder.curves.exists()
 
 
-def test_a_finished_run_is_unchanged(tmp_path, monkeypatch):
-    folder = RunFolder(tmp_path / "run")
-    config = change(TINY, "optimization", total_epochs=1, warmup_steps=0)
-    summary = fit.train(config, folder)
+def test_a_finished_run_is_unchanged(one_epoch, monkeypatch):
+    config, folder, summary = one_epoch
     monkeypatch.setattr(fit, "load_source", None)  # the data must not be loaded
     assert fit.train(config, folder) == summary
     with pytest.raises(UserError, match="optimization.total_epochs is 1 there and 2 here"):
@@ -185,15 +206,18 @@ def test_a_finished_run_is_unchanged(tmp_path, monkeypatch):
 
 
 @pytest.mark.long
-def test_the_seed_decides_the_weights(tmp_path):
-    config = change(TINY, "optimization", total_epochs=1, warmup_steps=0)
+def test_the_seed_decides_the_weights(one_epoch, tmp_path):
+    config, folder, _ = one_epoch
 
-    def kernel(name, seed):
-        folder = RunFolder(tmp_path / name)
-        fit.train(dataclasses.replace(config, seed=seed), folder)
+    def kernel(folder):
         return keras.saving.load_model(folder.model).get_layer("stem").get_weights()[0]
 
-    first, again, other = kernel("a", 0), kernel("b", 0), kernel("c", 1)
+    def trained(seed):
+        folder = RunFolder(tmp_path / str(seed))
+        fit.train(dataclasses.replace(config, seed=seed), folder)
+        return kernel(folder)
+
+    first, again, other = kernel(folder), trained(config.seed), trained(1)
     np.testing.assert_allclose(first, again, atol=1e-5)
     assert np.abs(first - other).max() > 0.1
 

@@ -37,6 +37,10 @@ run_trials(LONGER[:1], pathlib.Path(sys.argv[1]), JOBS)
 """
 
 
+# `test_training.py` trains a study on each backend, and `test_train.py` resumes runs.
+pytestmark = pytest.mark.backend("torch")
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """The folder of a study of the trials `LONGER`, and what `run_trials` returned."""
@@ -68,7 +72,6 @@ def parsed_config(words, monkeypatch):
     return configs[0]
 
 
-@pytest.mark.backend("torch")
 @pytest.mark.parametrize("jobs, expected", [(1, None), (2, "4"), (3, "2"), (100, "1")])
 def test_processes_share_the_cores(jobs, expected, tmp_path, monkeypatch):
     """A number that the user has set is kept, and a process without others has all cores."""
@@ -138,7 +141,6 @@ def test_after_ctrl_c_the_same_call_resumes(study, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.long
-@pytest.mark.backend("torch")
 def test_runs_end_with_a_killed_study_and_resume(study, tmp_path):
     run = RunFolder(tmp_path / "runs" / LONGER[0].name)
     process = subprocess.Popen([sys.executable, "-c", STUDY, tmp_path], cwd=ROOT)
@@ -185,7 +187,6 @@ class Broken(Trial):
 
 
 @pytest.mark.long
-@pytest.mark.backend("torch")
 def test_a_failing_run_ends_the_study(tmp_path, monkeypatch):
     started = []
 
@@ -204,7 +205,6 @@ def test_a_failing_run_ends_the_study(tmp_path, monkeypatch):
     assert len(started) == 2 and all(process.poll() is not None for process in started)
 
 
-@pytest.mark.backend("torch")
 def test_a_folder_of_another_configuration_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_start", lambda *_: pytest.fail("a run was started"))
     other = TINY.config.vary(learning_rate=0.5, precision="float32")
@@ -214,7 +214,6 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
-@pytest.mark.backend("torch")
 def test_an_invalid_configuration_is_refused(tmp_path):
     invalid = dataclasses.replace(TINY, options=SMOKE | {"image_size": 33})
     with pytest.raises(UserError, match="--image-size must be a multiple"):
@@ -223,7 +222,6 @@ def test_an_invalid_configuration_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "recipe, options",
     [
@@ -276,7 +274,6 @@ def write_epochs(folder, trial, number):
     run.write_history([{"epoch": i + 1, "step": 4 * (i + 1)} for i in range(number)])
 
 
-@pytest.mark.backend("torch")
 def test_the_time_left_is_that_of_the_models(tmp_path, clock, capsys):
     a, b, c = (Trial(n, n[0], 0, "shapes", SMOKE | {"total_epochs": 10}) for n in ("m0", "m1", "n"))
     write_epochs(tmp_path, a, 2)  # before this study; takes no time of it
@@ -294,7 +291,6 @@ def test_the_time_left_is_that_of_the_models(tmp_path, clock, capsys):
     progress.close()
 
 
-@pytest.mark.backend("torch")
 def test_runs_at_the_same_time_share_the_time_left(tmp_path, clock, capsys):
     trials = [Trial(n, "m", 0, "shapes", SMOKE | {"total_steps": 40}) for n in ("a", "b", "c")]
     progress, shown = make_progress(tmp_path, capsys, trials)
@@ -306,7 +302,6 @@ def test_runs_at_the_same_time_share_the_time_left(tmp_path, clock, capsys):
     progress.close()
 
 
-@pytest.mark.backend("torch")
 def test_progress_is_hidden_without_a_terminal(tmp_path, capsys):
     progress = module._Progress([TINY], tmp_path, None)
     progress.update([TINY])
@@ -314,7 +309,6 @@ def test_progress_is_hidden_without_a_terminal(tmp_path, capsys):
     assert not capsys.readouterr().err
 
 
-@pytest.mark.backend("torch")
 def test_a_process_that_does_not_train_yet_ends_with_its_study():
     command = [sys.executable, "-m", "training.studies.run_process", "train", "--help"]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, cwd=ROOT)

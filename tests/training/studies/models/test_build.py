@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support.backends import rotated, torch_only
 from tests.support.models import random_pixels
 from tests.support.runs import CLASS_NAMES, SMALL
 from training.commands import evaluate
@@ -40,7 +41,7 @@ def source(channels, classes=5):
     return Source(tuple(map(str, range(classes))), channels, split, split, split)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [torch_only(1), 3])
 @pytest.mark.parametrize(
     "architecture",
     [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in STUDY_MODELS],
@@ -93,7 +94,7 @@ def test_the_patches_of_a_vit_are_permuted():
     assert model.get_layer("permutation").patch_size == 4
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=rotated(FAMILIES))
 def run(request, tmp_path_factory):
     """A run of each family on images of 8 × 8 pixels, over 4 updates."""
     folder = tmp_path_factory.mktemp("run")

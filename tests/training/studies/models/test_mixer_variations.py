@@ -225,7 +225,11 @@ def test_each_untied_mlp_is_initialized_as_the_shared_one():
 
 @pytest.mark.parametrize("variation", MIXERS)
 @pytest.mark.parametrize(
-    "dtype", ["mixed_bfloat16", pytest.param("float32", marks=pytest.mark.long)]
+    "dtype",
+    [
+        "mixed_bfloat16",
+        pytest.param("float32", marks=[pytest.mark.long, pytest.mark.backend("torch")]),
+    ],
 )
 def test_training_and_saving(variation, dtype, tmp_path):
     model, pixels = randomize(build(variation, dtype=dtype)), random_pixels()
@@ -249,6 +253,7 @@ def test_training_and_saving(variation, dtype, tmp_path):
     )
 
 
+@pytest.mark.backend("torch")
 @pytest.mark.parametrize(
     "variation, rates",
     [
