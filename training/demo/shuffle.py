@@ -68,6 +68,6 @@ class Shuffle:
             index = pixel_permutation("pixels", height, width, patch_size, self.seed)
         else:
             pixels = patch_size**2
-            orders = self.orders(height * width // pixels, pixels)
-            index = index_of_patches(*orders, height, width, patch_size)
+            order, inner = self.orders(height * width // pixels, pixels)
+            index = index_of_patches(order, inner, height, width, patch_size)
         return image.reshape(-1, channels)[index].reshape(image.shape)

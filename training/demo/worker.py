@@ -16,7 +16,7 @@ class Worker:
     """
 
     def __init__(self):
-        self._calls = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="demo", daemon=True)
         self._thread.start()
 

@@ -169,19 +169,19 @@ def test_fifty_users_at_once(url, model):
     assert answers == [(200, classes) for classes in expected]
 
 
-def test_too_many_images_at_once_are_refused(url, monkeypatch):
-    monkeypatch.setattr(app, "MOST_REQUESTS", 1)
-    host, _, port = url.partition("//")[2].partition(":")
-    head = f"POST /api/models/0/predict HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=60) as client:
-        client.sendall(head.encode())
-        deadline = time.monotonic() + 60
-        while (answer := post(url, "1/predict", PNG))[0] == 200 and time.monotonic() < deadline:
-            pass  # until the first request has been read
-        assert answer[0] == 503 and "Try again later" in answer[1]["error"]
-    while post(url, "1/predict", PNG)[0] == 503 and time.monotonic() < deadline:
-        pass  # until the server has seen that the client hung up
-    assert post(url, "1/predict", PNG)[0] == 200
+def test_too_many_images_at_once_are_refused(model):
+    with serving(model, limits=Limits(app.MOST_BYTES, 10**6)) as url:  # one file at a time
+        host, _, port = url.partition("//")[2].partition(":")
+        head = f"POST /api/models/0/predict HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=60) as client:
+            client.sendall(head.encode())
+            deadline = time.monotonic() + 60
+            while (answer := post(url, "0/predict", PNG))[0] == 200 and time.monotonic() < deadline:
+                pass  # until the first request has been read
+            assert answer[0] == 503 and "Try again later" in answer[1]["error"]
+        while post(url, "0/predict", PNG)[0] == 503 and time.monotonic() < deadline:
+            pass  # until the server has seen that the client hung up
+        assert post(url, "0/predict", PNG)[0] == 200
 
 
 @pytest.mark.parametrize(
