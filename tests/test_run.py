@@ -37,7 +37,7 @@ def test_ci_and_the_readme_name_the_same_test_command():
         (
             "test",
             "jax",
-            {"training", "test", "tensorflow", "jax", "torch", "export", "hub", "keras-hub"},
+            {"training", "test", *run.BACKENDS, "export", "hub", "keras-hub", "demo"},
         ),
     ],
 )
@@ -103,7 +103,7 @@ def test_an_extra_is_installed_once(monkeypatch, called, capsys):
     assert called("evaluate", "runs/digits") == [
         ["-P", "-m", "training", "evaluate", "runs/digits"]
     ]
-    everything = "export,hub,jax,keras-hub,tensorflow,test,torch,training"
+    everything = "demo,export,hub,jax,keras-hub,tensorflow,test,torch,training"
     assert called("test", "-k", "x") == [everything, ["-P", "-m", "tests", "-k", "x"]]
     assert called("train", "digits") == [started]
     monkeypatch.setattr(run, "digest_of_pins", lambda: "changed")
@@ -159,7 +159,7 @@ def test_a_misspelled_command_creates_no_environment(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "PYTHON", tmp_path / "none")
     result = start("trian", "digits")
     assert result.returncode == 2 and result.stdout == ""
-    assert "COMMAND must be one of benchmark, evaluate, " in result.stderr
+    assert "COMMAND must be one of benchmark, compare, " in result.stderr
     assert "Received: trian" in result.stderr
 
 
@@ -279,7 +279,7 @@ def direct_requirements(extras):
 EXTRAS_BY_CONSTRAINTS = {
     "constraints.txt": {
         *("tensorflow", "jax", "torch", "training", "benchmark", "plan", "test"),
-        *("export", "hub", "keras-hub"),
+        *("export", "hub", "keras-hub", "demo"),
     },
     "constraints-tpu.txt": {"tensorflow-tpu", "training"},
 }

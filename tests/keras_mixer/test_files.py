@@ -24,6 +24,7 @@ NO_FILES_OF_USERS = {
     "keras_mixer/files.py",
     "keras_mixer/terminal.py",  # the null device
     "training/benchmarks/matrix_products.py",  # of the processor, in /proc
+    "training/benchmarks/mixed_photos.py",  # which it wrote itself
     "training/benchmarks/process_memory.py",  # of the process, in /proc
     "training/run/signals.py",  # a pipe
 }

@@ -52,58 +52,74 @@ def make_app(models, limits, hosts):
             with other names are refused, and those that a page of another site makes a browser
             send.
     """
-    worker, waiting = Worker(), 0
-    most = max(1, min(MOST_REQUESTS, MOST_BYTES // limits.num_bytes))
+    api = _Api(models, limits)
+    routes = [
+        Route("/models", api.describe),
+        Route("/models/{number}/predict", api.predict, methods=["POST"]),
+        Route("/models/{number}/explain", api.explain, methods=["POST"]),
+    ]
+    app = Starlette(
+        routes=[
+            Mount("/api", routes=routes),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
+        ],
+        lifespan=api.lifespan,
+        exception_handlers={HTTPException: _explain_error, Exception: _explain_failure},
+    )
+    return _Guard(app, hosts)
+
+
+class _Api:
+    """Answers the requests about models; one thread computes them in their order."""
+
+    def __init__(self, models, limits):
+        self._models, self._limits, self._worker = models, limits, Worker()
+        self._waiting = 0
+        self._most = max(1, min(MOST_REQUESTS, MOST_BYTES // limits.num_bytes))
 
     @contextlib.asynccontextmanager
-    async def lifespan(_):
+    async def lifespan(self, _):
         yield
-        worker.close()
+        self._worker.close()
 
-    def find_model(request):
-        text = request.path_params["number"]
-        if text not in map(str, range(len(models))):
-            raise HTTPException(
-                404,
-                f"The model must be 0 to {len(models) - 1}. Received: {text[:20]}. "
-                "/api/models lists the models.",
-            )
-        return models[int(text)]
-
-    async def describe(request):
+    async def describe(self, _):
         return JSONResponse(
             {
-                "models": [model.describe() for model in models],
-                "largest_bytes": limits.num_bytes,
-                "largest_pixels": limits.pixels,
+                "models": [model.describe() for model in self._models],
+                "largest_bytes": self._limits.num_bytes,
+                "largest_pixels": self._limits.pixels,
             }
         )
 
-    async def predict(request):
-        model, shuffle = find_model(request), _read_shuffle(request)
+    async def predict(self, request):
+        model, shuffle = self._find_model(request), _read_shuffle(request)
+        return await self._answer(request, model, model.predict, shuffle)
 
-        def compute(pixels):
-            return model.predict(pixels, shuffle)
+    async def explain(self, request):
+        model, shuffle = self._find_model(request), _read_shuffle(request)
+        arguments = shuffle, _read_method(request, model), _read_class(request, model)
+        return await self._answer(request, model, model.explain, *arguments)
 
-        return await answer(request, model, compute)
+    def _find_model(self, request):
+        text = request.path_params["number"]
+        if text not in map(str, range(len(self._models))):
+            raise HTTPException(
+                404,
+                f"The model must be 0 to {len(self._models) - 1}. Received: {text[:20]}. "
+                "/api/models lists the models.",
+            )
+        return self._models[int(text)]
 
-    async def explain(request):
-        model, shuffle = find_model(request), _read_shuffle(request)
-        method, class_index = _read_method(request, model), _read_class(request, model)
-
-        def compute(pixels):
-            return model.explain(pixels, shuffle, method, class_index)
-
-        return await answer(request, model, compute)
-
-    async def answer(request, model, compute):
-        nonlocal waiting
-        if waiting >= most:
-            raise HTTPException(503, f"{waiting} images are waiting already. Try again later.")
-        waiting += 1
+    async def _answer(self, request, model, compute, *arguments):
+        """Return what `compute(pixels, *arguments)` returns for the image in a request."""
+        if self._waiting >= self._most:
+            raise HTTPException(
+                503, f"{self._waiting} images are waiting already. Try again later."
+            )
+        self._waiting += 1
         try:
-            contents = await _read_body(request, limits.num_bytes)
-            call = worker.call(prepare_and_compute, contents, model, compute)
+            contents = await _read_body(request, self._limits.num_bytes)
+            call = self._worker.call(self._prepare_and_compute, contents, model, compute, arguments)
             return JSONResponse(await _while_connected(request, call))
         except DecodeError as error:
             raise HTTPException(
@@ -114,28 +130,12 @@ def make_app(models, limits, hosts):
         except asyncio.CancelledError as error:
             raise HTTPException(503, "The demo has ended. Start it again.") from error
         finally:
-            waiting -= 1
+            self._waiting -= 1
 
-    def prepare_and_compute(contents, model, compute):
+    def _prepare_and_compute(self, contents, model, compute, arguments):
         transform = model.loaded.evaluation_transform
-        return compute(prepare_upload(contents, limits, transform, model.image_shape))
-
-    app = Starlette(
-        routes=[
-            Mount(
-                "/api",
-                routes=[
-                    Route("/models", describe),
-                    Route("/models/{number}/predict", predict, methods=["POST"]),
-                    Route("/models/{number}/explain", explain, methods=["POST"]),
-                ],
-            ),
-            Mount("/", StaticFiles(directory=PAGE, html=True)),
-        ],
-        lifespan=lifespan,
-        exception_handlers={HTTPException: _explain_error, Exception: _explain_failure},
-    )
-    return _Guard(app, hosts)
+        pixels = prepare_upload(contents, self._limits, transform, model.image_shape)
+        return compute(pixels, *arguments)
 
 
 class _Guard:
