@@ -426,6 +426,7 @@ def options():
         "training plan digits",
         "training tune-lr digits",
         "training compare",
+        "training demo",
         "training evaluate",
         "training predict",
         "training fewshot",

@@ -5,7 +5,7 @@ from training.config import Config
 from training.run.folder import RunFolder
 
 STEPS_PER_EPOCH = 10
-VERSIONS = {"keras_mixer": "0.2.0", "keras": "3.15.1", "jax": "0.10.2"}
+VERSIONS = {"keras_mixer": "0.0.7", "keras": "3.15.1", "jax": "0.10.2"}
 
 
 def write_run(path, accuracies=(0.5, 0.75), summary=None, backend="jax", **options):

@@ -28,7 +28,7 @@ def test_a_finished_run(tmp_path):
     }
     assert run.conditions == {
         "backend": "jax",
-        "keras_mixer_version": "0.2.0",
+        "keras_mixer_version": "0.0.7",
         "keras_version": "3.15.1",
         "jax_version": "0.10.2",
         "devices": "cpu:0",
